@@ -1,0 +1,324 @@
+"""The documents people write: Model and RepositoryPolicy, as pydantic models.
+
+Field names are camelCase in YAML and snake_case here. Unknown fields are errors.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+from reconciler.desired.cron import check_cron
+from reconciler.desired.duration import Duration, parse_duration
+
+API_VERSION = "reconciler.dev/v1alpha1"
+NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+# KServe puts the name into host names and revision names: "<name>-predictor-00001" must fit 63 characters.
+NAME_LENGTH = 40
+
+Json = str | int | float | bool | None | list[Any] | dict[str, Any]
+
+
+class Document(BaseModel):
+    """Base of every part of a document: frozen, camelCase, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
+Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
+
+
+class Metadata(Document):
+    """Who a model is."""
+
+    name: Name = Field(description="Unique in the repository; also the InferenceService's name.")
+    labels: dict[str, str] = Field(default_factory=dict, description="For people and filters.")
+
+
+class NamedPipeline(Document):
+    """A pipeline version that the KFP API already knows."""
+
+    name: str = Field(min_length=1)
+    version: str = Field(min_length=1)
+
+
+class KubeflowPipeline(Document):
+    """Train by running a Kubeflow pipeline: a compiled package of this commit, or one known to the KFP API."""
+
+    package: str | NamedPipeline = Field(
+        description="Path of a compiled pipeline in the repository, or {name, version}."
+    )
+
+
+class Triggers(Document):
+    """When to train."""
+
+    on_change: bool = Field(default=True, description="Train when the backend or the parameters change in Git.")
+    schedule: str | None = Field(default=None, description='Cron, five fields, UTC; for example "0 3 * * 1".')
+    max_age: Duration | None = Field(default=None, description="Train when the production version is older.")
+
+    _cron = field_validator("schedule")(check_cron)
+
+
+class Retries(Document):
+    """How often a failed training is tried again under the same key."""
+
+    limit: int = Field(default=2, ge=0, le=10)
+    backoff: Duration = Field(default=parse_duration("10m"), description="Doubles with each attempt.")
+
+
+class Training(Document):
+    """How new versions come to be. Without it nothing is trained."""
+
+    kubeflow_pipeline: KubeflowPipeline
+    parameters: dict[str, Json] = Field(default_factory=dict)
+    triggers: Triggers = Triggers()
+    timeout: Duration = parse_duration("2h")
+    retries: Retries = Retries()
+
+
+class MetricGate(Document):
+    """A metric of the version's run against a limit, or against the production version."""
+
+    metric: str = Field(min_length=1)
+    min: float | None = Field(default=None, allow_inf_nan=False)
+    max: float | None = Field(default=None, allow_inf_nan=False)
+    against: Literal["production"] | None = None
+    max_regression: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="In the metric's own unit."
+    )
+    goal: Literal["maximize", "minimize"] = Field(default="maximize", description="Which direction is better.")
+
+    @model_validator(mode="after")
+    def _one_question(self) -> MetricGate:
+        if self.against is None and self.max_regression is not None:
+            raise ValueError("maxRegression needs `against: production`")
+        if self.against is not None and self.max_regression is None:
+            raise ValueError("`against: production` needs maxRegression, such as 0.01")
+        if self.against is None and self.min is None and self.max is None:
+            raise ValueError("a metric gate needs min, max, or `against: production` with maxRegression")
+        return self
+
+
+class TagGate(Document):
+    """A tag of the model version that must have one value."""
+
+    tag: str = Field(min_length=1)
+    equals: str
+
+
+class SignatureGate(Document):
+    """The candidate still accepts what production's callers send, and answers what they expect."""
+
+    signature: Literal["compatible"]
+
+
+Gate = MetricGate | TagGate | SignatureGate
+
+
+class Promotion(Document):
+    """Which version is wanted, and what it must prove."""
+
+    version: str = Field(
+        default="auto",
+        pattern=r"^(auto|[1-9][0-9]{0,8})$",
+        description='"auto": the newest version that passes the gates; or exactly one, such as "7".',
+    )
+    gates: tuple[Gate, ...] = ()
+    approval: Literal["none", "required"] = Field(
+        default="none", description="required: waits until Git names the version."
+    )
+
+
+class Mode(StrEnum):
+    """KServe's deployment modes."""
+
+    KNATIVE = "Knative"
+
+
+_RESERVED = {
+    "storageUri": "the registry decides it",
+    "canaryTrafficPercent": "spec.rollout decides it",
+}
+
+
+class Serving(Document):
+    """Where and how the model is served; predictor, transformer and explainer hold KServe's own fields."""
+
+    namespace: Name
+    mode: Mode = Mode.KNATIVE
+    predictor: dict[str, Any]
+    transformer: dict[str, Any] | None = None
+    explainer: dict[str, Any] | None = None
+
+    @field_validator("predictor")
+    @classmethod
+    def _check_predictor(cls, predictor: dict[str, Any]) -> dict[str, Any]:
+        model = predictor.get("model")
+        if not isinstance(model, dict) or not isinstance(model.get("modelFormat"), dict):
+            raise ValueError("predictor.model.modelFormat is needed, such as {name: mlflow}")  # noqa: TRY004
+        for field, why in _RESERVED.items():
+            if field in predictor or field in model:
+                raise ValueError(f"leave {field} out: {why}")
+        if (
+            model["modelFormat"].get("name") == "mlflow"
+            and model.get("protocolVersion") != "v2"
+            and "runtime" not in model
+        ):
+            raise ValueError(
+                "modelFormat mlflow needs `protocolVersion: v2` (or an explicit runtime): "
+                "KServe takes an unset protocol for v1, which no mlflow runtime speaks"
+            )
+        return predictor
+
+
+class Step(Document):
+    """One step of a canary: this share of the traffic, held for so long."""
+
+    traffic: Percent
+    hold: Duration
+
+
+class InputExample(Document):
+    """Probe with the input example that was logged with the model."""
+
+    from_: Literal["inputExample"] = Field(alias="from")
+
+
+class InputFile(Document):
+    """Probe with rows from a file of the repository: {"inputs": [[...]], "expected": [...]}."""
+
+    file: str = Field(min_length=1)
+
+
+class Agreement(Document):
+    """How many answers must agree with the stable version's, or with the expected ones."""
+
+    with_: Literal["stable", "expected"] = Field(alias="with")
+    min: float = Field(gt=0, le=1, allow_inf_nan=False)
+    tolerance: float = Field(
+        default=0, ge=0, allow_inf_nan=False, description="Allowed relative difference of numbers."
+    )
+
+
+class ProbeCheck(Document):
+    """Send real requests to candidate and stable and compare."""
+
+    inputs: InputExample | InputFile
+    requests: int = Field(default=20, ge=1, le=1000, description="To each side, each interval.")
+    max_error_rate: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
+    max_latency_p95: Duration | None = None
+    max_latency_increase: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Of the 95th percentile against stable, relative: 0.5 is +50 %.",
+    )
+    agreement: Agreement | None = None
+
+
+class Check(Document):
+    """One analysis of the canary, repeated while it runs; exactly one kind."""
+
+    name: Name
+    probe: ProbeCheck
+    interval: Duration = parse_duration("30s")
+    min_samples: int = Field(default=20, ge=1, description="Fewer samples hold the step, until the rollout's deadline.")
+
+
+class Rollout(Document):
+    """How a new version takes over. Without steps it goes from 0 to 100 % once it is ready."""
+
+    steps: tuple[Step, ...] = ()
+    analysis: tuple[Check, ...] = ()
+    deadline: Duration = Field(default=parse_duration("1h"), description="From the first apply to 100 %.")
+    on_failure: Literal["rollback", "pause"] = "rollback"
+
+    @model_validator(mode="after")
+    def _steps_increase(self) -> Rollout:
+        for before, after in zip(self.steps, self.steps[1:], strict=False):
+            if after.traffic <= before.traffic:
+                raise ValueError(f"canary steps must increase: {after.traffic} follows {before.traffic}")
+        if any(step.traffic in (0, 100) for step in self.steps):
+            raise ValueError("steps are between 1 and 99: 0 comes before the first, 100 after the last, by itself")
+        names = [check.name for check in self.analysis]
+        if len(set(names)) != len(names):
+            raise ValueError("each check needs its own name")
+        return self
+
+
+class OnRemoval(StrEnum):
+    """What happens when the spec leaves Git."""
+
+    ARCHIVE = "archive"
+    RETAIN = "retain"
+    DELETE = "delete"
+
+
+class Retention(Document):
+    """What happens to what is no longer wanted."""
+
+    on_removal: OnRemoval = OnRemoval.ARCHIVE
+
+
+class ModelSpec(Document):
+    """What is wanted for one model."""
+
+    suspend: bool = Field(default=False, description="No new action starts; rolling back is still allowed.")
+    registered_model: str | None = Field(default=None, min_length=1, description="In MLflow; default: metadata.name.")
+    training: Training | None = None
+    promotion: Promotion = Promotion()
+    serving: Serving | None = Field(default=None, description="Without it the model lives in the registry only.")
+    rollout: Rollout = Rollout()
+    retention: Retention = Retention()
+
+
+class Model(Document):
+    """A machine-learning model that Git describes."""
+
+    api_version: Literal["reconciler.dev/v1alpha1"]
+    kind: Literal["Model"]
+    metadata: Metadata
+    spec: ModelSpec
+
+
+class FreezeWindow(Document):
+    """A time in which no new action starts; rolling back is still allowed."""
+
+    name: str = Field(min_length=1)
+    start: str = Field(description='Cron, five fields, UTC: when the freeze begins; for example "0 18 * * 5".')
+    duration: Duration
+    models: tuple[str, ...] = Field(default=("*",), description="Names, `*` as wildcard.")
+
+    _cron = field_validator("start")(check_cron)
+
+
+class DeletionLimits(Document):
+    """Removing more models than both at once stops and asks."""
+
+    models: int = Field(default=3, ge=0)
+    share: float = Field(default=0.10, ge=0, le=1, allow_inf_nan=False)
+
+
+class PolicySpec(Document):
+    """Rules for every model of the repository."""
+
+    defaults: dict[str, Any] = Field(default_factory=dict, description="Laid under every Model's spec.")
+    freezes: tuple[FreezeWindow, ...] = ()
+    allowed_namespaces: tuple[str, ...] = Field(
+        default=("*",), description="Where models may be served, `*` as wildcard."
+    )
+    deletion: DeletionLimits = DeletionLimits()
+
+
+class RepositoryPolicy(Document):
+    """The one document beside the models that holds for all of them."""
+
+    api_version: Literal["reconciler.dev/v1alpha1"]
+    kind: Literal["RepositoryPolicy"]
+    metadata: Metadata
+    spec: PolicySpec

@@ -1,0 +1,292 @@
+"""What the systems say, as frozen values. Unknown is never Absent: absent is `Known(None)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+TAG_PREFIX = "reconciler.dev/"
+TAG_TRAINING_KEY = TAG_PREFIX + "training-key"
+TAG_GATES = TAG_PREFIX + "gates"
+TAG_ROLLOUT = TAG_PREFIX + "rollout"
+TAG_REJECTED = TAG_PREFIX + "rejected"
+TAG_RELEASE = TAG_PREFIX + "release"
+TAG_MANAGED = TAG_PREFIX + "managed-by"
+LABEL_RELEASE = TAG_PREFIX + "release"
+LABEL_MODEL = TAG_PREFIX + "model"
+MANAGER = "model-reconciler"
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[T]):
+    """An answer, and when it was true."""
+
+    value: T
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No answer that can be trusted, and why."""
+
+    why: str
+    since: datetime | None = None
+
+
+class Stage(StrEnum):
+    """MLflow's registry stages."""
+
+    NONE = "None"
+    STAGING = "Staging"
+    PRODUCTION = "Production"
+    ARCHIVED = "Archived"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version in the registry; `aliases` are those that point at it."""
+
+    version: int
+    stage: Stage
+    aliases: frozenset[str]
+    tags: Mapping[str, str]
+    run_id: str
+    source: str
+    created_at: datetime
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A registered model with all its versions, oldest first."""
+
+    name: str
+    versions: tuple[ModelVersion, ...]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, version: int) -> ModelVersion | None:
+        """Return that version, or None."""
+        return next((v for v in self.versions if v.version == version), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One input or output of a model: `type` is MLflow's name of it, or a tensor's dtype and shape."""
+
+    name: str | None
+    type: str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Inputs and outputs of a model."""
+
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionEvidence:
+    """What is read of a version only when a decision asks: metrics may hold nan and inf."""
+
+    metrics: Mapping[str, float]
+    artifact_uri: str
+    signature: Signature | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Release:
+    """What callers get: a model version served by a template (digest of the serving fields)."""
+
+    version: int
+    template: str
+
+    def __str__(self) -> str:
+        """Write it as the label's value, such as 2-4f2c1ab09d."""
+        return f"{self.version}-{self.template}"
+
+    @staticmethod
+    def parse(text: str | None) -> Release | None:
+        """Read a label's value; None for anything that we did not write."""
+        version, _, template = (text or "").partition("-")
+        return Release(int(version), template) if version.isdigit() and template.isalnum() else None
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficTarget:
+    """One entry of the InferenceService's effective traffic; `percent` 0..100."""
+
+    revision: str
+    percent: int
+    tag: str | None = None
+    latest: bool = False
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceService:
+    """One live InferenceService, as its watch last showed it.
+
+    `ours` is true when our field manager created it and our label names the model. `release` is what spec asks for
+    (our label in the predictor); `revisions` maps revision names to the release in their label, None where the
+    cluster does not serve Knative revisions. `failure` is set only for states that need a change of the spec
+    (`terminal`) or that may pass.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    ours: bool
+    owner: str
+    release: Release | None
+    canary_percent: int | None
+    ready: bool
+    message: str
+    traffic: tuple[TrafficTarget, ...]
+    latest_created: str | None
+    latest_ready: str | None
+    latest_rolledout: str | None
+    revisions: Mapping[str, Release | None] | None
+    url: str | None = None
+    failure: Failure | None = None
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an InferenceService or a revision does not become ready."""
+
+    reason: str
+    message: str
+    terminal: bool
+
+
+class RunState(StrEnum):
+    """States of a training run, of every backend."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """One attempt to train under a key; attempts count from 1."""
+
+    key: str
+    attempt: int
+    run_id: str
+    state: RunState
+    created_at: datetime
+    finished_at: datetime | None = None
+    cause: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A compiled pipeline: its bytes and where they stand in the repository."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineVersion:
+    """A pipeline version known to the KFP API."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """Everything a backend needs to train once."""
+
+    model: str
+    key: str
+    attempt: int
+    registered_model: str
+    pipeline: Package | PipelineVersion
+    parameters: Mapping[str, Any]
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one side of a probe answered: latencies in milliseconds of the answers that came."""
+
+    requests: int
+    errors: int
+    latencies_ms: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One interval of one check of a rollout step; `compared` answers were held against others, `agreed` matched.
+
+    `error` is set when the check itself could not be made: such a measurement counts as none.
+    """
+
+    check: str
+    release: Release
+    step: int
+    at: datetime
+    candidate: Side
+    stable: Side
+    compared: int = 0
+    agreed: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A release that was rolled back, under which wishes, and why."""
+
+    release: Release
+    wanted: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """What was applied for a release, kept so that it can be restored: serving fields and storageUri."""
+
+    release: Release
+    storage_uri: str
+    serving: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the ledger's database remembers of one model."""
+
+    releases: Mapping[Release, ReleaseRecord] = field(default_factory=dict)
+    rejections: tuple[Rejection, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedModel:
+    """Everything that deciding about one model may look at.
+
+    `drift` names the fields that we own and whose live value differs; read only where the planner asks for it.
+    """
+
+    registry: Known[RegisteredModel | None] | Unknown
+    serving: Known[InferenceService | None] | Unknown
+    runs: Known[tuple[TrainingRun, ...]] | Unknown
+    evidence: Mapping[int, Known[VersionEvidence] | Unknown] = field(default_factory=dict)
+    drift: Known[tuple[str, ...]] | Unknown | None = None
+    memory: Memory = Memory()

@@ -1,0 +1,1 @@
+"""Deciding: a pure function of desired, observed, policy and now."""

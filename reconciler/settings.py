@@ -1,0 +1,192 @@
+"""Settings of the service: one YAML file, overlaid by RECONCILER_... environment variables.
+
+A variable names a setting by its path with double underscores: RECONCILER_MLFLOW__TRACKING_URI. Secrets are never
+settings themselves: a setting names the file, or the environment variable, that holds one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.alias_generators import to_camel
+
+from reconciler.desired.duration import Duration, parse_duration
+from reconciler.errors import SettingsError
+
+PREFIX = "RECONCILER_"
+
+
+class Section(BaseModel):
+    """Base of every part of the settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class Secret(Section):
+    """Where a secret stands: in a file, or in an environment variable."""
+
+    file: Path | None = None
+    env: str | None = None
+
+    def read(self) -> SecretStr | None:
+        """Return the secret, None when nothing is configured. Raises SettingsError when it cannot be read."""
+        if self.file is not None:
+            try:
+                return SecretStr(self.file.read_text(encoding="utf-8").strip())
+            except OSError as error:
+                raise SettingsError(f"cannot read the secret file {self.file}: {error.strerror}") from error
+        if self.env is not None:
+            value = os.environ.get(self.env)
+            if not value:
+                raise SettingsError(f"the environment variable {self.env} is named as a secret, but is not set")
+            return SecretStr(value)
+        return None
+
+
+class GitSettings(Section):
+    """Which repository to follow."""
+
+    url: str = Field(default=".", description="A path, file://, https:// or ssh:// (also git@host:path).")
+    ref: str = Field(default="main", description="A branch, a tag or a full commit id.")
+    path: str = Field(default="", description="Only documents below this folder are read; empty for all.")
+    poll_interval: Duration = parse_duration("60s")
+    timeout: Duration = parse_duration("30s")
+    username: str = Field(default="git", description="For https and ssh.")
+    token: Secret = Secret()
+    ssh_key: Secret = Secret()
+    ssh_passphrase: Secret = Secret()
+    known_hosts: Path | None = Field(default=None, description="Host keys to accept; without it ssh is refused.")
+
+
+class RegistryWrites(StrEnum):
+    """What is written to the registry; both are always understood when read."""
+
+    STAGES = "stages"
+    ALIASES = "aliases"
+    BOTH = "both"
+
+
+class MlflowSettings(Section):
+    """The model registry."""
+
+    tracking_uri: str = "http://127.0.0.1:5000"
+    writes: RegistryWrites = RegistryWrites.BOTH
+    read_interval: Duration = Field(default=parse_duration("30s"), description="Between two full reads.")
+    timeout: Duration = parse_duration("30s")
+    token: Secret = Secret()
+    username: str | None = None
+    password: Secret = Secret()
+    artifact_destinations: dict[str, str] = Field(
+        default_factory=dict,
+        description='Where KServe finds what MLflow proxies, such as {"mlflow-artifacts:/": "s3://models/mlflow/"}.',
+    )
+
+
+class KubernetesSettings(Section):
+    """The cluster with KServe."""
+
+    kubeconfig: Path | None = Field(default=None, description="Without it: in-cluster, then the default kubeconfig.")
+    context: str | None = None
+    timeout: Duration = parse_duration("15s")
+    resync_interval: Duration = parse_duration("10m")
+
+
+class TrainingSettings(Section):
+    """Where pipelines run."""
+
+    backend: Literal["local", "kfp"] = "kfp"
+    runs_dir: Path | None = Field(default=None, description="Of the local runner; default: <stateDir>/runs.")
+    host: str | None = Field(default=None, description="URL of the KFP API.")
+    token: Secret = Secret()
+    experiment: str = "model-reconciler"
+    namespace: str | None = None
+    prefix: str = Field(default="model-reconciler", description="Display names of runs begin with it.")
+    poll_interval: Duration = parse_duration("15s")
+    timeout: Duration = parse_duration("15s")
+    # What the pipelines see, where the registry has another address inside the cluster.
+    pipeline_tracking_uri: str | None = None
+
+
+class HttpSettings(Section):
+    """The service's own API."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8765, ge=0, le=65535)
+
+
+class LoopSettings(Section):
+    """Pace of the loop."""
+
+    workers: int = Field(default=4, ge=1, le=64)
+    interval: Duration = Field(
+        default=parse_duration("3m"), description="Every model is looked at at least this often."
+    )
+    backoff_min: Duration = parse_duration("1s")
+    backoff_max: Duration = parse_duration("15m")
+    shutdown_timeout: Duration = parse_duration("25s")
+
+
+class LogSettings(Section):
+    """Logs go to stderr."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Section):
+    """Everything the service needs to know."""
+
+    state_dir: Path = Field(default=Path("./state"), description="Git mirror, local runs, and the SQLite ledger.")
+    ledger_url: str | None = Field(default=None, description="SQLAlchemy URL; default: SQLite in stateDir.")
+    git: GitSettings = GitSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
+    training: TrainingSettings = TrainingSettings()
+    http: HttpSettings = HttpSettings()
+    loop: LoopSettings = LoopSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def database_url(self) -> str:
+        """Return the ledger's SQLAlchemy URL."""
+        return self.ledger_url or f"sqlite:///{self.state_dir / 'ledger.db'}"
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Read settings from a file (optional) and the environment, which wins. Raises SettingsError."""
+    raw = _read_file(path) if path else {}
+    for name, value in sorted(environ.items()):
+        if name.startswith(PREFIX) and name != PREFIX + "CONFIG":
+            _overlay(raw, [to_camel(part.lower()) for part in name.removeprefix(PREFIX).split("__")], value)
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"setting {where}: {first['msg']}", help="`reconciler config` lists every setting with its default"
+        ) from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"the settings file {path} is no YAML: {error}") from error
+    if raw is not None and not isinstance(raw, dict):
+        raise SettingsError(f"the settings file {path} must hold a mapping")
+    return raw or {}
+
+
+def _overlay(raw: dict[str, Any], keys: list[str], value: str) -> None:
+    for key in keys[:-1]:
+        raw = raw.setdefault(key, {})
+    raw[keys[-1]] = yaml.safe_load(value) if value[:1] in "{[" else value
