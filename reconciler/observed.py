@@ -270,11 +270,16 @@ class ReleaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the ledger's database remembers of one model."""
+    """What the ledger's database remembers of one model.
+
+    `measurements` are those of the rollout in progress; `put_backs` the times of the last hour at which drift was
+    put back.
+    """
 
     releases: Mapping[Release, ReleaseRecord] = field(default_factory=dict)
     rejections: tuple[Rejection, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    put_backs: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +287,7 @@ class ObservedModel:
     """Everything that deciding about one model may look at.
 
     `drift` names the fields that we own and whose live value differs; read only where the planner asks for it.
+    `strays` are our InferenceServices of this model outside the wanted namespace.
     """
 
     registry: Known[RegisteredModel | None] | Unknown
@@ -289,4 +295,5 @@ class ObservedModel:
     runs: Known[tuple[TrainingRun, ...]] | Unknown
     evidence: Mapping[int, Known[VersionEvidence] | Unknown] = field(default_factory=dict)
     drift: Known[tuple[str, ...]] | Unknown | None = None
-    memory: Memory = Memory()
+    strays: tuple[InferenceService, ...] = ()
+    memory: Memory = field(default_factory=Memory)

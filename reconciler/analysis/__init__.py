@@ -1,0 +1,1 @@
+"""Judging a canary: pure functions of what was measured."""

@@ -1,0 +1,1 @@
+"""May it happen now? Pure answers, each with its numbers."""

@@ -1,0 +1,175 @@
+"""Which version is wanted: by pin, or the newest one that passes the gates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.desired.state import DesiredModel
+from reconciler.gates.version import Candidate, check_gate, needs_evidence, needs_production
+from reconciler.manifest import digest, release_of
+from reconciler.observed import (
+    TAG_GATES,
+    TAG_TRAINING_KEY,
+    Known,
+    ModelVersion,
+    RegisteredModel,
+    Stage,
+    Unknown,
+    VersionEvidence,
+)
+from reconciler.plan.decision import VersionVerdict
+from reconciler.plan.facts import Facts, gates_digest, passed_mark
+from reconciler.plan.training import of_recipe, recipe_of
+from reconciler.registry_roles import role
+
+# A model whose newest versions all fail is not worth more reads than this at each look.
+MOST_CANDIDATES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The wanted version, None when there is none to be had yet.
+
+    `verdicts` are those who were asked, newest first. `unrecorded` is a verdict that is not on record yet (its version
+    and mark). `missing` says which reading is needed first. `rejected` is the newest version that was rolled back.
+    """
+
+    version: ModelVersion | None
+    verdicts: tuple[VersionVerdict, ...] = ()
+    unrecorded: tuple[VersionVerdict, str] | None = None
+    missing: Unknown | None = None
+    rejected: ModelVersion | None = None
+    absent: int | None = None
+
+
+def candidates(desired: DesiredModel, registered: RegisteredModel | None) -> tuple[ModelVersion, ...]:
+    """Return the versions that may be wanted, newest first.
+
+    Where Git trains, a version trained by another recipe is not what Git asks for; one that somebody registered
+    without a key is.
+    """
+    if registered is None:
+        return ()
+    pin = desired.spec.promotion.version
+    if pin != "auto":
+        return tuple(v for v in registered.versions if v.version == int(pin))
+    recipe = recipe_of(desired)
+    found = [v for v in registered.versions if recipe is None or of_recipe(v, recipe) or not _keyed(v)]
+    return tuple(v for v in reversed(found) if v.ready)
+
+
+def versions_in_question(desired: DesiredModel, registered: RegisteredModel | None) -> tuple[ModelVersion, ...]:
+    """Return the versions whose evidence a decision will ask for: those not on record, and what they are held against."""
+    asked = _not_on_record(desired, registered)
+    gates = desired.spec.promotion.gates
+    if not asked or registered is None:
+        return ()
+    wanted = list(asked)
+    if any(needs_production(gate) for gate in gates):
+        production = production_of(registered)
+        wanted += [production] if production and production not in wanted else []
+    return tuple(wanted)
+
+
+def _not_on_record(desired: DesiredModel, registered: RegisteredModel | None) -> list[ModelVersion]:
+    mark, asked = passed_mark(desired.spec), []
+    if not any(needs_evidence(gate) for gate in desired.spec.promotion.gates):
+        return []
+    for version in candidates(desired, registered)[:MOST_CANDIDATES]:
+        if version.tags.get(TAG_GATES) == mark or _holds_production(version):
+            break
+        asked.append(version)
+    return asked
+
+
+def production_of(registered: RegisteredModel) -> ModelVersion | None:
+    """Return the production version; of several, the newest."""
+    return max((v for v in registered.versions if role(v) is Stage.PRODUCTION), key=lambda v: v.version, default=None)
+
+
+def select(facts: Facts) -> Selected:
+    """Choose the wanted version, walking from the newest candidate to the one in Production."""
+    pin = facts.spec.promotion.version
+    found = candidates(facts.desired, facts.registered)[:MOST_CANDIDATES]
+    if pin != "auto" and not found:
+        return Selected(None, absent=int(pin))
+    verdicts: list[VersionVerdict] = []
+    unrecorded: tuple[VersionVerdict, str] | None = None
+    rejected: ModelVersion | None = None
+    for version in found:
+        if why := _rejection(facts, version):
+            verdicts.append(VersionVerdict(version.version, (), lost=why))
+            rejected = rejected or version
+            continue
+        if on_record(facts, version):
+            return Selected(version, tuple(verdicts), unrecorded, rejected=rejected)
+        verdict = evaluate(facts, version)
+        if isinstance(verdict, Unknown):
+            return Selected(None, tuple(verdicts), unrecorded, missing=verdict, rejected=rejected)
+        verdicts.append(verdict)
+        mark = verdict_mark(facts, verdict)
+        if version.tags.get(TAG_GATES) != mark:
+            unrecorded = unrecorded or (verdict, mark)
+        if not verdict.lost:
+            return Selected(version, tuple(verdicts), unrecorded, rejected=rejected)
+    return Selected(None, tuple(verdicts), unrecorded, rejected=rejected)
+
+
+def on_record(facts: Facts, version: ModelVersion) -> bool:
+    """Return whether the version need not be asked again.
+
+    It passed these very gates; or it is in Production and passed the gates of its day: tightening a gate is no reason
+    to take away what serves.
+    """
+    mark = version.tags.get(TAG_GATES)
+    return mark == passed_mark(facts.spec) or _holds_production(version)
+
+
+def evaluate(facts: Facts, version: ModelVersion) -> VersionVerdict | Unknown:
+    """Hold a version against every gate."""
+    gates = facts.spec.promotion.gates
+    ours = _evidence(facts, version) if any(needs_evidence(g) for g in gates) else VersionEvidence({}, "")
+    if isinstance(ours, Unknown):
+        return ours
+    production = _production(facts, version) if any(needs_production(g) for g in gates) else None
+    if isinstance(production, Unknown):
+        return production
+    results = tuple(check_gate(gate, Candidate(version, ours), production) for gate in gates)
+    lost = "; ".join(r.said for r in results if not r.passed)
+    return VersionVerdict(version.version, results, lost)
+
+
+def verdict_mark(facts: Facts, verdict: VersionVerdict) -> str:
+    """Return what the version's gates tag says of this verdict."""
+    if not verdict.lost:
+        return passed_mark(facts.spec)
+    return f"failed {gates_digest(facts.spec)} {digest([r.said for r in verdict.results])}"
+
+
+def _production(facts: Facts, version: ModelVersion) -> Candidate | Unknown | None:
+    production = production_of(facts.registered) if facts.registered else None
+    if production is None or production.version == version.version:
+        return None
+    evidence = _evidence(facts, production)
+    return evidence if isinstance(evidence, Unknown) else Candidate(production, evidence)
+
+
+def _evidence(facts: Facts, version: ModelVersion) -> VersionEvidence | Unknown:
+    reading = facts.observed.evidence.get(version.version)
+    if isinstance(reading, Known):
+        return reading.value
+    return reading or Unknown(f"metrics of version {version.version} are not read yet")
+
+
+def _rejection(facts: Facts, version: ModelVersion) -> str | None:
+    serving = facts.spec.serving
+    rejection = facts.rejected(release_of(version.version, serving)) if serving else None
+    return f"rolled back: {rejection.reason}" if rejection else None
+
+
+def _keyed(version: ModelVersion) -> bool:
+    return TAG_TRAINING_KEY in version.tags
+
+
+def _holds_production(version: ModelVersion) -> bool:
+    return role(version) is Stage.PRODUCTION and version.tags.get(TAG_GATES, "").startswith("passed ")
