@@ -1,0 +1,89 @@
+"""Check what a request brings before anything is done with it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.demo.kubeapi.admission import AdmissionDeniedError, AdmissionRequest
+from reconciler.demo.kubeapi.errors import Cause, bad_request, invalid
+from reconciler.demo.kubeapi.objects import JsonObject, metadata, name_of, namespace_of
+from reconciler.demo.kubeapi.resources import NAMESPACES, ResourceType
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
+_INFERENCE_SERVICE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+
+
+def check_identity(obj: Any, resource: ResourceType, namespace: str, name: str) -> None:
+    """Raise 400 unless the body is an object of this kind, and agrees with the URL."""
+    if not isinstance(obj, dict):
+        raise bad_request(f"the body must be a JSON object, found {type(obj).__name__}")
+    given = (obj.get("apiVersion"), obj.get("kind"))
+    if given != (resource.api_version, resource.kind):
+        expected = f"{resource.api_version}, Kind={resource.kind}"
+        raise bad_request(f"the body is {given[0]}, Kind={given[1]}; this URL takes {expected}")
+    if namespace_of(obj) not in ("", namespace):
+        raise bad_request(
+            f"the namespace of the provided object ({namespace_of(obj)}) does not match"
+            f" the namespace sent on the request ({namespace})"
+        )
+    if name and name_of(obj) not in ("", name):
+        raise bad_request(f"the name of the object ({name_of(obj)}) does not match the name on the URL ({name})")
+
+
+def check_object(obj: JsonObject, resource: ResourceType) -> None:
+    """Raise 422 with every broken rule: name, labels, annotations, required fields."""
+    causes = [*_name_causes(obj, resource), *_label_causes(obj), *_annotation_causes(obj)]
+    causes += _missing_causes(obj, resource)
+    if causes:
+        raise invalid(resource.subject(name_of(obj)), causes)
+
+
+def _name_causes(obj: JsonObject, resource: ResourceType) -> Iterator[Cause]:
+    name = name_of(obj)
+    limit = 63 if resource is NAMESPACES else 253
+    if not name:
+        yield Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")
+    elif len(name) > limit or not _SUBDOMAIN.fullmatch(name):
+        message = (
+            f'Invalid value: "{name}": expected at most {limit} lower case letters, digits, "-" and ".",'
+            " beginning and ending with a letter or digit"
+        )
+        yield Cause("FieldValueInvalid", message, "metadata.name")
+
+
+def _label_causes(obj: JsonObject) -> Iterator[Cause]:
+    for key, value in (metadata(obj).get("labels") or {}).items():
+        name = key.rpartition("/")[2]
+        good = isinstance(value, str) and len(value) <= 63 and _LABEL_VALUE.fullmatch(value)
+        if not good or len(name) > 63 or not _LABEL_NAME.fullmatch(name):
+            message = f'Invalid value: "{key}={value}": expected text of at most 63 letters, digits, "-", "_", "."'
+            yield Cause("FieldValueInvalid", message, "metadata.labels")
+
+
+def _annotation_causes(obj: JsonObject) -> Iterator[Cause]:
+    for key, value in (metadata(obj).get("annotations") or {}).items():
+        if not isinstance(value, str):
+            message = f"Invalid value: {value!r}: an annotation is text"
+            yield Cause("FieldValueInvalid", message, f"metadata.annotations.{key}")
+
+
+def _missing_causes(obj: JsonObject, resource: ResourceType) -> Iterator[Cause]:
+    for path in resource.must_have:
+        parent: Any = obj
+        for name in path[:-1]:
+            parent = parent.get(name) if isinstance(parent, dict) else None
+        if isinstance(parent, dict) and path[-1] not in parent:
+            yield Cause("FieldValueRequired", "Required value", ".".join(path))
+
+
+def check_inference_service_name(request: AdmissionRequest) -> None:
+    """Deny InferenceService names that KServe's webhook denies."""
+    name = name_of(request.obj)
+    if request.operation == "CREATE" and not _INFERENCE_SERVICE.fullmatch(name):
+        raise AdmissionDeniedError(
+            "inferenceservice.kserve-webhook-server.validator",
+            f'the InferenceService "{name}" is invalid: its name may hold lower case letters, digits and "-",'
+            f" begins with a letter and ends with a letter or digit (regex {_INFERENCE_SERVICE.pattern!r})",
+        )
