@@ -1,0 +1,1 @@
+"""Adapters: one home for each outside system."""
