@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from reconciler.desired.duration import Duration, parse_duration
 from reconciler.errors import SettingsError
+from reconciler.registry_roles import RegistryWrites
 
 PREFIX = "RECONCILER_"
 
@@ -62,14 +62,6 @@ class GitSettings(Section):
     ssh_key: Secret = Secret()
     ssh_passphrase: Secret = Secret()
     known_hosts: Path | None = Field(default=None, description="Host keys to accept; without it ssh is refused.")
-
-
-class RegistryWrites(StrEnum):
-    """What is written to the registry; both are always understood when read."""
-
-    STAGES = "stages"
-    ALIASES = "aliases"
-    BOTH = "both"
 
 
 class MlflowSettings(Section):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from reconciler.observed import Release
+from reconciler.observed import Release, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class CutTraffic:
-    """Roll back, first half: the candidate gets 0 % at once."""
+    """Roll back, first half: the candidate gets 0 % at once. Its intent on the ledger is already the rejection."""
 
     release: Release
     wanted: str
@@ -132,10 +132,19 @@ class FinishRollback:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Mark a rolled-back version rejected, with the evidence, and archive it."""
+    """End a rolled-back rollout: mark the version rejected, with the evidence; it ends in `stage`."""
 
     release: Release
     wanted: str
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """End a rollout that is no longer wanted, without blame; the version ends in `stage`."""
+
+    release: Release
+    stage: Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +157,9 @@ class PutBack:
 
 @dataclass(frozen=True, slots=True)
 class TakeDown:
-    """Delete the InferenceService of a model that left Git."""
+    """Delete an InferenceService of ours that is no longer wanted."""
 
+    namespace: str
     uid: str
 
 
@@ -172,6 +182,6 @@ class LetGo:
 
 Action = (
     Train | StopTraining | RecordGates | Deploy | StageCandidate | StartCanary | ShiftTraffic | BeginStep | Analyse
-    | RouteAll | Promote | Archive | CutTraffic | RestoreStable | FinishRollback | Reject | PutBack
+    | RouteAll | Promote | Archive | CutTraffic | RestoreStable | FinishRollback | Reject | Withdraw | PutBack
     | TakeDown | ArchiveAll | DeleteModel | LetGo
 )  # fmt: skip

@@ -24,8 +24,8 @@ class VersionVerdict:
 class Decision:
     """The next action and why, or none and why.
 
-    `blocked_by` names what keeps an action from starting. `stalled` says what needs a person. `look_again_at` None means
-    that only an event changes anything. `versions` are the verdicts on candidate versions, `checks` those of the canary.
+    `blocked_by` names what keeps an action from starting. `stalled` says what needs a person. `look_again_at` None
+    means that only an event changes anything. `versions` are the verdicts on versions, `checks` those of the canary.
     """
 
     phase: Phase

@@ -59,7 +59,7 @@ def candidates(desired: DesiredModel, registered: RegisteredModel | None) -> tup
 
 
 def versions_in_question(desired: DesiredModel, registered: RegisteredModel | None) -> tuple[ModelVersion, ...]:
-    """Return the versions whose evidence a decision will ask for: those not on record, and what they are held against."""
+    """Return the versions whose evidence a decision asks for: those not on record, and what they are held against."""
     asked = _not_on_record(desired, registered)
     gates = desired.spec.promotion.gates
     if not asked or registered is None:

@@ -86,9 +86,9 @@ def next_trigger(desired: DesiredModel, registered: RegisteredModel | None, now:
         return None
     triggers = desired.spec.training.triggers
     times = [next_fire(triggers.schedule, now)] if triggers.schedule else []
-    for version in registered.versions if registered and triggers.max_age else ():
-        if role(version) is Stage.PRODUCTION and triggers.max_age:
-            times.append(version.created_at + triggers.max_age + timedelta(seconds=1))
+    if triggers.max_age and registered:
+        age = triggers.max_age + timedelta(seconds=1)
+        times += [v.created_at + age for v in registered.versions if role(v) is Stage.PRODUCTION]
     return min((t for t in times if t > now), default=None)
 
 
@@ -106,7 +106,7 @@ def decide_training(facts: Facts) -> Decision | None:
             return _stop_superseded(facts, run, due)
     if due is None or training is None:
         return None
-    return _advance(facts, training, due, [r for r in runs.value if r.key == due.key], runs.at)
+    return _advance(facts, training, due, [r for r in runs.value if r.key == due.key])
 
 
 def _stop_superseded(facts: Facts, run: TrainingRun, due: Due | None) -> Decision | None:
@@ -116,7 +116,7 @@ def _stop_superseded(facts: Facts, run: TrainingRun, due: Due | None) -> Decisio
     return act(StopTraining(run.run_id, run.key), why, Phase.TRAINING)
 
 
-def _advance(facts: Facts, training: Training, due: Due, runs: list[TrainingRun], read_at: datetime) -> Decision:
+def _advance(facts: Facts, training: Training, due: Due, runs: list[TrainingRun]) -> Decision:
     running = next((r for r in runs if r.state not in ENDED), None)
     if running is not None:
         ends = running.created_at + training.timeout

@@ -1,0 +1,181 @@
+"""Decide what happens next to one model. The order is DESIGN.md's; each step is a small pure check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from reconciler.desired.cron import last_fire, next_fire
+from reconciler.desired.documents import PolicySpec
+from reconciler.desired.state import DesiredModel
+from reconciler.observed import ModelVersion, ObservedModel, Unknown
+from reconciler.plan.action import (
+    Action,
+    Analyse,
+    BeginStep,
+    CutTraffic,
+    FinishRollback,
+    RecordGates,
+    Reject,
+    RestoreStable,
+    StopTraining,
+    Withdraw,
+)
+from reconciler.plan.decision import Decision, act, stall, wait
+from reconciler.plan.facts import Facts, gather
+from reconciler.plan.removal import decide_removal
+from reconciler.plan.rollback import decide_rollback
+from reconciler.plan.selection import Selected, production_of, select
+from reconciler.plan.serve import decide_serving
+from reconciler.plan.training import decide_training, next_trigger
+from reconciler.status import Health, Phase, Sync
+
+# What is never held up: it protects callers, or only writes down what already happened.
+ALWAYS = (Analyse, BeginStep, CutTraffic, FinishRollback, RecordGates, Reject, RestoreStable, StopTraining, Withdraw)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds beside the spec: the repository's policy, and why removals are stopped, if they are."""
+
+    policy: PolicySpec
+    removal_guard: str = ""
+
+
+def decide(desired: DesiredModel, observed: ObservedModel, rules: Rules, now: datetime) -> Decision:
+    """Return the next action for a model, or what it waits for. Pure: the same input gives the same answer."""
+    facts = gather(desired, observed, now)
+    if isinstance(facts, Unknown):
+        return Decision(Phase.IDLE, Sync.UNKNOWN, Health.UNKNOWN, waits_for=f"an answer of {facts.why}")
+    if desired.removed:
+        return _guarded(facts, rules, decide_removal(facts))
+    return _guarded(facts, rules, _stale(facts, _decide(facts)))
+
+
+def _decide(facts: Facts) -> Decision:
+    selected = select(facts)
+    wanted = _approved(facts, selected)
+    serving = facts.spec.serving
+    release = facts.release(wanted.version, serving) if wanted and serving else None
+    undo = decide_rollback(facts, release)
+    if undo is not None:
+        return _with_versions(undo, selected)
+    training = decide_training(facts)
+    if training is not None and training.action is not None:
+        return _with_versions(training, selected)
+    if selected.missing is not None:
+        return _with_versions(_missing_evidence(facts, selected.missing), selected)
+    if selected.unrecorded is not None:
+        return _with_versions(_record(selected), selected)
+    return _with_versions(_together(facts, training, decide_serving(facts, wanted), selected), selected)
+
+
+def _approved(facts: Facts, selected: Selected) -> ModelVersion | None:
+    """Return the wanted version, or what serves while a newer one waits to be named in Git."""
+    promotion, version = facts.spec.promotion, selected.version
+    if promotion.approval == "none" or promotion.version != "auto" or version is None:
+        return version
+    return production_of(facts.registered) if facts.registered else None
+
+
+def _missing_evidence(facts: Facts, missing: Unknown) -> Decision:
+    health = Health.PROGRESSING if facts.live is None or facts.live.ready else Health.DEGRADED
+    return wait(f"the gates: {missing.why}", Phase.GATING, health)
+
+
+def _record(selected: Selected) -> Decision:
+    assert selected.unrecorded is not None  # noqa: S101  the caller asked
+    verdict, mark = selected.unrecorded
+    said = verdict.lost or "; ".join(r.said for r in verdict.results) or "no gate is asked for"
+    why = f"because version {verdict.version} {'fails' if verdict.lost else 'passes'} its gates: {said}"
+    return act(RecordGates(verdict.version, mark), why, Phase.GATING)
+
+
+def _together(facts: Facts, training: Decision | None, serving: Decision, selected: Selected) -> Decision:
+    """Serving comes first; a training that runs or is stuck shows where serving has nothing to do."""
+    if serving.action is not None:
+        return serving
+    decision = serving
+    if training is not None and (serving.sync is Sync.SYNCED or serving.phase is Phase.GATING):
+        decision = training.sooner(serving.look_again_at)
+    elif serving.sync is Sync.SYNCED or serving.phase is Phase.GATING:
+        decision = _not_as_wanted(facts, serving, selected)
+    return decision.sooner(next_trigger(facts.desired, facts.registered, facts.now))
+
+
+def _not_as_wanted(facts: Facts, serving: Decision, selected: Selected) -> Decision:
+    """Say so where what serves is proven, but not what Git asks for."""
+    if selected.absent is not None:
+        what = f"version {selected.absent} is wanted, but is not registered"
+        return stall(what, Phase.IDLE, f"version {selected.absent} to be registered, or another one to be wanted")
+    newest = selected.verdicts[0] if selected.verdicts else None
+    if selected.rejected is not None and newest is not None:
+        rejected = next(v for v in selected.verdicts if v.version == selected.rejected.version)
+        what = f"version {rejected.version} was {rejected.lost}"
+        return stall(what, Phase.IDLE, "a commit that asks for another version")
+    if newest is not None and newest.lost:
+        return replace(
+            stall(f"version {newest.version} does not pass its gates: {newest.lost}", Phase.GATING, "a better version"),
+            health=serving.health,
+        )
+    waiting = _approved(facts, selected) is not selected.version and selected.version is not None
+    if waiting and selected.version is not None:
+        number = selected.version.version
+        return replace(serving, sync=Sync.OUT_OF_SYNC, waits_for=f'approval: a commit that sets version: "{number}"')
+    return serving
+
+
+def _with_versions(decision: Decision, selected: Selected) -> Decision:
+    return replace(decision, versions=selected.verdicts)
+
+
+def _stale(facts: Facts, decision: Decision) -> Decision:
+    """Show that the spec at this commit is invalid while the last good one stays in force."""
+    if not facts.desired.stale:
+        return decision
+    first = facts.desired.stale[0]
+    what = f"{first.path}:{first.line}:{first.column}: {first.message}; the spec of {facts.desired.commit.short} stays"
+    return replace(decision, sync=Sync.OUT_OF_SYNC, stalled=decision.stalled or what)
+
+
+def _guarded(facts: Facts, rules: Rules, decision: Decision) -> Decision:
+    """Hold up every action that something forbids to start; rolling back is always allowed."""
+    frozen, changes = _freeze(facts.desired.name, rules.policy, facts.now)
+    if decision.action is None or isinstance(decision.action, ALWAYS):
+        return _suspended(facts, decision).sooner(changes)
+    block = _block(facts, rules, frozen)
+    if not block:
+        return decision
+    held = replace(decision, action=None, reason="", blocked_by=f"{block}; held up: {_name(decision.action)}")
+    return _suspended(facts, held).sooner(changes)
+
+
+def _block(facts: Facts, rules: Rules, frozen: str) -> str:
+    if facts.spec.suspend:
+        return "spec.suspend is true"
+    if facts.desired.removed and rules.removal_guard:
+        return rules.removal_guard
+    return frozen
+
+
+def _suspended(facts: Facts, decision: Decision) -> Decision:
+    calm = decision.health in (Health.HEALTHY, Health.PROGRESSING) and decision.action is None
+    return replace(decision, health=Health.SUSPENDED) if facts.spec.suspend and calm else decision
+
+
+def _freeze(model: str, policy: PolicySpec, now: datetime) -> tuple[str, datetime | None]:
+    """Return the freeze in force (empty: none), and when the next one begins or this one ends."""
+    changes: list[datetime] = []
+    for window in policy.freezes:
+        if not any(fnmatchcase(model, pattern) for pattern in window.models):
+            continue
+        ends = last_fire(window.start, now) + window.duration
+        if now < ends:
+            return f"the freeze {window.name} until {ends:%F %H:%M}Z", ends
+        changes.append(next_fire(window.start, now))
+    return "", min(changes, default=None)
+
+
+def _name(action: Action) -> str:
+    return type(action).__name__

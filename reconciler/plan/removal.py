@@ -1,0 +1,50 @@
+"""What happens when a spec leaves Git: traffic first, then the object, then the registry."""
+
+from __future__ import annotations
+
+from reconciler.desired.documents import OnRemoval
+from reconciler.observed import Known, Stage
+from reconciler.plan.action import ArchiveAll, DeleteModel, LetGo, StopTraining, TakeDown
+from reconciler.plan.decision import Decision, act, wait
+from reconciler.plan.facts import Facts
+from reconciler.plan.training import ENDED
+from reconciler.registry_roles import role
+from reconciler.status import Phase
+
+
+def decide_removal(facts: Facts) -> Decision:
+    """Decide the next step of taking a model down as its last good spec says."""
+    on_removal = facts.spec.retention.on_removal
+    why = f"because the spec left Git and says onRemoval: {on_removal.value}"
+    if on_removal is OnRemoval.RETAIN:
+        return act(LetGo(), why, Phase.ARCHIVING)
+    return _stop_training(facts, why) or _take_down(facts, why) or _registry(facts, on_removal, why)
+
+
+def _stop_training(facts: Facts, why: str) -> Decision | None:
+    if facts.spec.training is None:
+        return None
+    runs = facts.observed.runs
+    if not isinstance(runs, Known):
+        return wait(f"training runs to be readable: {runs.why}", Phase.ARCHIVING)
+    for run in runs.value:
+        if run.state not in ENDED:
+            return act(StopTraining(run.run_id, run.key), why, Phase.ARCHIVING)
+    return None
+
+
+def _take_down(facts: Facts, why: str) -> Decision | None:
+    objects = [live for live in (facts.live, *facts.observed.strays) if live is not None and live.ours]
+    for live in objects:
+        if not live.deleting:
+            return act(TakeDown(live.namespace, live.uid), why, Phase.ARCHIVING)
+    return wait("the InferenceService to be deleted", Phase.ARCHIVING) if objects else None
+
+
+def _registry(facts: Facts, on_removal: OnRemoval, why: str) -> Decision:
+    if on_removal is OnRemoval.DELETE and facts.registered is not None:
+        return act(DeleteModel(), why, Phase.ARCHIVING)
+    left = tuple(v.version for v in facts.versions if role(v) is not Stage.ARCHIVED)
+    if left:
+        return act(ArchiveAll(left), why, Phase.ARCHIVING)
+    return act(LetGo(), "because nothing of it is left to take down", Phase.ARCHIVING)

@@ -1,0 +1,134 @@
+"""Take a candidate back: 0 % at once, then the stable release restored, then a clean object and a record.
+
+Allowed at any time: no suspension, freeze or guard holds it up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.analysis.verdict import Verdict
+from reconciler.desired.duration import format_duration
+from reconciler.observed import InferenceService, Release, Stage
+from reconciler.plan.action import CutTraffic, FinishRollback, Reject, RestoreStable, ShiftTraffic, Withdraw
+from reconciler.plan.decision import Decision, act, stall, wait
+from reconciler.plan.facts import Facts, RolloutRecord, previous_target, revision_release, settled, sole_release
+from reconciler.plan.rollout import candidate_ready, check_verdicts
+from reconciler.status import Health, Phase
+
+
+def decide_rollback(facts: Facts, wanted: Release | None) -> Decision | None:
+    """Roll back what goes wrong or is no longer wanted; None when no rollout is on record or all is well."""
+    record, live = facts.rollout, facts.live
+    if record is None or (live is not None and not live.ours):
+        return None
+    if live is None:
+        return _close(facts, record, "the InferenceService is gone")
+    if rolled_back(facts, record) is not None:
+        return _take_back(facts, live, record)
+    if live.release == record.release and live.canary_percent is None and not _only_staged(live, record):
+        return None  # all traffic was given to it: the promotion is completed first
+    if wanted == record.stable:
+        return _take_back(facts, live, record)
+    if live.canary_percent is None or live.release != record.release:
+        return None
+    if wanted is not None and wanted != record.release:
+        return _supersede(live, record, wanted)
+    return _going_wrong(facts, live, record)
+
+
+def rolled_back(facts: Facts, record: RolloutRecord) -> str | None:
+    """Return why this very rollout was decided against, None when it was not."""
+    rejection = facts.rejections.get(record.release)
+    return rejection.reason if rejection is not None and rejection.at >= record.started else None
+
+
+def _only_staged(live: InferenceService, record: RolloutRecord) -> bool:
+    """Return whether the candidate is on record but was never applied."""
+    return live.release == record.stable
+
+
+def _going_wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision | None:
+    why = _wrong(facts, live, record)
+    if why is None:
+        return None
+    verdicts = check_verdicts(facts, record)
+    if facts.spec.rollout.on_failure == "pause" and _previous_moved(live, record) is None:
+        paused = stall(
+            f"the rollout is paused: {why}", Phase.CANARY, "a commit that changes the rollout or the version"
+        )
+        return replace(paused, checks=verdicts)
+    cut = CutTraffic(record.release, facts.wanted)
+    return replace(act(cut, f"because {why}", Phase.ROLLING_BACK, Health.DEGRADED), checks=verdicts)
+
+
+def _wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> str | None:
+    """Say what is wrong with the rollout, None when nothing is."""
+    if (moved := _previous_moved(live, record)) is not None:
+        return moved
+    if live.failure is not None and live.failure.terminal and not candidate_ready(live, record):
+        return f"the candidate cannot be served: {live.failure.reason}: {live.failure.message}"
+    verdicts = check_verdicts(facts, record)
+    failed = [v for v in verdicts if v.verdict is Verdict.FAIL] if record.step else []
+    if failed:
+        return f"{failed[0].check} failed at {live.canary_percent} %: {failed[0].why}"
+    deadline = facts.spec.rollout.deadline
+    if facts.now - record.started >= deadline:
+        held = next((f"{v.check}: {v.why}" for v in verdicts if v.verdict is not Verdict.PASS), live.message)
+        return f"the rollout did not end within {format_duration(deadline)}{'; ' + held if held else ''}"
+    return None
+
+
+def _previous_moved(live: InferenceService, record: RolloutRecord) -> str | None:
+    previous = previous_target(live)
+    if previous is None or previous.revision == record.stable_revision:
+        return None
+    return f"the traffic tagged prev goes to {previous.revision}, not to the stable revision {record.stable_revision}"
+
+
+def _supersede(live: InferenceService, record: RolloutRecord, wanted: Release) -> Decision | None:
+    """Take the old candidate to 0 % first: a new template must not hand its share to the unproven."""
+    if live.canary_percent == 0:
+        return None
+    cut = ShiftTraffic(record.release, 0, record.stable_revision)
+    return act(cut, f"because Git now wants {wanted}, not {record.release}", Phase.CANARY)
+
+
+def _take_back(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
+    if live.release != record.stable:
+        return _leave_candidate(facts, live, record)
+    newest = live.latest_created
+    ready = settled(live) and newest is not None and revision_release(live, newest, record) == record.stable
+    if live.canary_percent is not None:
+        if not ready:
+            return wait(f"version {record.stable.version} to be ready again", Phase.ROLLING_BACK, Health.DEGRADED)
+        why = f"because version {record.stable.version} is ready again"
+        return act(FinishRollback(record.stable), why, Phase.ROLLING_BACK, Health.DEGRADED)
+    if not ready or sole_release(live, record) != record.stable:
+        return wait(f"all traffic to reach version {record.stable.version}", Phase.ROLLING_BACK, Health.DEGRADED)
+    return _close(facts, record, "it gets no traffic any more")
+
+
+def _leave_candidate(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
+    """Leave the candidate's template; without a split it has all traffic, and lowering would wake an older version."""
+    if live.canary_percent:
+        reason = rolled_back(facts, record)
+        why = f"because {reason or f'Git wants {record.stable} again'}"
+        cut = CutTraffic(record.release, facts.wanted) if reason else _lower(record)
+        return act(cut, why, Phase.ROLLING_BACK, Health.DEGRADED)
+    why = f"because the candidate is not wanted and version {record.stable.version} is stable"
+    return act(RestoreStable(record.stable), why, Phase.ROLLING_BACK, Health.DEGRADED)
+
+
+def _lower(record: RolloutRecord) -> ShiftTraffic:
+    return ShiftTraffic(record.release, 0, record.stable_revision)
+
+
+def _close(facts: Facts, record: RolloutRecord, why: str) -> Decision:
+    reason = rolled_back(facts, record)
+    same_version = record.release.version == record.stable.version
+    stage = Stage.PRODUCTION if same_version else Stage.ARCHIVED
+    if reason is None:
+        action: Reject | Withdraw = Withdraw(record.release, stage)
+        return act(action, f"because its rollout is not wanted any more and {why}", Phase.ROLLING_BACK)
+    return act(Reject(record.release, facts.wanted, stage), f"because {reason}", Phase.ROLLING_BACK, Health.DEGRADED)

@@ -1,0 +1,164 @@
+"""Bring a release to callers: first deployment, canary steps, all traffic. KServe's Knative mode.
+
+The protocol is facts/KSERVE.md's: the candidate is applied with 0 %; nothing moves before the newest revision is the
+newest ready one and `prev` is the recorded stable revision; traffic rises in applies that touch nothing else; removing
+the split promotes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from reconciler.analysis.verdict import CheckVerdict, Verdict, due_at, judge
+from reconciler.desired.documents import Check, Step
+from reconciler.desired.duration import format_duration
+from reconciler.observed import InferenceService, Release
+from reconciler.plan.action import (
+    Analyse,
+    BeginStep,
+    Deploy,
+    RouteAll,
+    ShiftTraffic,
+    StageCandidate,
+    StartCanary,
+)
+from reconciler.plan.decision import Decision, act, stall, wait
+from reconciler.plan.facts import Facts, RolloutRecord, revision_release, settled, sole_release
+from reconciler.status import Health, Phase
+
+
+def deploy_first(facts: Facts, release: Release) -> Decision:
+    """Serve a model that has no stable revision yet."""
+    live = facts.live
+    if live is None:
+        why = f"because version {release.version} passed its gates and nothing is served"
+        return act(Deploy(release), why, Phase.DEPLOYING, Health.MISSING)
+    if live.release != release:
+        return act(Deploy(release), f"because Git now wants {release} and nothing was proven yet", Phase.DEPLOYING)
+    if live.failure is not None and live.failure.terminal:
+        what = f"version {release.version} cannot be served: {live.failure.reason}: {live.failure.message}"
+        return stall(what, Phase.DEPLOYING, "a commit that changes the predictor or the version")
+    reason = live.failure.message if live.failure else live.message
+    health = Health.DEGRADED if live.failure else Health.PROGRESSING
+    return wait(f"version {release.version} to become ready{': ' + reason if reason else ''}", Phase.DEPLOYING, health)
+
+
+def begin_rollout(live: InferenceService, stable: Release, release: Release) -> Decision:
+    """Make the release the candidate; only from a settled state, in which one revision has all traffic."""
+    serving = next((t.revision for t in live.traffic if t.percent == 100), None)
+    if not settled(live) or live.canary_percent is not None or serving != live.latest_ready:
+        return wait("the live service to settle before a rollout begins", Phase.DEPLOYING)
+    action = StageCandidate(release, stable, serving)
+    return act(action, f"because version {release.version} is wanted and version {stable.version} serves", Phase.CANARY)
+
+
+def continue_rollout(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
+    """Take the next step of the rollout on record; going wrong is decided elsewhere, before."""
+    release = record.release
+    if live.canary_percent is None:
+        if live.release == release:
+            return wait("all traffic to reach the candidate", Phase.PROMOTING)
+        if sole_release(live, record) != record.stable or not settled(live):
+            return wait("the live service to settle before the candidate is applied", Phase.CANARY)
+        return act(StartCanary(release), "because the candidate is staged; it starts with 0 %", Phase.CANARY)
+    if live.release != release:
+        # The one before was taken to 0 % when this one superseded it.
+        return act(StartCanary(release), "because it supersedes the candidate before, which has 0 %", Phase.CANARY)
+    deadline = record.started + facts.spec.rollout.deadline
+    if not candidate_ready(live, record):
+        why = live.failure.message if live.failure else ""
+        what = f"candidate version {release.version} to become ready{': ' + why if why else ''}"
+        return wait(what, Phase.CANARY, until=deadline)
+    return _step(facts, live, record).sooner(deadline)
+
+
+def candidate_ready(live: InferenceService, record: RolloutRecord) -> bool:
+    """Return whether the newest revision is the candidate's and ready."""
+    newest = live.latest_created
+    return (
+        settled(live)
+        and newest != record.stable_revision
+        and newest is not None
+        and (revision_release(live, newest, record) == record.release)
+    )
+
+
+def effective_percent(live: InferenceService) -> int:
+    """Return what the newest revision gets."""
+    return sum(t.percent for t in live.traffic if t.revision == live.latest_created)
+
+
+def _step(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
+    steps = facts.spec.rollout.steps
+    index = min(record.step, len(steps))
+    if index == 0:
+        return (
+            _enter(facts, live, record, 1) if steps else _route_all(record, "it is ready and the rollout has no steps")
+        )
+    step = steps[index - 1]
+    if live.canary_percent != step.traffic and not _entering(live, steps, index):
+        return _shift(record, step, f"because step {index} of {len(steps)} asks for {step.traffic} %")
+    if _entering(live, steps, index):
+        return _enter(facts, live, record, index + 1)
+    return _hold(facts, record, step, index)
+
+
+def _entering(live: InferenceService, steps: tuple[Step, ...], index: int) -> bool:
+    """Return whether the next step's traffic was asked for, but its begin is not on record yet."""
+    return index < len(steps) and live.canary_percent == steps[index].traffic
+
+
+def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: int) -> Decision:
+    step = facts.spec.rollout.steps[number - 1]
+    if live.canary_percent != step.traffic:
+        return _shift(record, step, f"because the candidate is ready; step {number} gives it {step.traffic} %")
+    if effective_percent(live) != step.traffic:
+        what = f"{step.traffic} % of the traffic to reach version {record.release.version}"
+        return wait(what, Phase.CANARY)
+    begin = BeginStep(record.release, number, facts.now)
+    return act(begin, f"because {step.traffic} % are effective; held for {format_duration(step.hold)}", Phase.CANARY)
+
+
+def _shift(record: RolloutRecord, step: Step, why: str) -> Decision:
+    return act(ShiftTraffic(record.release, step.traffic, record.stable_revision), why, Phase.CANARY)
+
+
+def _route_all(record: RolloutRecord, why: str) -> Decision:
+    return act(RouteAll(record.release, record.stable_revision), f"because {why}", Phase.PROMOTING)
+
+
+def check_verdicts(facts: Facts, record: RolloutRecord) -> tuple[CheckVerdict, ...]:
+    """Judge every check by what was measured in the running step."""
+    made = [m for m in facts.observed.memory.measurements if m.release == record.release and m.step == record.step]
+    return tuple(judge(check, [m for m in made if m.at >= record.since]) for check in facts.spec.rollout.analysis)
+
+
+def _hold(facts: Facts, record: RolloutRecord, step: Step, number: int) -> Decision:
+    verdicts = check_verdicts(facts, record)
+    due = {check.name: _due(facts, record, check) for check in facts.spec.rollout.analysis}
+    first = min(due, key=lambda name: due[name], default=None)
+    if first is not None and due[first] <= facts.now:
+        measure = Analyse(record.release, number, first)
+        return replace(act(measure, f"because {first} is due in step {number}", Phase.CANARY), checks=verdicts)
+    until = record.since + step.hold
+    unsure = [v for v in verdicts if v.verdict is not Verdict.PASS]
+    if facts.now >= until and not unsure:
+        return replace(_leave(facts, record, number, verdicts), checks=verdicts)
+    held = f"the hold of step {number} of {len(facts.spec.rollout.steps)} to end"
+    waits = f"{unsure[0].check}: {unsure[0].why}" if facts.now >= until else held
+    look = min((t for t in (until, *due.values()) if t > facts.now), default=None)
+    return replace(wait(waits, Phase.CANARY, until=look), checks=verdicts)
+
+
+def _due(facts: Facts, record: RolloutRecord, check: Check) -> datetime:
+    made = [m for m in facts.observed.memory.measurements if m.step == record.step and m.release == record.release]
+    return due_at(check, record.since, [m for m in made if m.at >= record.since])
+
+
+def _leave(facts: Facts, record: RolloutRecord, number: int, verdicts: tuple[CheckVerdict, ...]) -> Decision:
+    steps = facts.spec.rollout.steps
+    proof = "; ".join(f"{v.check}: {v.why}" for v in verdicts) or "the hold is over, no check was asked for"
+    if number < len(steps):
+        return _shift(record, steps[number], f"because step {number} passed ({proof})")
+    return _route_all(record, f"every step passed ({proof})")

@@ -1,0 +1,150 @@
+"""From the wanted version to what callers get: deploy, roll out, promote, keep."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from reconciler.observed import InferenceService, Known, ModelVersion, Release, Stage
+from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
+from reconciler.plan.decision import Decision, act, stall, wait
+from reconciler.plan.facts import Facts, RolloutRecord, settled, sole_release
+from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first
+from reconciler.plan.selection import production_of
+from reconciler.status import Health, Phase, Sync
+
+PUT_BACK_FIRST, PUT_BACK_MOST = timedelta(seconds=5), timedelta(minutes=15)
+
+
+def decide_serving(facts: Facts, wanted: ModelVersion | None) -> Decision:
+    """Decide what to do so that callers get the wanted version; `wanted` None keeps what serves."""
+    serving, live = facts.spec.serving, facts.live
+    if serving is None:
+        return _registry_only(facts, wanted)
+    if live is None:
+        return _missing(facts, wanted)
+    if not live.ours:
+        return _unmanaged(live)
+    if live.deleting:
+        return wait("the InferenceService to be deleted", Phase.DEPLOYING)
+    release = facts.release(wanted.version, serving) if wanted else None
+    return _toward(facts, live, release)
+
+
+def _toward(facts: Facts, live: InferenceService, release: Release | None) -> Decision:
+    record = facts.rollout
+    if record is not None:
+        return _rolling(facts, live, record, release)
+    stable = sole_release(live, None)
+    if stable is None:
+        return _no_stable(live) or _first(facts, release)
+    if live.canary_percent is not None:
+        return _split_by_hand(live)
+    if release is not None and release != stable:
+        return begin_rollout(live, stable, release)
+    return keep(facts, live, stable)
+
+
+def _rolling(facts: Facts, live: InferenceService, record: RolloutRecord, release: Release | None) -> Decision:
+    routed = live.release == record.release and live.canary_percent is None
+    if routed and sole_release(live, record) == record.release and settled(live):
+        return keep(facts, live, record.release)
+    if release is None or release == record.release or routed:
+        return continue_rollout(facts, live, record)
+    action = StageCandidate(release, record.stable, record.stable_revision)
+    return act(action, f"because Git now wants {release} instead of {record.release}", Phase.CANARY)
+
+
+def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
+    """Keep what serves: the registry says so, nothing else claims it, no drift."""
+    version = facts.version(stable.version)
+    if version is None:
+        what = f"version {stable.version} serves, but is not in the registry"
+        return stall(what, Phase.IDLE, f"version {stable.version} to be registered again, or another one to be wanted")
+    return _roles(facts, version, stable) or _strays(facts) or _drifted(facts, live, stable) or _in_sync(facts, live)
+
+
+def _roles(facts: Facts, version: ModelVersion, release: Release | None) -> Decision | None:
+    holders = {v.version for v in facts.holders(Stage.PRODUCTION)}
+    if holders != {version.version} or (facts.rollout is not None and facts.rollout.release == release):
+        why = f"because version {version.version} serves all traffic" if release else "because it passed its gates"
+        return act(Promote(version.version, release), why, Phase.PROMOTING)
+    for other in facts.holders(Stage.STAGING):
+        why = f"because it is staged, but version {version.version} is what is wanted"
+        return act(Archive(other.version), why, Phase.ARCHIVING)
+    return None
+
+
+def _strays(facts: Facts) -> Decision | None:
+    for stray in facts.observed.strays:
+        if not stray.deleting:
+            why = f"because the model moved to namespace {facts.spec.serving.namespace if facts.spec.serving else '-'}"
+            return act(TakeDown(stray.namespace, stray.uid), why, Phase.ARCHIVING)
+    return None
+
+
+def _drifted(facts: Facts, live: InferenceService, stable: Release) -> Decision | None:
+    drift = facts.observed.drift
+    if not isinstance(drift, Known) or not drift.value:
+        return None
+    recent = facts.observed.memory.put_backs
+    fields = ", ".join(drift.value)
+    if recent:
+        again = max(recent) + min(PUT_BACK_FIRST * 2 ** min(len(recent) - 1, 20), PUT_BACK_MOST)
+        if facts.now < again:
+            return wait(f"a pause before putting {fields} back again", Phase.DEPLOYING, Health.DEGRADED, again)
+    return act(PutBack(live.release or stable, drift.value), f"because {fields} drifted from Git", Phase.DEPLOYING)
+
+
+def _in_sync(facts: Facts, live: InferenceService) -> Decision:
+    if live.failure is not None or not live.ready:
+        said = live.failure.message if live.failure else live.message
+        return Decision(Phase.IDLE, Sync.SYNCED, Health.DEGRADED, waits_for=f"the service to become ready: {said}")
+    return Decision(Phase.IDLE, Sync.SYNCED, Health.HEALTHY, reason="everything is as Git says")
+
+
+def _missing(facts: Facts, wanted: ModelVersion | None) -> Decision:
+    """Deploy; where a proven version is in Production, that one first: callers had it, the newer one is unproven."""
+    serving = facts.spec.serving
+    production = production_of(facts.registered) if facts.registered else None
+    version = production if production and facts.proven(production) else wanted
+    if version is None or serving is None:
+        return wait("a version that passes its gates", Phase.GATING, Health.MISSING)
+    release = facts.release(version.version, serving)
+    if facts.rejected(release) is not None:
+        return wait("a version that was not rolled back", Phase.GATING, Health.MISSING)
+    why = "because it is in Production" if version is production else "because it passed its gates"
+    return act(Deploy(release), f"{why} and nothing is served", Phase.DEPLOYING, Health.MISSING)
+
+
+def _first(facts: Facts, release: Release | None) -> Decision:
+    if release is None:
+        return wait("a version that passes its gates", Phase.GATING, Health.MISSING)
+    return deploy_first(facts, release)
+
+
+def _no_stable(live: InferenceService) -> Decision | None:
+    if not live.latest_rolledout or not live.traffic:
+        return None
+    split = ", ".join(f"{t.percent} % to {t.revision}" for t in live.traffic)
+    what = f"traffic goes to revisions that no rollout on record explains: {split}"
+    return stall(what, Phase.IDLE, "somebody to undo the change that was made by hand, or to delete the object")
+
+
+def _split_by_hand(live: InferenceService) -> Decision:
+    what = f"canaryTrafficPercent is {live.canary_percent}, but no rollout is on record"
+    return stall(what, Phase.IDLE, "somebody to remove canaryTrafficPercent from the InferenceService")
+
+
+def _unmanaged(live: InferenceService) -> Decision:
+    what = f"InferenceService {live.namespace}/{live.name} exists and belongs to {live.owner or 'somebody else'}"
+    return stall(what, Phase.IDLE, "that object to be deleted, or the model to get another name", Health.UNKNOWN)
+
+
+def _registry_only(facts: Facts, wanted: ModelVersion | None) -> Decision:
+    if facts.live is not None and facts.live.ours and not facts.live.deleting:
+        take_down = TakeDown(facts.live.namespace, facts.live.uid)
+        return act(take_down, "because the spec has no serving any more", Phase.ARCHIVING)
+    if wanted is None:
+        return wait("a version that passes its gates", Phase.GATING, Health.MISSING)
+    done = Decision(Phase.IDLE, Sync.SYNCED, Health.HEALTHY, reason="everything is as Git says")
+    return _roles(facts, wanted, None) or _strays(facts) or done
