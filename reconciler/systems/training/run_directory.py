@@ -1,0 +1,128 @@
+"""A local run on disk: everything known of it stands in one directory, so that any later process can read it.
+
+    request.json   what was asked, when, and for how long; written before the directory gets its name
+    package.yaml   the compiled pipeline
+    lock           held by every process of the run, from before the first is started until the last has ended
+    pid            of the first process, which leads the run's process group
+    stop           present once somebody asked for the end
+    result.json    how it ended, written by the run itself; absent when it was killed
+    log.txt        everything that the run wrote
+
+The lock is inherited, as standard input, by whatever the run starts. While it is held the process group is alive, so
+its id cannot have gone to anybody else: neither a restart nor a recycled process id makes us take a stranger for a run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from reconciler.observed import RunState, TrainingRun
+from reconciler.systems.training.failure import LIMIT
+
+KILLED = "ended without a result: killed, out of memory, or the machine went down"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """The directory of one run."""
+
+    path: Path
+
+    @property
+    def package(self) -> Path:
+        """Return where the compiled pipeline stands."""
+        return self.path / "package.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """Return where the lock stands."""
+        return self.path / "lock"
+
+    @property
+    def log(self) -> Path:
+        """Return where everything that the run writes goes."""
+        return self.path / "log.txt"
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """Write a JSON file so that readers see all of it or nothing."""
+        whole = self.path / name
+        part = whole.with_name(f".{name}.{os.getpid()}")
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(whole)
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """Read a JSON file, None when there is none."""
+        try:
+            value = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return value if isinstance(value, dict) else None
+
+    def held(self) -> bool:
+        """Tell whether any process of the run is alive."""
+        try:
+            file = self.lock.open("rb")
+        except FileNotFoundError:
+            return False
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    def pid(self) -> int | None:
+        """Return the process group's id, None before the run's first breath."""
+        known = self.read("pid")
+        return None if known is None else int(known["pid"])
+
+    def running(self) -> bool:
+        """Tell whether the run has not ended."""
+        return not (self.path / "result.json").exists() and self.held()
+
+    def run(self) -> TrainingRun | None:
+        """Return how the run stands, None when this is no run."""
+        request = self.read("request.json")
+        if request is None:
+            return None
+        state, finished_at, cause = self._state()
+        return TrainingRun(
+            key=request["key"],
+            attempt=request["attempt"],
+            run_id=self.path.name,
+            state=state,
+            created_at=datetime.fromisoformat(request["created_at"]),
+            finished_at=finished_at,
+            cause=self._with_log(cause) if cause else None,
+            url=self.log.as_uri(),
+        )
+
+    def _state(self) -> tuple[RunState, datetime | None, str | None]:
+        result = self.read("result.json")
+        if result is None and self.held():
+            return (RunState.PENDING if self.pid() is None else RunState.RUNNING), None, None
+        # It may have ended between the two looks.
+        result = result or self.read("result.json")
+        if result is not None:
+            return RunState(result["state"]), datetime.fromisoformat(result["finished_at"]), result["cause"]
+        if (self.path / "stop").exists():
+            return RunState.STOPPED, self._last_sign(), "stopped by the reconciler"
+        return RunState.FAILED, self._last_sign(), KILLED
+
+    def _last_sign(self) -> datetime:
+        seen = self.log if self.log.exists() else self.path
+        return datetime.fromtimestamp(seen.stat().st_mtime, UTC)
+
+    def _with_log(self, cause: str) -> str:
+        where = f" (log: {self.log})"
+        room = max(LIMIT - len(where), 80)
+        return (cause if len(cause) <= room else cause[: room - 3] + "...") + where
