@@ -6,12 +6,22 @@ not used, the aliases decide; as MLflow has no alias for Archived, a tag says th
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from reconciler.observed import TAG_PREFIX, ModelVersion, Stage
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 TAG_ARCHIVED = TAG_PREFIX + "archived"
 ALIASES = {Stage.PRODUCTION: CHAMPION, Stage.STAGING: CHALLENGER}
+
+
+class RegistryWrites(StrEnum):
+    """What is written to the registry; both are always understood when read."""
+
+    STAGES = "stages"
+    ALIASES = "aliases"
+    BOTH = "both"
 
 
 def role(version: ModelVersion) -> Stage:

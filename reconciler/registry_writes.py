@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from reconciler.observed import ModelVersion, RegisteredModel, Stage
-from reconciler.registry_roles import ALIASES, TAG_ARCHIVED, role
-from reconciler.settings import RegistryWrites
+from reconciler.registry_roles import ALIASES, TAG_ARCHIVED, RegistryWrites, role
 
 
 @dataclass(frozen=True, slots=True)
