@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -184,14 +185,20 @@ def plain(value: object) -> Any:
     """Turn dataclasses, mappings, sequences and times into JSON values; keys of mappings stay as they are."""
     if isinstance(value, _Camel):
         return _object(value)
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, datetime):
-        return timestamp(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence | frozenset) and not isinstance(value, str | bytes):
         return [plain(item) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: object) -> object:
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # MLflow's metrics may be nan or inf, for which JSON has no number
     return value
 
 

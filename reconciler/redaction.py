@@ -1,0 +1,156 @@
+"""The one place where secrets are taken out of what people, files and networks get to see.
+
+Known secrets are matched literally; unknown ones by shape (tokens, keys, credentials in URLs) or by the name they stand
+under. Redacting twice changes nothing, and commit ids, digests and versions stay as they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import quote
+
+from pydantic import BaseModel, SecretStr
+
+from reconciler.desired.documents import Json
+from reconciler.settings import Secret
+
+HIDDEN = "***"
+# A shorter secret would blank out ordinary words wherever they stand.
+_SHORTEST = 6
+_DEEPEST = 64
+_ROUNDS = 8
+
+_NAMES = (
+    r"(?:pass(?:word|wd|phrase)|pwd|secret|token|credentials?|(?:api|access|private|secret|signing|encryption)[_-]?key"
+    r"|(?:account|shared[_-]?access)[_-]?key|x-amz-signature|x-amz-security-token|x-goog-signature|(?<![a-z])sig)"
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_SECRET_WORDS = frozenset(
+    {"password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "credentials", "authorization",
+     "cookie", "apikey"}
+)  # fmt: skip
+_SECRET_KEYS = frozenset({"api", "access", "private", "secret", "signing", "encryption", "account"})
+_VALUE = r"""(?P<value>\\?"(?:[^"\\]|\\(?!")[^\n])*|\\?'[^'\\\n]*|[^\s"'\\,;&(){}\[\]<>]+)"""
+
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
+)
+_URL_USER = re.compile(r"(?i)\b(?P<scheme>[a-z][a-z0-9+.-]{0,20}):/{2}(?P<user>[^/?#\s\"'<>]{1,2048})@")
+_HEADER = re.compile(
+    r"(?i)(?P<name>\b(?:authorization|(?:set-)?cookie)\\?[\"']?\s{0,4}[:=]\s{0,4}\\?[\"']?)(?P<value>[^\r\n\"'\\]+)"
+)
+_SCHEME = re.compile(
+    r"(?i)\b(?P<name>bearer|basic)(?P<gap>\s{1,4})(?P<value>(?=\S*(?-i:[0-9A-Z._~+/=])|\S{20})[\w.~+/=-]{6,})"
+)
+_NAMED = re.compile(rf"(?i)(?P<name>{_NAMES}\\?[\"']?\s{{0,4}}[:=]\s{{0,4}}){_VALUE}")
+_SHAPES = re.compile(
+    r"\b(?:(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"
+    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_[A-Za-z0-9]{20,}|xox[abeprs]-[\w-]{10,}"
+    r"|AIza[\w-]{35}|sk-[\w-]{20,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)"
+)
+# Nearly all texts hold none of these, which costs a tenth of the patterns to find out.
+_SUSPICIOUS = (
+    "://", "-----begin", "pass", "pwd", "secret", "token", "credential", "key", "auth", "cookie", "bearer", "basic",
+    "sig", "akia", "asia", "abia", "acca", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat", "glpat-", "hf_", "xox",
+    "aiza", "sk-", "eyj",
+)  # fmt: skip
+
+
+class Redactor:
+    """Redacts text and JSON values; `secrets` are the values that this process was given."""
+
+    def __init__(self, secrets: Iterable[str | SecretStr] = ()) -> None:
+        forms = {form for secret in secrets for form in _forms(secret)}
+        # Longest first: a secret may be the beginning of another.
+        ordered = sorted(forms, key=lambda form: (-len(form), form))
+        self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def redact_text(self, text: str) -> str:
+        """Return the text without secrets."""
+        for _ in range(_ROUNDS):
+            redacted = self._once(text)
+            if redacted == text:
+                break
+            text = redacted
+        return text
+
+    def redact(self, value: object) -> Json:
+        """Return the value as JSON without secrets; what is no JSON is taken as its text."""
+        return self._redact(value, _DEEPEST)
+
+    def _once(self, text: str) -> str:
+        if self._known is not None:
+            text = self._known.sub(HIDDEN, text)
+        lowered = text.lower()
+        if not any(mark in lowered for mark in _SUSPICIOUS):
+            return text
+        text = _PEM.sub(HIDDEN, text)
+        text = _URL_USER.sub(_hide_user, text)
+        text = _HEADER.sub(_hide_value, text)
+        text = _SCHEME.sub(rf"\g<name>\g<gap>{HIDDEN}", text)
+        text = _NAMED.sub(_hide_value, text)
+        return _SHAPES.sub(HIDDEN, text)
+
+    def _redact(self, value: object, depth: int) -> Json:
+        if isinstance(value, Mapping) and depth:
+            return {self.redact_text(str(key)): self._item(str(key), item, depth) for key, item in value.items()}
+        if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes | bytearray) and depth:
+            return [self._redact(item, depth - 1) for item in value]
+        return self._leaf(value)
+
+    def _leaf(self, value: object) -> Json:
+        if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+        return HIDDEN if isinstance(value, Mapping | list | tuple) else self.redact_text(str(value))
+
+    def _item(self, key: str, value: object, depth: int) -> Json:
+        if is_sensitive(key) and value not in (None, "", True, False):
+            return HIDDEN
+        return self._redact(value, depth - 1)
+
+
+def is_sensitive(name: str) -> bool:
+    """Tell whether a value under this name is a secret, such as dbPassword or api_key, but not tokenFile."""
+    words = [word.lower() for word in _WORD.findall(name)[-2:]]
+    return words[-1:] != [] and (words[-1] in _SECRET_WORDS or (words[-1] == "key" and words[0] in _SECRET_KEYS))
+
+
+def secrets_of(settings: BaseModel) -> tuple[SecretStr, ...]:
+    """Read every secret that the settings name. Raises SettingsError when one cannot be read."""
+    return tuple(secret for place in _places(settings) if (secret := place.read()) is not None)
+
+
+def _places(section: BaseModel) -> Iterator[Secret]:
+    for _, value in section:
+        if isinstance(value, Secret):
+            yield value
+        elif isinstance(value, BaseModel):
+            yield from _places(value)
+
+
+def _forms(secret: str | SecretStr) -> Iterator[str]:
+    """Yield a secret as it stands in texts, URLs, JSON and headers."""
+    text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+    if len(text) < _SHORTEST or not text.strip("* \t\r\n"):
+        return
+    yield text
+    yield quote(text, safe="")
+    yield json.dumps(text)[1:-1]
+    yield base64.b64encode(text.encode()).decode().rstrip("=")
+
+
+def _hide_user(found: re.Match[str]) -> str:
+    scheme, user = found["scheme"], found["user"]
+    # git@ in an ssh address is a login name; anywhere else a lone name may be a token.
+    keep = scheme.lower().endswith("ssh") and ":" not in user
+    return found[0] if keep else f"{scheme}://{HIDDEN}@"
+
+
+def _hide_value(found: re.Match[str]) -> str:
+    value = found["value"]
+    opening = re.match(r"\\?[\"']?", value)
+    return f"{found['name']}{opening[0] if opening else ''}{HIDDEN}"

@@ -1,0 +1,1 @@
+"""When to look at which model: queue, workers, backoff and timers."""
