@@ -276,7 +276,6 @@ class Memory:
     put back.
     """
 
-    releases: Mapping[Release, ReleaseRecord] = field(default_factory=dict)
     rejections: tuple[Rejection, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     put_backs: tuple[datetime, ...] = ()

@@ -64,6 +64,9 @@ class Registry(Protocol):
     def artifact(self, name: str, version: int, path: str) -> bytes | None:
         """Return one small file of the version's artifact (at most 4 MiB), None when there is no such file."""
 
+    def input_rows(self, name: str, version: int) -> Sequence[Any] | None:
+        """Return the rows of the version's input example, None when none was logged."""
+
     def set_stage(self, name: str, version: int, stage: Stage) -> None:
         """Make the version's stage and alias so; for Production and Staging every other holder loses it, atomically."""
 
@@ -94,7 +97,9 @@ class Serving(Protocol):
 
 
 class Training(Protocol):
-    """A training backend."""
+    """A training backend; `settle_seconds` is how long a request whose answer was lost may still land."""
+
+    settle_seconds: float
 
     def runs(self, model: str) -> tuple[TrainingRun, ...]:
         """Return the model's runs, oldest first."""

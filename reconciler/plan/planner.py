@@ -93,7 +93,7 @@ def _record(selected: Selected) -> Decision:
 
 
 def _together(facts: Facts, training: Decision | None, serving: Decision, selected: Selected) -> Decision:
-    """Serving comes first; a training that runs or is stuck shows where serving has nothing to do."""
+    """Put serving first; show a training that runs or is stuck where serving has nothing to do."""
     if serving.action is not None:
         return serving
     decision = serving

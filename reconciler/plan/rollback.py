@@ -26,10 +26,14 @@ def decide_rollback(facts: Facts, wanted: Release | None) -> Decision | None:
         return _close(facts, record, "the InferenceService is gone")
     if rolled_back(facts, record) is not None:
         return _take_back(facts, live, record)
-    if live.release == record.release and live.canary_percent is None and not _only_staged(live, record):
+    if live.release == record.release and live.canary_percent is None:
         return None  # all traffic was given to it: the promotion is completed first
     if wanted == record.stable:
         return _take_back(facts, live, record)
+    return _running(facts, live, record, wanted)
+
+
+def _running(facts: Facts, live: InferenceService, record: RolloutRecord, wanted: Release | None) -> Decision | None:
     if live.canary_percent is None or live.release != record.release:
         return None
     if wanted is not None and wanted != record.release:
@@ -41,11 +45,6 @@ def rolled_back(facts: Facts, record: RolloutRecord) -> str | None:
     """Return why this very rollout was decided against, None when it was not."""
     rejection = facts.rejections.get(record.release)
     return rejection.reason if rejection is not None and rejection.at >= record.started else None
-
-
-def _only_staged(live: InferenceService, record: RolloutRecord) -> bool:
-    """Return whether the candidate is on record but was never applied."""
-    return live.release == record.stable
 
 
 def _going_wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision | None:

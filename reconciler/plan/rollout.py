@@ -47,7 +47,7 @@ def deploy_first(facts: Facts, release: Release) -> Decision:
 def begin_rollout(live: InferenceService, stable: Release, release: Release) -> Decision:
     """Make the release the candidate; only from a settled state, in which one revision has all traffic."""
     serving = next((t.revision for t in live.traffic if t.percent == 100), None)
-    if not settled(live) or live.canary_percent is not None or serving != live.latest_ready:
+    if serving is None or not settled(live) or live.canary_percent is not None or serving != live.latest_ready:
         return wait("the live service to settle before a rollout begins", Phase.DEPLOYING)
     action = StageCandidate(release, stable, serving)
     return act(action, f"because version {release.version} is wanted and version {stable.version} serves", Phase.CANARY)

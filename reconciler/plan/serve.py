@@ -60,7 +60,9 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
     if version is None:
         what = f"version {stable.version} serves, but is not in the registry"
         return stall(what, Phase.IDLE, f"version {stable.version} to be registered again, or another one to be wanted")
-    return _roles(facts, version, stable) or _strays(facts) or _drifted(facts, live, stable) or _in_sync(facts, live)
+    if not (live.ready and settled(live)) and version not in facts.holders(Stage.PRODUCTION):
+        return deploy_first(facts, stable)
+    return _roles(facts, version, stable) or _strays(facts) or _drifted(facts, live, stable) or _in_sync(live)
 
 
 def _roles(facts: Facts, version: ModelVersion, release: Release | None) -> Decision | None:
@@ -95,7 +97,7 @@ def _drifted(facts: Facts, live: InferenceService, stable: Release) -> Decision 
     return act(PutBack(live.release or stable, drift.value), f"because {fields} drifted from Git", Phase.DEPLOYING)
 
 
-def _in_sync(facts: Facts, live: InferenceService) -> Decision:
+def _in_sync(live: InferenceService) -> Decision:
     if live.failure is not None or not live.ready:
         said = live.failure.message if live.failure else live.message
         return Decision(Phase.IDLE, Sync.SYNCED, Health.DEGRADED, waits_for=f"the service to become ready: {said}")

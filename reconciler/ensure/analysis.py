@@ -1,0 +1,131 @@
+"""Measure one check of a canary: the same requests to candidate and stable, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reconciler.analysis.agreement import agreement
+from reconciler.desired.documents import Check, InputFile, ProbeCheck
+from reconciler.ensure.scene import After, Scene
+from reconciler.errors import ReconcilerError, Refused
+from reconciler.manifest import probe_protocol, serving_fields
+from reconciler.observed import InferenceService, Measurement, Release, Side, TrafficTarget
+from reconciler.plan.action import Analyse
+from reconciler.plan.facts import previous_target
+from reconciler.ports import ProbeTarget
+from reconciler.status import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Rows to send, and what is expected of each, if that is known."""
+
+    rows: Sequence[Any]
+    expected: Sequence[Any] | None
+
+
+def ensure_analysed(action: Analyse, scene: Scene) -> After:
+    """Measure; a check that cannot be made is written down as such and counts as no measurement."""
+    check = next((c for c in scene.desired.spec.rollout.analysis if c.name == action.check), None)
+    if check is None:
+        raise Refused(f"the spec has no check {action.check} any more")
+    try:
+        measured = _measure(action, check, scene)
+    except ReconcilerError as error:
+        nothing = Side(0, 0)
+        measured = Measurement(
+            check.name, action.release, action.step, scene.now, nothing, nothing, error=error.message
+        )
+    return to_json(measured)
+
+
+def _measure(action: Analyse, check: Check, scene: Scene) -> Measurement:
+    probe, live = check.probe, scene.live()
+    inputs = _inputs(probe, action.release, scene)
+    candidate = _target(scene, live, next((t for t in live.traffic if t.tag == "latest"), None), "latest")
+    stable = _target(scene, live, previous_target(live), "prev")
+    ours = scene.systems.prober.probe(candidate, inputs.rows, probe.requests)
+    theirs = scene.systems.prober.probe(stable, inputs.rows, probe.requests)
+    compared, agreed = _compare(probe, inputs, ours.answers, theirs.answers)
+    at = scene.systems.clock()
+    return Measurement(check.name, action.release, action.step, at, ours.side, theirs.side, compared, agreed)
+
+
+def _target(scene: Scene, live: InferenceService, target: TrafficTarget | None, tag: str) -> ProbeTarget:
+    serving = scene.desired.spec.serving
+    if target is None or target.url is None or serving is None:
+        raise Refused(
+            f"the route of {live.namespace}/{live.name} has no address tagged {tag}",
+            help='the annotation serving.kserve.io/enable-tag-routing: "true" gives it one',
+        )
+    return ProbeTarget(target.url, live.name, probe_protocol(serving_fields(serving)))
+
+
+def _inputs(probe: ProbeCheck, release: Release, scene: Scene) -> Inputs:
+    if isinstance(probe.inputs, InputFile):
+        return read_inputs(probe.inputs.file, scene.desired.files.get(probe.inputs.file, b""))
+    rows = scene.systems.registry.input_rows(scene.name, release.version)
+    if not rows:
+        raise Refused(
+            f"version {release.version} of {scene.name} has no input example",
+            help="log the model with input_example=, or name a file: inputs: {file: probes/rows.json}",
+        )
+    return Inputs(rows, None)
+
+
+def read_inputs(path: str, content: bytes) -> Inputs:
+    """Read a probe file: {"inputs": [row, ...], "expected": [answer, ...]}. Raises Refused with what is expected."""
+    try:
+        raw: Mapping[str, Any] = json.loads(content)
+        rows, expected = raw["inputs"], raw.get("expected")
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f'{path}: not a probe file: expected {{"inputs": [[...]], "expected": [...]}}') from error
+    if not isinstance(rows, list) or not rows or (expected is not None and len(expected) != len(rows)):
+        raise Refused(f"{path}: `inputs` must be rows, and `expected`, if there, one answer for each of them")
+    return Inputs(rows, expected)
+
+
+def _compare(probe: ProbeCheck, inputs: Inputs, ours: Sequence[Any], theirs: Sequence[Any]) -> tuple[int, int]:
+    if probe.agreement is None:
+        return 0, 0
+    reference = theirs
+    if probe.agreement.with_ == "expected":
+        if inputs.expected is None:
+            raise Refused("agreement with expected answers needs `expected` in the probe file")
+        reference = [inputs.expected[i % len(inputs.expected)] for i in range(len(ours))]
+    return agreement(ours, reference, probe.agreement.tolerance)
+
+
+def to_json(measured: Measurement) -> dict[str, Any]:
+    """Write a measurement for the ledger."""
+    value: dict[str, Any] = plain(measured)
+    return {**value, "release": str(measured.release)}
+
+
+def from_json(value: Mapping[str, Any]) -> Measurement | None:
+    """Read a measurement from the ledger; None for anything else."""
+    try:
+        release = Release.parse(value["release"])
+        if release is None:
+            return None
+        return Measurement(
+            value["check"],
+            release,
+            value["step"],
+            datetime.fromisoformat(value["at"]),
+            _side(value["candidate"]),
+            _side(value["stable"]),
+            value["compared"],
+            value["agreed"],
+            value["error"],
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _side(value: Mapping[str, Any]) -> Side:
+    return Side(value["requests"], value["errors"], tuple(value["latenciesMs"]))

@@ -1,0 +1,133 @@
+"""Actions that write to the registry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.ensure.scene import After, Scene
+from reconciler.errors import Refused
+from reconciler.observed import (
+    MANAGER,
+    TAG_GATES,
+    TAG_MANAGED,
+    TAG_REJECTED,
+    TAG_ROLLOUT,
+    ModelVersion,
+    Rejection,
+    Stage,
+)
+from reconciler.plan.action import (
+    Archive,
+    ArchiveAll,
+    BeginStep,
+    Promote,
+    RecordGates,
+    Reject,
+    StageCandidate,
+    Withdraw,
+)
+from reconciler.plan.facts import RolloutRecord, rejection_to_tag
+from reconciler.registry_roles import role
+
+
+def ensure_gates_recorded(action: RecordGates, scene: Scene) -> After:
+    """Put the verdict on the version, and our mark on its model."""
+    if scene.facts.registered is not None and scene.facts.registered.tags.get(TAG_MANAGED) != MANAGER:
+        scene.systems.registry.tag_model(scene.name, TAG_MANAGED, MANAGER)
+    scene.systems.registry.tag(scene.name, action.version, TAG_GATES, action.verdict)
+    return {"version": action.version, "gates": action.verdict}
+
+
+def ensure_staged(action: StageCandidate, scene: Scene) -> After:
+    """Make the version the candidate; the rollout record comes last, as it is what later steps build on."""
+    version = scene.proven(action.release.version)
+    if version not in scene.facts.holders(Stage.PRODUCTION):
+        scene.systems.registry.set_stage(scene.name, version.version, Stage.STAGING)
+    record = RolloutRecord(
+        release=action.release,
+        stable=action.stable,
+        stable_revision=action.stable_revision,
+        step=0,
+        since=scene.now,
+        started=scene.now,
+        wanted=scene.facts.wanted,
+    )
+    scene.systems.registry.tag(scene.name, version.version, TAG_ROLLOUT, record.to_tag())
+    _clear_rollouts(scene, keep=version.version)
+    return {"version": version.version, "stage": Stage.STAGING.value, "rollout": record.to_tag()}
+
+
+def ensure_step_begun(action: BeginStep, scene: Scene) -> After:
+    """Write down that a step's traffic is effective, and since when."""
+    record = scene.facts.rollout
+    if record is None or record.release != action.release:
+        raise Refused(f"no rollout of {action.release} is on record any more")
+    changed = replace(record, step=action.step, since=action.since)
+    scene.systems.registry.tag(scene.name, action.release.version, TAG_ROLLOUT, changed.to_tag())
+    return {"step": action.step, "since": action.since.isoformat()}
+
+
+def ensure_promoted(action: Promote, scene: Scene) -> After:
+    """Make the version the only one in Production and end its rollout."""
+    version = scene.proven(action.version)
+    before = [v.version for v in scene.facts.holders(Stage.PRODUCTION) if v.version != version.version]
+    scene.systems.registry.set_stage(scene.name, version.version, Stage.PRODUCTION)
+    for other in scene.facts.holders(Stage.PRODUCTION):
+        if other.version != version.version:
+            scene.systems.registry.set_stage(scene.name, other.version, Stage.ARCHIVED)
+    _clear(scene, version, TAG_REJECTED)
+    _clear_rollouts(scene)
+    return {"version": version.version, "stage": Stage.PRODUCTION.value, "archived": before}
+
+
+def ensure_archived(action: Archive, scene: Scene) -> After:
+    """Archive one version."""
+    scene.systems.registry.set_stage(scene.name, action.version, Stage.ARCHIVED)
+    return {"version": action.version, "stage": Stage.ARCHIVED.value}
+
+
+def ensure_rejected(action: Reject, scene: Scene) -> After:
+    """Mark the version rejected, then let it go to its last stage, then end the rollout."""
+    remembered = scene.facts.rejections.get(action.release)
+    reason = remembered.reason if remembered else scene.reason
+    at = remembered.at if remembered else scene.now
+    rejection = Rejection(action.release, remembered.wanted if remembered else action.wanted, reason, at)
+    scene.systems.registry.tag(scene.name, action.release.version, TAG_REJECTED, rejection_to_tag(rejection))
+    return {**_end(scene, action.release.version, action.stage), "rejected": reason}
+
+
+def ensure_withdrawn(action: Withdraw, scene: Scene) -> After:
+    """End a rollout without blame."""
+    return _end(scene, action.release.version, action.stage)
+
+
+def ensure_all_archived(action: ArchiveAll, scene: Scene) -> After:
+    """Archive every version."""
+    for number in action.versions:
+        scene.systems.registry.set_stage(scene.name, number, Stage.ARCHIVED)
+    return {"versions": list(action.versions), "stage": Stage.ARCHIVED.value}
+
+
+def ensure_deleted(scene: Scene) -> After:
+    """Delete the registered model with all versions."""
+    scene.systems.registry.delete(scene.name)
+    return {"deleted": scene.name}
+
+
+def _end(scene: Scene, number: int, stage: Stage) -> After:
+    version = scene.facts.version(number)
+    if version is not None and role(version) is not stage:
+        scene.systems.registry.set_stage(scene.name, number, stage)
+    _clear_rollouts(scene)
+    return {"version": number, "stage": stage.value}
+
+
+def _clear_rollouts(scene: Scene, keep: int = 0) -> None:
+    for version in scene.facts.versions:
+        if version.version != keep:
+            _clear(scene, version, TAG_ROLLOUT)
+
+
+def _clear(scene: Scene, version: ModelVersion, tag: str) -> None:
+    if tag in version.tags:
+        scene.systems.registry.tag(scene.name, version.version, tag, None)

@@ -1,0 +1,109 @@
+"""What every `ensure_*` works with: the decision's input and the systems to act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reconciler.artifact_location import Refusal, storage_uri
+from reconciler.desired.state import DesiredModel
+from reconciler.errors import Refused
+from reconciler.manifest import digest, serving_fields
+from reconciler.observed import TAG_GATES, InferenceService, Known, ModelVersion, ObservedModel, Release, ReleaseRecord
+from reconciler.plan.facts import Facts
+from reconciler.ports import Clock, Ledger, Memory, Prober, Registry, Serving, Training
+
+After = Mapping[str, Any]
+"""What an action leaves behind, for the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Systems:
+    """Every port, as bootstrap built them."""
+
+    registry: Registry
+    serving: Serving
+    training: Training
+    prober: Prober
+    ledger: Ledger
+    memory: Memory
+    clock: Clock
+    artifact_destinations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One action's surroundings: what was wanted and seen when it was decided, and why it was."""
+
+    facts: Facts
+    systems: Systems
+    reason: str
+
+    @property
+    def desired(self) -> DesiredModel:
+        """Return what Git wants."""
+        return self.facts.desired
+
+    @property
+    def observed(self) -> ObservedModel:
+        """Return what was seen."""
+        return self.facts.observed
+
+    @property
+    def name(self) -> str:
+        """Return the registered model's name."""
+        return self.desired.registered_model
+
+    @property
+    def now(self) -> datetime:
+        """Return the decision's time."""
+        return self.facts.now
+
+    def version(self, number: int) -> ModelVersion:
+        """Return a version of the registry. Raises Refused when it is gone."""
+        version = self.facts.version(number)
+        if version is None:
+            raise Refused(f"version {number} of {self.name} is not in the registry any more")
+        return version
+
+    def proven(self, number: int) -> ModelVersion:
+        """Return a version whose passed gates are on record. Raises Refused otherwise: nothing else gets traffic."""
+        version = self.version(number)
+        if not self.facts.proven(version):
+            what = f"version {number} of {self.name} has no passed gates on record (tag {TAG_GATES})"
+            raise Refused(what, help="the gates are asked again at the next look")
+        return version
+
+    def live(self) -> InferenceService:
+        """Return the live object. Raises Refused when it is gone."""
+        if self.facts.live is None:
+            raise Refused(f"the InferenceService of {self.desired.name} is gone")
+        return self.facts.live
+
+    def release_record(self, release: Release) -> ReleaseRecord:
+        """Return what is applied for a release: as it was applied before, else as Git and the registry say now.
+
+        Raises Refused where the artifact is not where KServe can fetch it, or the release's template is not known.
+        """
+        kept = self.systems.memory.releases(self.desired.name).get(release)
+        if kept is not None:
+            return kept
+        serving = self.desired.spec.serving
+        fields = serving_fields(serving) if serving else {}
+        if digest(fields) != release.template:
+            raise Refused(
+                f"the serving fields of release {release} are not on record, and Git says something else by now",
+                help="set the spec back to what served, or delete the InferenceService to deploy it anew",
+            )
+        return ReleaseRecord(release, self._storage_uri(release.version), fields)
+
+    def _storage_uri(self, number: int) -> str:
+        version = self.version(number)
+        reading = self.observed.evidence.get(number)
+        evidence = reading.value if isinstance(reading, Known) else self.systems.registry.evidence(self.name, version)
+        found = storage_uri(evidence.artifact_uri, self.systems.artifact_destinations)
+        if isinstance(found, Refusal):
+            raise Refused(f"version {number} of {self.name}: {found.message}", help=found.help)
+        return found.uri

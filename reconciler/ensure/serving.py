@@ -1,0 +1,107 @@
+"""Actions that write to KServe. Each sends the whole object that we own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.ensure.scene import After, Scene
+from reconciler.errors import Conflict
+from reconciler.manifest import inference_service
+from reconciler.observed import Known, Release, ReleaseRecord
+from reconciler.plan.action import (
+    CutTraffic,
+    Deploy,
+    FinishRollback,
+    PutBack,
+    RestoreStable,
+    RouteAll,
+    ShiftTraffic,
+    StartCanary,
+    TakeDown,
+)
+from reconciler.plan.facts import previous_target
+
+
+def ensure_deployed(action: Deploy, scene: Scene) -> After:
+    """Serve a proven version with all traffic."""
+    scene.proven(action.release.version)
+    return _apply(scene, _kept(scene, action.release), None)
+
+
+def ensure_canary_started(action: StartCanary, scene: Scene) -> After:
+    """Apply the candidate with 0 %."""
+    scene.proven(action.release.version)
+    record = scene.facts.rollout
+    if record is not None:
+        _kept(scene, record.stable)
+    return _apply(scene, _kept(scene, action.release), 0)
+
+
+def ensure_traffic(action: ShiftTraffic, scene: Scene) -> After:
+    """Give the candidate its share, having looked once more that `prev` is the stable revision."""
+    if action.percent > 0:
+        _check_previous(scene, action.stable_revision)
+    return _apply(scene, scene.release_record(action.release), action.percent)
+
+
+def ensure_all_routed(action: RouteAll, scene: Scene) -> After:
+    """Remove the split, having looked once more that `prev` is the stable revision."""
+    _check_previous(scene, action.stable_revision)
+    return _apply(scene, scene.release_record(action.release), None)
+
+
+def ensure_traffic_cut(action: CutTraffic, scene: Scene) -> After:
+    """Give the candidate 0 %."""
+    return _apply(scene, scene.release_record(action.release), 0)
+
+
+def ensure_stable_restored(action: RestoreStable, scene: Scene) -> After:
+    """Apply the stable release's template again, still with 0 %."""
+    return _apply(scene, scene.release_record(action.release), 0)
+
+
+def ensure_rollback_finished(action: FinishRollback, scene: Scene) -> After:
+    """Remove the split from the restored stable release."""
+    return _apply(scene, scene.release_record(action.release), None)
+
+
+def ensure_put_back(action: PutBack, scene: Scene) -> After:
+    """Apply the live release again."""
+    return _apply(scene, scene.release_record(action.release), scene.live().canary_percent)
+
+
+def ensure_taken_down(action: TakeDown, scene: Scene) -> After:
+    """Delete that very object."""
+    scene.systems.serving.delete(action.namespace, scene.desired.name, action.uid)
+    return {"deleted": f"{action.namespace}/{scene.desired.name}", "uid": action.uid}
+
+
+def _kept(scene: Scene, release: Release) -> ReleaseRecord:
+    """Remember what is about to be applied, so that it can be restored whatever Git says by then."""
+    record = scene.release_record(release)
+    scene.systems.memory.keep_release(scene.desired.name, record)
+    return record
+
+
+def _apply(scene: Scene, record: ReleaseRecord, percent: int | None) -> After:
+    manifest = inference_service(scene.desired.name, record, percent)
+    live = scene.facts.live
+    if live is not None:
+        metadata: dict[str, Any] = manifest["metadata"]
+        # The write is for the object as it was when this was decided; anything that came between decides anew.
+        metadata["uid"], metadata["resourceVersion"] = live.uid, live.resource_version
+    scene.systems.serving.apply(manifest)
+    return {"release": str(record.release), "storageUri": record.storage_uri, "canaryTrafficPercent": percent}
+
+
+def _check_previous(scene: Scene, stable_revision: str) -> None:
+    reading = scene.systems.serving.read_all()
+    live = scene.live()
+    newest = reading.value.get((live.namespace, live.name)) if isinstance(reading, Known) else None
+    previous = previous_target(newest) if newest else None
+    if previous is None or previous.revision != stable_revision:
+        seen = previous.revision if previous else "nothing"
+        raise Conflict(
+            f"the traffic tagged prev goes to {seen}, not to the stable revision {stable_revision}",
+            help="the next look decides anew",
+        )

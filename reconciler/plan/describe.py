@@ -1,0 +1,128 @@
+"""Tell people where a model stands: the status words, what it waits for, and what callers get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from reconciler.analysis.verdict import CheckVerdict
+from reconciler.desired.state import DesiredModel
+from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, ObservedModel, Stage
+from reconciler.plan.decision import Decision, VersionVerdict
+from reconciler.plan.facts import Facts, gather, revision_release
+from reconciler.registry_roles import role
+from reconciler.status import (
+    ChangedBy,
+    Condition,
+    Conditions,
+    Health,
+    ModelStatus,
+    RegistryVersion,
+    RejectedVersion,
+    Sync,
+    TrafficShare,
+    Truth,
+)
+
+MOST_VERSIONS = 6
+
+
+def status_of(
+    desired: DesiredModel, observed: ObservedModel, decision: Decision, now: datetime, applied: str
+) -> ModelStatus:
+    """Build a model's status; `applied` is the commit that was last reached in full."""
+    facts = gather(desired, observed, now)
+    known = facts if isinstance(facts, Facts) else None
+    return ModelStatus(
+        name=desired.name,
+        sync=decision.sync,
+        health=decision.health,
+        phase=decision.phase,
+        conditions=_conditions(decision),
+        updated_at=now,
+        git="removed" if desired.removed else desired.spec.promotion.version,
+        registry=_registry(known) if known else (),
+        live=_live(known.live, known) if known and known.live else (),
+        waits_for=decision.waits_for,
+        blocked_by=decision.blocked_by,
+        look_again_at=decision.look_again_at,
+        last_applied_commit=applied,
+        last_attempted_commit=desired.commit.id,
+        next_action=type(decision.action).__name__ if decision.action else None,
+        rejected=tuple(RejectedVersion(v.version, v.lost) for v in decision.versions if v.lost),
+        verdicts=(*map(_gates, decision.versions), *map(_check, decision.checks)),
+        commit=ChangedBy(desired.commit.author, desired.commit.subject),
+        labels=dict(desired.labels),
+    )
+
+
+def _conditions(decision: Decision) -> Conditions:
+    synced = decision.sync is Sync.SYNCED and decision.health is Health.HEALTHY
+    ready = Truth.UNKNOWN if decision.sync is Sync.UNKNOWN else Truth.TRUE if synced else Truth.FALSE
+    busy = decision.sync is Sync.OUT_OF_SYNC and not decision.stalled and not decision.blocked_by
+    message = decision.reason or decision.waits_for or decision.blocked_by or decision.stalled
+    return Conditions(
+        ready=Condition(ready, "InSync" if synced else decision.phase.value, message),
+        reconciling=Condition(Truth.TRUE if busy else Truth.FALSE, decision.phase.value if busy else "", message),
+        stalled=Condition(Truth.TRUE, "NeedsChange", decision.stalled) if decision.stalled else Condition(Truth.FALSE),
+    )
+
+
+def _registry(facts: Facts) -> tuple[RegistryVersion, ...]:
+    newest = facts.versions[-MOST_VERSIONS:]
+    kept = {v.version: v for v in (*facts.holders(Stage.PRODUCTION), *facts.holders(Stage.STAGING), *newest)}
+    return tuple(_shown(v) for _, v in sorted(kept.items(), reverse=True))
+
+
+def _shown(version: ModelVersion) -> RegistryVersion:
+    return RegistryVersion(version.version, role(version).value, "rejected" if TAG_REJECTED in version.tags else "")
+
+
+def _live(live: InferenceService, facts: Facts) -> tuple[TrafficShare, ...]:
+    shares: dict[str, int] = {}
+    for target in live.traffic:
+        shares[target.revision] = shares.get(target.revision, 0) + target.percent
+    return tuple(_share(live, revision, percent, facts) for revision, percent in shares.items())
+
+
+def _share(live: InferenceService, revision: str, percent: int, facts: Facts) -> TrafficShare:
+    release = revision_release(live, revision, facts.rollout)
+    newest = revision == live.latest_created
+    wanted = live.canary_percent
+    asked = None if wanted is None else wanted if newest else 100 - wanted
+    return TrafficShare(release.version if release else None, revision, asked, percent)
+
+
+def _gates(verdict: VersionVerdict) -> Mapping[str, Any]:
+    return {
+        "kind": "gates",
+        "version": verdict.version,
+        "verdict": "fail" if verdict.lost else "pass",
+        "why": verdict.lost or "; ".join(r.said for r in verdict.results) or "no gate is asked for",
+        "gates": [{"gate": r.gate, "passed": r.passed, "said": r.said} for r in verdict.results],
+    }
+
+
+def _check(verdict: CheckVerdict) -> Mapping[str, Any]:
+    return {
+        "kind": "check",
+        "check": verdict.check,
+        "verdict": verdict.verdict.value,
+        "why": verdict.why,
+        "samples": verdict.samples,
+        "measuredAt": verdict.measured_at.isoformat() if verdict.measured_at else None,
+        "findings": [
+            {
+                "what": f.what,
+                "measured": f.measured,
+                "operator": f.operator,
+                "limit": f.limit,
+                "unit": f.unit,
+                "stable": f.stable,
+                "samples": f.samples,
+                "holds": f.holds,
+            }
+            for f in verdict.findings
+        ],
+    }

@@ -1,0 +1,183 @@
+"""One pass over one model: observe, decide, read again what is about to be acted on, act once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from reconciler.desired.documents import PolicySpec
+from reconciler.desired.state import DesiredModel, DesiredState
+from reconciler.ensure.scene import Systems
+from reconciler.errors import ReconcilerError
+from reconciler.executor import execute
+from reconciler.observe import Observer
+from reconciler.observed import Known, ObservedModel
+from reconciler.passes import GIT, LEDGER, REGISTRY, SERVING, TRAINING, StepResult
+from reconciler.plan.action import Action, Analyse, LetGo
+from reconciler.plan.decision import Decision
+from reconciler.plan.describe import status_of
+from reconciler.plan.facts import Facts, gather
+from reconciler.plan.planner import Rules, decide
+from reconciler.plan.training import ENDED
+from reconciler.ports import Source, SourceStatus
+from reconciler.status import ModelStatus, Sync, SystemStatus
+
+
+@dataclass(slots=True)
+class ModelReconciler:
+    """Implements `passes.Reconciler` over the ports. Holds pictures and statuses, nothing that must survive."""
+
+    source: Source
+    systems: Systems
+    observer: Observer
+    training_poll: timedelta
+    _state: DesiredState | None = None
+    _source_status: SourceStatus | None = None
+    _rules: Rules = field(default_factory=lambda: Rules(PolicySpec()))
+    _statuses: dict[str, ModelStatus] = field(default_factory=dict)
+    _applied: dict[str, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def refresh_source(self) -> frozenset[str]:
+        """Fetch Git and take over what it says; return the models whose wishes changed."""
+        self._source_status = self.source.fetch()
+        state = self.source.desired()
+        if state is None:
+            return frozenset()
+        with self._lock:
+            before = self._state
+            self._state = state
+            rules = Rules(state.policy, removal_guard(state))
+            everything = before is None or self._rules != rules
+            self._rules = rules
+        old = before.models if before else {}
+        changed = frozenset(n for n in old.keys() | state.models.keys() if old.get(n) is not state.models.get(n))
+        self.systems.memory.remember(m for m in state.models.values() if not m.stale and not m.removed)
+        return frozenset(state.models) if everything else changed
+
+    def refresh_registry(self) -> frozenset[str]:
+        """Read the registry in bulk; return the models whose picture changed."""
+        changed = self.observer.refresh_registry()
+        models = self._state.models.values() if self._state else ()
+        return frozenset(m.name for m in models if m.registered_model in changed)
+
+    def names(self) -> frozenset[str]:
+        """Return all known models."""
+        return frozenset(self._state.models) if self._state else frozenset()
+
+    def model_of(self, namespace: str, name: str) -> str | None:
+        """Return the model that an InferenceService belongs to: they share the name."""
+        del namespace  # a stray in another namespace concerns its model as well
+        return name if self._state is not None and name in self._state.models else None
+
+    def statuses(self) -> Mapping[str, ModelStatus]:
+        """Return the last status of every model."""
+        with self._lock:
+            return dict(self._statuses)
+
+    def status_of_systems(self) -> Mapping[str, SystemStatus]:
+        """Return how each system answers."""
+        others = {name: self.observer.system_status(name) for name in (REGISTRY, SERVING, TRAINING, LEDGER)}
+        return {GIT: self._git_status(), **others}
+
+    def _git_status(self) -> SystemStatus:
+        status = self._source_status
+        if status is None:
+            return SystemStatus(GIT, ok=False, error="not fetched yet")
+        age = (self.systems.clock() - status.fetched_at).total_seconds() if status.fetched_at else None
+        ok = status.failing_since is None and status.commit is not None
+        return SystemStatus(GIT, ok, status.failing_since or status.fetched_at, status.error, age)
+
+    def reconcile(self, name: str) -> StepResult:
+        """Look at one model, decide, and do at most one action."""
+        desired = self._state.models.get(name) if self._state else None
+        if desired is None:
+            self._drop(name)
+            return StepResult(None)
+        now = self.systems.clock()
+        try:
+            return self._step(desired, now)
+        except ReconcilerError as error:
+            return StepResult(self._statuses.get(name), error=error)
+
+    def _step(self, desired: DesiredModel, now: datetime) -> StepResult:
+        observed, decision = self._look(desired, now)
+        action = decision.action
+        if action is not None and not isinstance(action, Analyse):
+            self.observer.refresh_model(desired.registered_model, now - timedelta(seconds=1))
+            now = self.systems.clock()
+            observed, decision = self._look(desired, now)
+        status = self._publish(desired, observed, decision, now)
+        if decision.action is None:
+            return StepResult(status, look_again_at=self._look_again(observed, decision, now))
+        return self._act(desired, observed, decision, status)
+
+    def _look(self, desired: DesiredModel, now: datetime) -> tuple[ObservedModel, Decision]:
+        observed = self.observer.observe(desired, now)
+        return observed, decide(desired, observed, self._rules, now)
+
+    def _act(
+        self, desired: DesiredModel, observed: ObservedModel, decision: Decision, status: ModelStatus
+    ) -> StepResult:
+        facts = gather(desired, observed, status.updated_at)
+        if not isinstance(facts, Facts) or decision.action is None:
+            return StepResult(status)
+        try:
+            outcome = execute(facts, decision, self.systems)
+        except ReconcilerError as error:
+            self.observer.ledger_answered(error.message)
+            raise
+        self.observer.ledger_answered("")
+        kind = type(decision.action).__name__
+        if outcome.error is None:
+            self._acted(desired, decision.action)
+        return StepResult(status, acted=kind, error=outcome.error)
+
+    def _acted(self, desired: DesiredModel, action: Action) -> None:
+        if isinstance(action, LetGo):
+            self._let_go(desired.name)
+        elif not isinstance(action, Analyse):
+            self.observer.refresh_model(desired.registered_model, self.systems.clock())
+
+    def _let_go(self, name: str) -> None:
+        with self._lock:
+            if self._state is not None:
+                models = {n: m for n, m in self._state.models.items() if n != name}
+                state = self._state
+                self._state = DesiredState(state.commit, models, state.policy, state.diagnostics, state.unreadable)
+        self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        with self._lock:
+            self._statuses.pop(name, None)
+            self._applied.pop(name, None)
+
+    def _publish(
+        self, desired: DesiredModel, observed: ObservedModel, decision: Decision, now: datetime
+    ) -> ModelStatus:
+        if decision.sync is Sync.SYNCED and decision.action is None:
+            self._applied[desired.name] = desired.commit.id
+        status = status_of(desired, observed, decision, now, self._applied.get(desired.name, ""))
+        with self._lock:
+            self._statuses[desired.name] = status
+        return status
+
+    def _look_again(self, observed: ObservedModel, decision: Decision, now: datetime) -> datetime | None:
+        runs = observed.runs.value if isinstance(observed.runs, Known) else ()
+        if any(run.state not in ENDED for run in runs) or not isinstance(observed.runs, Known):
+            return decision.sooner(now + self.training_poll).look_again_at
+        return decision.look_again_at
+
+
+def removal_guard(state: DesiredState) -> str:
+    """Say why removals are stopped when more models left Git at once than the policy allows; empty when they may go."""
+    removed = sum(1 for m in state.models.values() if m.removed)
+    total, limits = len(state.models), state.policy.deletion
+    if removed <= limits.models or removed <= limits.share * total:
+        return ""
+    return (
+        f"{removed} of {total} models left Git at once, more than {limits.models} and more than {limits.share:.0%}: "
+        "bring them back, or raise spec.deletion in the RepositoryPolicy"
+    )
