@@ -1,0 +1,35 @@
+"""How many answers agree with a reference. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+
+def agreement(answers: Sequence[Any], reference: Sequence[Any], tolerance: float) -> tuple[int, int]:
+    """Return how many pairs could be compared (both were answered), and how many of them agree."""
+    pairs = [(a, b) for a, b in zip(answers, reference, strict=False) if a is not None and b is not None]
+    return len(pairs), sum(agrees(a, b, tolerance) for a, b in pairs)
+
+
+def agrees(answer: Any, reference: Any, tolerance: float) -> bool:
+    """Compare two plain values: numbers by relative difference, the rest by equality; NaN agrees with nothing."""
+    if _is_number(answer) and _is_number(reference):
+        return _close(float(answer), float(reference), tolerance)
+    if isinstance(answer, dict) and isinstance(reference, dict):
+        return answer.keys() == reference.keys() and all(agrees(answer[k], reference[k], tolerance) for k in answer)
+    if isinstance(answer, list | tuple) and isinstance(reference, list | tuple):
+        same_length = len(answer) == len(reference)
+        return same_length and all(agrees(a, b, tolerance) for a, b in zip(answer, reference, strict=True))
+    return type(answer) is type(reference) and bool(answer == reference)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _close(a: float, b: float, tolerance: float) -> bool:
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return a == b
+    return abs(a - b) <= tolerance * max(abs(a), abs(b))
