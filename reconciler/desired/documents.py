@@ -6,10 +6,12 @@ Field names are camelCase in YAML and snake_case here. Unknown fields are errors
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from reconciler.desired.cron import check_cron
 from reconciler.desired.duration import Duration, parse_duration
@@ -30,6 +32,47 @@ class Document(BaseModel):
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
 Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
+# Strict, or else `min: yes` would be 1.0, and text that YAML 1.1 does not take for a number would pass for one.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+
+# Errors inside a union carry the name of the member that the author meant; it is no field, and begins so.
+UNION_PREFIX = "union:"
+
+
+def refusal(
+    code: str, message: str, *, at: tuple[str | int, ...] = (), advice: str = "", label: str = ""
+) -> PydanticCustomError:
+    """Return an error at the field `at` below the one being checked, with a help text and words beside the marker."""
+    return PydanticCustomError(code, message, {"at": at, "advice": advice, "label": label})
+
+
+def _by_key(*keys: str) -> Discriminator:
+    """Choose a member of a union by the key that only it has, so that an error speaks of that member alone."""
+
+    def choose(value: Any) -> str | None:
+        for key in keys:
+            if key in value if isinstance(value, dict) else hasattr(value, key) or hasattr(value, key + "_"):
+                return UNION_PREFIX + key
+        return None
+
+    message = f"one of the keys {', '.join(keys)} is needed: it says what is meant"
+    return Discriminator(
+        choose,
+        custom_error_type="missing-key",
+        custom_error_message=message,
+        custom_error_context={"keys": ",".join(keys)},
+    )
+
+
+def _package_kind(value: Any) -> str | None:
+    match value:
+        case str():
+            return UNION_PREFIX + "path"
+        case dict() | NamedPipeline():
+            return UNION_PREFIX + "pipeline"
+    return None
 
 
 class Metadata(Document):
@@ -49,15 +92,20 @@ class NamedPipeline(Document):
 class KubeflowPipeline(Document):
     """Train by running a Kubeflow pipeline: a compiled package of this commit, or one known to the KFP API."""
 
-    package: str | NamedPipeline = Field(
-        description="Path of a compiled pipeline in the repository, or {name, version}."
-    )
+    package: Annotated[
+        Annotated[str, Tag(UNION_PREFIX + "path")] | Annotated[NamedPipeline, Tag(UNION_PREFIX + "pipeline")],
+        Discriminator(
+            _package_kind,
+            custom_error_type="invalid-value",
+            custom_error_message="write the path of a compiled pipeline in the repository, or {name, version}",
+        ),
+    ] = Field(description="Path of a compiled pipeline in the repository, or {name, version}.")
 
 
 class Triggers(Document):
     """When to train."""
 
-    on_change: bool = Field(default=True, description="Train when the backend or the parameters change in Git.")
+    on_change: Flag = Field(default=True, description="Train when the backend or the parameters change in Git.")
     schedule: str | None = Field(default=None, description='Cron, five fields, UTC; for example "0 3 * * 1".')
     max_age: Duration | None = Field(default=None, description="Train when the production version is older.")
 
@@ -67,7 +115,7 @@ class Triggers(Document):
 class Retries(Document):
     """How often a failed training is tried again under the same key."""
 
-    limit: int = Field(default=2, ge=0, le=10)
+    limit: Count = Field(default=2, ge=0, le=10)
     backoff: Duration = Field(default=parse_duration("10m"), description="Doubles with each attempt.")
 
 
@@ -85,12 +133,10 @@ class MetricGate(Document):
     """A metric of the version's run against a limit, or against the production version."""
 
     metric: str = Field(min_length=1)
-    min: float | None = Field(default=None, allow_inf_nan=False)
-    max: float | None = Field(default=None, allow_inf_nan=False)
+    min: Number | None = None
+    max: Number | None = None
     against: Literal["production"] | None = None
-    max_regression: float | None = Field(
-        default=None, ge=0, allow_inf_nan=False, description="In the metric's own unit."
-    )
+    max_regression: Number | None = Field(default=None, ge=0, description="In the metric's own unit.")
     goal: Literal["maximize", "minimize"] = Field(default="maximize", description="Which direction is better.")
 
     @model_validator(mode="after")
@@ -118,6 +164,12 @@ class SignatureGate(Document):
 
 
 Gate = MetricGate | TagGate | SignatureGate
+_GateByKey = Annotated[
+    Annotated[MetricGate, Tag(UNION_PREFIX + "metric")]
+    | Annotated[TagGate, Tag(UNION_PREFIX + "tag")]
+    | Annotated[SignatureGate, Tag(UNION_PREFIX + "signature")],
+    _by_key("metric", "tag", "signature"),
+]
 
 
 class Promotion(Document):
@@ -128,7 +180,7 @@ class Promotion(Document):
         pattern=r"^(auto|[1-9][0-9]{0,8})$",
         description='"auto": the newest version that passes the gates; or exactly one, such as "7".',
     )
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[_GateByKey, ...] = ()
     approval: Literal["none", "required"] = Field(
         default="none", description="required: waits until Git names the version."
     )
@@ -163,7 +215,10 @@ class Serving(Document):
             raise ValueError("predictor.model.modelFormat is needed, such as {name: mlflow}")  # noqa: TRY004
         for field, why in _RESERVED.items():
             if field in predictor or field in model:
-                raise ValueError(f"leave {field} out: {why}")
+                at = (field,) if field in predictor else ("model", field)
+                raise refusal(
+                    "reserved-field", f"{field} is not for people to set", at=at, advice=f"leave it out: {why}"
+                )
         if (
             model["modelFormat"].get("name") == "mlflow"
             and model.get("protocolVersion") != "v2"
@@ -199,23 +254,23 @@ class Agreement(Document):
     """How many answers must agree with the stable version's, or with the expected ones."""
 
     with_: Literal["stable", "expected"] = Field(alias="with")
-    min: float = Field(gt=0, le=1, allow_inf_nan=False)
-    tolerance: float = Field(
-        default=0, ge=0, allow_inf_nan=False, description="Allowed relative difference of numbers."
-    )
+    min: Number = Field(gt=0, le=1)
+    tolerance: Number = Field(default=0, ge=0, description="Allowed relative difference of numbers.")
 
 
 class ProbeCheck(Document):
     """Send real requests to candidate and stable and compare."""
 
-    inputs: InputExample | InputFile
-    requests: int = Field(default=20, ge=1, le=1000, description="To each side, each interval.")
-    max_error_rate: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
+    inputs: Annotated[
+        Annotated[InputExample, Tag(UNION_PREFIX + "from")] | Annotated[InputFile, Tag(UNION_PREFIX + "file")],
+        _by_key("from", "file"),
+    ]
+    requests: Count = Field(default=20, ge=1, le=1000, description="To each side, each interval.")
+    max_error_rate: Number = Field(default=0.01, ge=0, le=1)
     max_latency_p95: Duration | None = None
-    max_latency_increase: float | None = Field(
+    max_latency_increase: Number | None = Field(
         default=None,
         ge=0,
-        allow_inf_nan=False,
         description="Of the 95th percentile against stable, relative: 0.5 is +50 %.",
     )
     agreement: Agreement | None = None
@@ -227,7 +282,9 @@ class Check(Document):
     name: Name
     probe: ProbeCheck
     interval: Duration = parse_duration("30s")
-    min_samples: int = Field(default=20, ge=1, description="Fewer samples hold the step, until the rollout's deadline.")
+    min_samples: Count = Field(
+        default=20, ge=1, description="Fewer samples hold the step, until the rollout's deadline."
+    )
 
 
 class Rollout(Document):
@@ -240,14 +297,32 @@ class Rollout(Document):
 
     @model_validator(mode="after")
     def _steps_increase(self) -> Rollout:
-        for before, after in zip(self.steps, self.steps[1:], strict=False):
+        for index, (before, after) in enumerate(pairwise(self.steps), start=1):
             if after.traffic <= before.traffic:
-                raise ValueError(f"canary steps must increase: {after.traffic} follows {before.traffic}")
-        if any(step.traffic in (0, 100) for step in self.steps):
-            raise ValueError("steps are between 1 and 99: 0 comes before the first, 100 after the last, by itself")
-        names = [check.name for check in self.analysis]
-        if len(set(names)) != len(names):
-            raise ValueError("each check needs its own name")
+                raise refusal(
+                    "rollout-steps",
+                    "canary steps must increase",
+                    at=("steps", index, "traffic"),
+                    advice=f"order the steps: {', '.join(map(str, sorted({s.traffic for s in self.steps})))}",
+                    label=f"{after.traffic} follows {before.traffic}",
+                )
+        for index, step in enumerate(self.steps):
+            if step.traffic in (0, 100):
+                raise refusal(
+                    "rollout-steps",
+                    "canary steps are between 1 and 99",
+                    at=("steps", index, "traffic"),
+                    advice="leave this step out: 0 comes before the first, 100 after the last, by itself",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _checks_have_names_of_their_own(self) -> Rollout:
+        names: set[str] = set()
+        for index, check in enumerate(self.analysis):
+            if check.name in names:
+                raise refusal("check-name", f"a second check is named {check.name}", at=("analysis", index, "name"))
+            names.add(check.name)
         return self
 
 
@@ -268,7 +343,7 @@ class Retention(Document):
 class ModelSpec(Document):
     """What is wanted for one model."""
 
-    suspend: bool = Field(default=False, description="No new action starts; rolling back is still allowed.")
+    suspend: Flag = Field(default=False, description="No new action starts; rolling back is still allowed.")
     registered_model: str | None = Field(default=None, min_length=1, description="In MLflow; default: metadata.name.")
     training: Training | None = None
     promotion: Promotion = Promotion()
@@ -300,8 +375,8 @@ class FreezeWindow(Document):
 class DeletionLimits(Document):
     """Removing more models than both at once stops and asks."""
 
-    models: int = Field(default=3, ge=0)
-    share: float = Field(default=0.10, ge=0, le=1, allow_inf_nan=False)
+    models: Count = Field(default=3, ge=0)
+    share: Number = Field(default=0.10, ge=0, le=1)
 
 
 class PolicySpec(Document):

@@ -34,7 +34,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One problem in a file: `line` and `column` count from 1, 0 where there is no place; `source` is the line's text."""
+    """One problem in a file: `line` and `column` count from 1, 0 where there is no place.
+
+    `source` is the line's text, `length` how many of its columns are meant, `label` a few words beside the marker.
+    """
 
     code: str
     message: str
@@ -46,6 +49,7 @@ class Diagnostic:
     source: str = ""
     length: int = 1
     severity: Severity = Severity.ERROR
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,6 @@ class DesiredState:
 
     commit: Commit
     models: Mapping[str, DesiredModel]
-    policy: PolicySpec = PolicySpec()
+    policy: PolicySpec = field(default_factory=PolicySpec)
     diagnostics: tuple[Diagnostic, ...] = ()
     unreadable: frozenset[str] = frozenset()
