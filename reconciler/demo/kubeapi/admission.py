@@ -4,7 +4,8 @@ They run inside the server, one request at a time: they must be quick and must n
 A status write does not pass here, as webhooks are not asked about it either.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -50,15 +51,23 @@ class Admission:
         """Have the hook raise AdmissionDeniedError for what must not be stored or deleted."""
         self._validating.setdefault(resource, []).append(hook)
 
-    def admit(self, request: AdmissionRequest) -> JsonObject:
+    def mutate(self, request: AdmissionRequest) -> JsonObject:
         """Return the object as the hooks want it; raise ApiError 403 when one denies it."""
-        name = request.resource.qualified
-        hooks = () if request.operation == "DELETE" else self._mutating.get(name, ())
-        try:
-            for hook in hooks:
+        with _denials_as_403():
+            for hook in self._mutating.get(request.resource.qualified, ()):
                 request = replace(request, obj=hook(replace(request, obj=deep_copy(request.obj))))
-            for check in self._validating.get(name, ()):
-                check(replace(request, obj=deep_copy(request.obj)))
-        except AdmissionDeniedError as denied:
-            raise forbidden(str(denied)) from denied
         return request.obj
+
+    def validate(self, request: AdmissionRequest) -> None:
+        """Raise ApiError 403 when a hook denies the request."""
+        with _denials_as_403():
+            for check in self._validating.get(request.resource.qualified, ()):
+                check(replace(request, obj=deep_copy(request.obj)))
+
+
+@contextmanager
+def _denials_as_403() -> Iterator[None]:
+    try:
+        yield
+    except AdmissionDeniedError as denied:
+        raise forbidden(str(denied)) from denied

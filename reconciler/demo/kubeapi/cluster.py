@@ -6,6 +6,7 @@ Safe to use from any thread. Raises ApiError for every refusal.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, assert_never
 
@@ -116,7 +117,7 @@ class Cluster:
     def create(self, target: Target, body: Any, options: WriteOptions) -> Record:
         """Store a new object under its name, or under one made from generateName."""
         resource = target.resource
-        validation.check_identity(body, resource, target.namespace, target.name)
+        body = _identified(body, target)
         with self.locked():
             self._check_namespace(target, name_of(body))
             named = self._named(body)
@@ -127,7 +128,7 @@ class Cluster:
 
     def replace(self, target: Target, body: Any, options: WriteOptions) -> Record:
         """Replace an object (PUT), through the main or the status endpoint."""
-        validation.check_identity(body, target.resource, target.namespace, target.name)
+        body = _identified(body, target)
         with self.locked():
             old = self.get(target)
             writes.check_replace(old.value, body, target.resource)
@@ -137,13 +138,12 @@ class Cluster:
         """Change an object by a patch."""
         with self.locked():
             old = self.get(target)
-            sent = self._patched(old.value, patch, target.resource)
-            validation.check_identity(sent, target.resource, target.namespace, target.name)
+            sent = _identified(_patched(old.value, patch, target.resource), target)
             return self._update(target, old, sent, options)
 
     def apply(self, target: Target, config: Any, options: WriteOptions) -> Record:
         """Apply a configuration on the server (create or change), as `options.manager`."""
-        validation.check_identity(config, target.resource, target.namespace, target.name)
+        config = _identified(config, target)
         with self.locked() as store:
             old = store.get(target.key)
             if old is None:
@@ -156,7 +156,8 @@ class Cluster:
         with self.locked() as store:
             record = self.get(target)
             self._check_deletion(target, record, preconditions)
-            self._admit("DELETE", target, record.value, record.value, options)
+            value = record.value
+            self.admission.validate(AdmissionRequest("DELETE", target.resource, value, value, options.dry_run))
             if options.dry_run:
                 return record
             gone = deletion.delete(store, record, self.timestamp())
@@ -168,17 +169,6 @@ class Cluster:
         resource = target.resource
         manager = managed.Manager(options.manager, operation, resource.api_version, target.endpoint)
         return managed.Write(manager, resource.types, self.timestamp())
-
-    def _patched(self, old: JsonObject, patch: Patch, resource: ResourceType) -> Any:
-        match patch:
-            case MergePatch(changes):
-                return merge_patch(old, changes)
-            case StrategicPatch(changes):
-                return strategic_merge(old, changes, resource.types)
-            case JsonPatch(operations):
-                return json_patch(old, operations)
-            case _:
-                assert_never(patch)
 
     def _update(self, target: Target, old: Record, sent: JsonObject, options: WriteOptions) -> Record:
         resource = target.resource
@@ -220,8 +210,7 @@ class Cluster:
         if self.store.get(key):
             raise already_exists(target.resource.subject(key.name))
         new = with_metadata(obj, managedFields=managed.encode(managers))
-        new = self._admit("CREATE", target, new, None, options)
-        validation.check_object(new, target.resource)
+        new = self._admitted(target, new, None, options)
         return self._put(key, new, target.resource, options)
 
     def _store_next(
@@ -229,8 +218,7 @@ class Cluster:
     ) -> Record:
         new = with_metadata(obj, managedFields=managed.encode(managers))
         if target.endpoint != "status":
-            new = self._admit("UPDATE", target, new, old.value, options)
-            validation.check_object(new, target.resource)
+            new = self._admitted(target, new, old.value, options)
             writes.check_finalizers(old.value, new, target.resource)
         new = writes.with_generation(old.value, new, target.resource)
         if new == old.value:
@@ -247,16 +235,14 @@ class Cluster:
             self.catalog.define(obj)
         return self.store.put(key, obj)
 
-    def _admit(
-        self,
-        operation: Literal["CREATE", "UPDATE", "DELETE"],
-        target: Target,
-        obj: JsonObject,
-        old: JsonObject | None,
-        options: WriteOptions,
-    ) -> JsonObject:
+    def _admitted(self, target: Target, obj: JsonObject, old: JsonObject | None, options: WriteOptions) -> JsonObject:
+        """Let hooks change the object, check the result, and let hooks refuse it, in this order."""
+        operation: Literal["CREATE", "UPDATE"] = "UPDATE" if old else "CREATE"
         request = AdmissionRequest(operation, target.resource, obj, old, options.dry_run)
-        return self.admission.admit(request)
+        new = self.admission.mutate(request)
+        validation.check_object(new, target.resource)
+        self.admission.validate(replace(request, obj=new))
+        return new
 
     def _named(self, body: JsonObject) -> JsonObject:
         prefix = metadata(body).get("generateName")
@@ -288,3 +274,19 @@ class Cluster:
         for record in self.store.records(qualified):
             deletion.remove(self.store, record.key, self.timestamp())
         self.catalog.forget(qualified)
+
+
+def _identified(body: Any, target: Target) -> JsonObject:
+    return validation.identified(body, target.resource, target.namespace, target.name)
+
+
+def _patched(old: JsonObject, patch: Patch, resource: ResourceType) -> Any:
+    match patch:
+        case MergePatch(changes):
+            return merge_patch(old, changes)
+        case StrategicPatch(changes):
+            return strategic_merge(old, changes, resource.types)
+        case JsonPatch(operations):
+            return json_patch(old, operations)
+        case _:
+            assert_never(patch)

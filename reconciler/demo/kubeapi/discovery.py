@@ -13,6 +13,11 @@ VERSION: JsonObject = {
     "major": "1",
     "minor": "31",
     "gitVersion": "v1.31.0+embedded",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "1970-01-01T00:00:00Z",
+    "goVersion": "none",
+    "compiler": "none",
     "platform": "embedded/python",
 }
 

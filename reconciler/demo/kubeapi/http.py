@@ -1,12 +1,9 @@
 """Answer HTTP: every request passes `KubeHttp._answer`, whatever it asks for."""
 
-import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import yaml
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,8 +11,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from reconciler.demo.kubeapi import errors
 from reconciler.demo.kubeapi.cluster import Cluster
 from reconciler.demo.kubeapi.discovery import describe
-from reconciler.demo.kubeapi.listing import Lister, ListQuery, list_body, parse_version
+from reconciler.demo.kubeapi.listing import Lister, list_body, parse_version
 from reconciler.demo.kubeapi.objects import JsonObject, metadata
+from reconciler.demo.kubeapi.parameters import (
+    find_target,
+    flag,
+    list_query,
+    media_type,
+    read_body,
+    selector,
+    write_options,
+)
 from reconciler.demo.kubeapi.requests import (
     JsonPatch,
     MergePatch,
@@ -24,8 +30,7 @@ from reconciler.demo.kubeapi.requests import (
     Target,
     WriteOptions,
 )
-from reconciler.demo.kubeapi.resources import CRDS, ResourceCatalog
-from reconciler.demo.kubeapi.selectors import Predicate, field_selector, label_selector
+from reconciler.demo.kubeapi.resources import CRDS
 from reconciler.demo.kubeapi.store import Record, encode
 from reconciler.demo.kubeapi.watch import WatchQuery, WatchStream
 
@@ -91,15 +96,15 @@ class KubeHttp:
 
     async def _on_collection(self, request: Request, target: Target) -> ASGIApp:
         match request.method:
-            case "GET" if _flag(request, "watch"):
+            case "GET" if flag(request, "watch"):
                 return self._watch(request, target)
             case "GET":
-                page = self._lister.page(target, _list_query(request, target))
+                page = self._lister.page(target, list_query(request, target))
                 selected = bool({"labelSelector", "fieldSelector"} & request.query_params.keys())
                 return _raw(list_body(target.resource, page, selected))
             case "POST":
-                body = await _read_body(request)
-                return _record(self._cluster.create(target, body, _write_options(request)), 201)
+                body = await read_body(request)
+                return _record(self._cluster.create(target, body, write_options(request)), 201)
             case "DELETE":
                 return self._delete_collection(request, target)
             case _:
@@ -107,23 +112,23 @@ class KubeHttp:
 
     async def _on_object(self, request: Request, target: Target) -> ASGIApp:
         match request.method:
-            case "GET" if _flag(request, "watch"):
+            case "GET" if flag(request, "watch"):
                 return self._watch(request, target)
             case "GET":
                 return _record(self._cluster.get(target))
             case "PUT":
-                body = await _read_body(request)
-                return _record(self._cluster.replace(target, body, _write_options(request)))
+                body = await read_body(request)
+                return _record(self._cluster.replace(target, body, write_options(request)))
             case "PATCH":
-                return self._patch(request, target, await _read_body(request))
+                return self._patch(request, target, await read_body(request))
             case "DELETE":
-                return self._delete(request, target, await _read_body(request))
+                return self._delete(request, target, await read_body(request))
             case _:
                 raise errors.method_not_allowed()
 
     def _patch(self, request: Request, target: Target, body: Any) -> Response:
-        options = _write_options(request)
-        kind = _media_type(request)
+        options = write_options(request)
+        kind = media_type(request)
         if kind in _APPLY:
             return self._apply(request, target, body, options)
         if kind == _JSON and isinstance(body, list):
@@ -149,7 +154,7 @@ class KubeHttp:
     def _delete(self, request: Request, target: Target, body: Any) -> Response:
         wanted = (body or {}).get("preconditions") or {}
         preconditions = Preconditions(wanted.get("uid"), wanted.get("resourceVersion"))
-        record = self._cluster.delete(target, preconditions, _write_options(request))
+        record = self._cluster.delete(target, preconditions, write_options(request))
         # Only for pods, and for objects that are still there, the API answers with the object.
         if target.resource.qualified == "pods" or self._cluster.store.get(target.key):
             return _record(record)
@@ -158,8 +163,8 @@ class KubeHttp:
     def _delete_collection(self, request: Request, target: Target) -> Response:
         if target.resource.qualified in ("namespaces", CRDS.qualified):
             raise errors.method_not_allowed()
-        page = self._lister.page(target, _list_query(request, target))
-        options = _write_options(request)
+        page = self._lister.page(target, list_query(request, target))
+        options = write_options(request)
         for record in page.records:
             key = record.key
             self._cluster.delete(Target(target.resource, key.namespace, key.name), Preconditions(), options)
@@ -168,115 +173,16 @@ class KubeHttp:
     def _watch(self, request: Request, target: Target) -> WatchStream:
         params = request.query_params
         version = params.get("resourceVersion", "")
-        every = self._options.bookmark_seconds if _flag(request, "allowWatchBookmarks") else None
+        every = self._options.bookmark_seconds if flag(request, "allowWatchBookmarks") else None
         query = WatchQuery(
             resource=target.resource,
             namespace=target.namespace,
-            matches=_selector(request, target),
+            matches=selector(request, target),
             since=parse_version(version) if version not in ("", "0") else None,
             timeout=float(params.get("timeoutSeconds") or _DEFAULT_WATCH_SECONDS),
             bookmark_every=every,
         )
         return WatchStream(self._cluster, query, lambda: self._stopping)
-
-
-def find_target(segments: tuple[str, ...], catalog: ResourceCatalog) -> Target:
-    """Resolve a URL path to a resource and an object; raise 404 when it names neither."""
-    match segments:
-        case ("api", "v1", *rest):
-            return _target("", "v1", tuple(rest), catalog)
-        case ("apis", group, version, *rest):
-            return _target(group, version, tuple(rest), catalog)
-        case _:
-            raise errors.no_such_path()
-
-
-def _target(group: str, version: str, rest: tuple[str, ...], catalog: ResourceCatalog) -> Target:
-    namespace = ""
-    if len(rest) > 2 and rest[0] == "namespaces" and rest[2] != "status":
-        namespace, rest = rest[1], rest[2:]
-    resource = catalog.find(group, version, rest[0])
-    name = rest[1] if len(rest) > 1 else ""
-    endpoint = rest[2] if len(rest) > 2 else ""
-    if resource is None or len(rest) > 3 or (namespace and not resource.namespaced):
-        raise errors.no_such_path()
-    if name and resource.namespaced and not namespace:
-        raise errors.no_such_path()
-    if endpoint == "":
-        return Target(resource, namespace, name)
-    if endpoint == "status" and resource.has_status:
-        return Target(resource, namespace, name, "status")
-    raise errors.no_such_path()
-
-
-def _selector(request: Request, target: Target) -> Predicate | None:
-    params = request.query_params
-    found: list[Predicate] = []
-    if text := params.get("labelSelector"):
-        found.append(label_selector(text))
-    if text := params.get("fieldSelector"):
-        found.append(field_selector(text, target.resource.selectable))
-    if target.name:
-        found.append(field_selector(f"metadata.name={target.name}", target.resource.selectable))
-    return (lambda obj: all(test(obj) for test in found)) if found else None
-
-
-def _list_query(request: Request, target: Target) -> ListQuery:
-    params = request.query_params
-    limit = params.get("limit") or "0"
-    if not limit.isdigit():
-        raise errors.bad_request(f"limit must be a number, found {limit!r}")
-    return ListQuery(
-        matches=_selector(request, target),
-        limit=int(limit),
-        token=params.get("continue", ""),
-        resource_version=params.get("resourceVersion", ""),
-        version_match=params.get("resourceVersionMatch", ""),
-    )
-
-
-def _write_options(request: Request) -> WriteOptions:
-    params: Mapping[str, str] = request.query_params
-    dry_run = params.get("dryRun", "")
-    if dry_run not in ("", "All"):
-        raise errors.bad_request(f"dryRun: Unsupported value: {dry_run!r}: supported values: 'All'")
-    agent = request.headers.get("user-agent", "unknown")
-    on_conflict: Literal["take", "refuse"] = "take" if _flag(request, "force") else "refuse"
-    manager = params.get("fieldManager") or agent.partition("/")[0]
-    return WriteOptions(manager, dry_run=dry_run == "All", on_conflict=on_conflict)
-
-
-def _flag(request: Request, name: str) -> bool:
-    return request.query_params.get(name, "").lower() in ("true", "1")
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-
-
-class _JsonLoader(yaml.SafeLoader):
-    """YAML as JSON sees it: a timestamp stays text."""
-
-
-_JsonLoader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-async def _read_body(request: Request) -> Any:
-    raw = await request.body()
-    if not raw:
-        return None
-    try:
-        return json.loads(raw)
-    except ValueError as error:
-        if not _media_type(request).endswith("yaml"):
-            raise errors.bad_request(f"the body is not JSON: {error}") from error
-    try:
-        return yaml.load(raw, _JsonLoader)  # noqa: S506  # derived from SafeLoader
-    except yaml.YAMLError as error:
-        raise errors.bad_request(f"the body is not YAML: {error}") from error
 
 
 def _deleted(target: Target, record: Record) -> JsonObject:

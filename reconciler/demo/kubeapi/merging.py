@@ -53,10 +53,10 @@ def _strategic_list(live: list[Any], patch: list[Any], rule: Any, types: FieldTy
 def merge_applied(live: Any, config: Any, types: FieldTypes, names: Names = ()) -> Any:
     """Lay an apply configuration over the live object, keeping what it does not mention."""
     rule = types.rule(names)
-    if isinstance(live, dict) and isinstance(config, dict) and rule != "atomic":
-        merged = dict(live)
+    if isinstance(config, dict) and rule != "atomic":
+        merged = dict(live) if isinstance(live, dict) else {}
         for key, value in config.items():
-            merged[key] = merge_applied(live.get(key), value, types, (*names, key))
+            merged[key] = merge_applied(merged.get(key), value, types, (*names, key))
         return merged
     if isinstance(config, list) and rule == "set":
         return _union(live or [], config)
@@ -71,18 +71,22 @@ def _union(left: list[Any], right: list[Any]) -> list[Any]:
 
 
 def _merge_items(live: list[Any], config: list[Any], rule: Keyed, types: FieldTypes, names: Names) -> list[Any]:
-    """Merge item by item: in the order of the configuration, others kept before what they preceded."""
+    """Merge item by item: in the order of the configuration, items of others before what they preceded."""
     ours, theirs = _index(config, rule), _index(live, rule)
     merged: dict[str, Any] = {}
     waiting = list(theirs)
     for key, item in ours.items():
-        if key in waiting:
-            at = waiting.index(key)
-            merged.update({other: theirs[other] for other in waiting[:at] if other not in ours})
-            waiting = waiting[at + 1 :]
+        until = waiting.index(key) if key in waiting else _leading(waiting, ours)
+        merged.update({other: theirs[other] for other in waiting[:until] if other not in ours})
+        waiting = waiting[until:]
         merged[key] = merge_applied(theirs.get(key), item, types, names)
     merged.update({other: theirs[other] for other in waiting if other not in ours})
     return list(merged.values())
+
+
+def _leading(waiting: list[str], ours: dict[str, Any]) -> int:
+    """Count the items in front that only others have."""
+    return next((index for index, key in enumerate(waiting) if key in ours), len(waiting))
 
 
 def _index(items: list[Any], rule: Keyed) -> dict[str, Any]:

@@ -15,11 +15,17 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _INFERENCE_SERVICE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
-def check_identity(obj: Any, resource: ResourceType, namespace: str, name: str) -> None:
-    """Raise 400 unless the body is an object of this kind, and agrees with the URL."""
+def identified(obj: Any, resource: ResourceType, namespace: str, name: str) -> JsonObject:
+    """Return the body if it is an object of this kind and agrees with the URL; raise 400 otherwise.
+
+    A built-in resource may leave out its kind, as the typed clients do.
+    """
     if not isinstance(obj, dict):
         raise bad_request(f"the body must be a JSON object, found {type(obj).__name__}")
-    given = (obj.get("apiVersion"), obj.get("kind"))
+    body: JsonObject = dict(obj)
+    if not resource.custom:
+        body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+    given = (body.get("apiVersion"), body.get("kind"))
     if given != (resource.api_version, resource.kind):
         expected = f"{resource.api_version}, Kind={resource.kind}"
         raise bad_request(f"the body is {given[0]}, Kind={given[1]}; this URL takes {expected}")
@@ -30,6 +36,7 @@ def check_identity(obj: Any, resource: ResourceType, namespace: str, name: str) 
         )
     if name and name_of(obj) not in ("", name):
         raise bad_request(f"the name of the object ({name_of(obj)}) does not match the name on the URL ({name})")
+    return body
 
 
 def check_object(obj: JsonObject, resource: ResourceType) -> None:

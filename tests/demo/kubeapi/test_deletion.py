@@ -1,0 +1,101 @@
+"""Deleting: preconditions, finalizers, owners and namespaces."""
+
+from typing import Any
+
+import pytest
+from kubernetes.client import V1ConfigMap, V1DeleteOptions, V1ObjectMeta, V1OwnerReference, V1Preconditions
+
+from tests.demo.kubeapi.conftest import GROUP, PLURAL, VERSION, Clients, Refusal, inference_service
+
+WHERE = (GROUP, VERSION, "default", PLURAL)
+
+
+def test_a_deleted_object_is_gone_and_cannot_be_deleted_again(kube: Clients, refused: Refusal) -> None:
+    uid = kube.create(inference_service())["metadata"]["uid"]
+    answer = kube.delete()
+    assert (answer["status"], answer["details"]["uid"]) == ("Success", uid)
+    assert refused(kube.read)["reason"] == "NotFound"
+    assert refused(kube.delete)["code"] == 404
+
+
+@pytest.mark.parametrize("wanted", [{"uid": "another"}, {"resource_version": "1"}], ids=["uid", "version"])
+def test_a_deletion_of_another_object_than_was_meant_is_refused(
+    kube: Clients, refused: Refusal, wanted: dict[str, str]
+) -> None:
+    kube.create(inference_service())
+    options = V1DeleteOptions(preconditions=V1Preconditions(**wanted))
+    assert refused(lambda: kube.delete(body=options))["reason"] == "Conflict"
+    assert kube.read()
+
+
+def test_a_dry_run_deletes_nothing(kube: Clients) -> None:
+    created = kube.create(inference_service())
+    kube.services.delete(name="iris", namespace="default", dry_run="All")
+    assert kube.read() == created
+
+
+def finalized() -> dict[str, Any]:
+    body = inference_service()
+    body["metadata"]["finalizers"] = ["inferenceservice.finalizers"]
+    return body
+
+
+def test_a_finalizer_holds_an_object_until_it_is_removed(kube: Clients, refused: Refusal) -> None:
+    kube.create(finalized())
+    marked = kube.delete()
+    assert marked["metadata"]["deletionTimestamp"]
+    assert kube.read()["metadata"]["generation"] == 2
+    assert kube.delete() == marked
+    kube.custom.patch_namespaced_custom_object(*WHERE, "iris", {"metadata": {"finalizers": None}})
+    assert refused(kube.read)["reason"] == "NotFound"
+
+
+def test_an_object_that_is_going_gets_no_new_finalizer(kube: Clients, refused: Refusal) -> None:
+    kube.create(finalized())
+    kube.delete()
+    more = {"metadata": {"finalizers": ["inferenceservice.finalizers", "x/more"]}}
+    status = refused(lambda: kube.custom.patch_namespaced_custom_object(*WHERE, "iris", more))
+    assert "no new finalizers" in status["message"]
+
+
+def owned(name: str, *owners: dict[str, Any]) -> V1ConfigMap:
+    references = [
+        V1OwnerReference(
+            api_version=o["apiVersion"], kind=o["kind"], name=o["metadata"]["name"], uid=o["metadata"]["uid"]
+        )
+        for o in owners
+    ]
+    return V1ConfigMap(metadata=V1ObjectMeta(name=name, owner_references=references))
+
+
+def test_what_an_object_owned_alone_goes_with_it(kube: Clients) -> None:
+    iris, wine = kube.create(inference_service()), kube.create(inference_service("wine"))
+    kube.core.create_namespaced_config_map("default", owned("alone", iris))
+    kube.core.create_namespaced_config_map("default", owned("shared", iris, wine))
+    kube.delete()
+    left = kube.core.list_namespaced_config_map("default")
+    assert [c.metadata.name for c in left.items] == ["shared"]
+
+
+def test_a_namespace_takes_its_content_with_it_and_waits_for_finalizers(kube: Clients, refused: Refusal) -> None:
+    kube.core.create_namespace({"metadata": {"name": "models"}, "apiVersion": "v1", "kind": "Namespace"})
+    kube.custom.create_namespaced_custom_object(GROUP, VERSION, "models", PLURAL, finalized())
+    kube.core.create_namespaced_config_map("models", owned("m"))
+    kube.core.delete_namespace("models")
+    assert kube.core.read_namespace("models").status.phase == "Terminating"
+    assert kube.core.list_namespaced_config_map("models").items == []
+    status = refused(lambda: kube.core.create_namespaced_config_map("models", owned("m")))
+    assert (status["code"], status["reason"]) == (403, "Forbidden")
+    unheld = {"metadata": {"finalizers": None}}
+    kube.custom.patch_namespaced_custom_object(GROUP, VERSION, "models", PLURAL, "iris", unheld)
+    assert refused(lambda: kube.core.read_namespace("models"))["code"] == 404
+
+
+def test_a_collection_is_deleted_by_selector(kube: Clients) -> None:
+    for name in ("iris", "wine"):
+        body = inference_service(name)
+        body["metadata"]["labels"] = {"model": name}
+        kube.create(body)
+    kube.custom.delete_collection_namespaced_custom_object(*WHERE, label_selector="model=iris")
+    left = kube.custom.list_namespaced_custom_object(*WHERE)["items"]
+    assert [item["metadata"]["name"] for item in left] == ["wine"]

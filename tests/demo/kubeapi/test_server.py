@@ -1,0 +1,281 @@
+"""The server as a whole: discovery, definitions, hooks, restarts, the command line, speed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import kubernetes
+import pytest
+
+from reconciler.demo.kubeapi import AdmissionDeniedError, AdmissionRequest, KubeApi
+from tests.demo.kubeapi.conftest import (
+    GROUP,
+    PLURAL,
+    VERSION,
+    Clients,
+    Refusal,
+    clients_of,
+    inference_service,
+)
+
+WHERE = (GROUP, VERSION, "default", PLURAL)
+WIDGETS: dict[str, Any] = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "widgets.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Cluster",
+        "names": {"kind": "Widget", "plural": "widgets", "singular": "widget", "listKind": "WidgetList"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "required": ["size"],
+                                "properties": {
+                                    "parts": {
+                                        "type": "array",
+                                        "x-kubernetes-list-type": "map",
+                                        "x-kubernetes-list-map-keys": ["id"],
+                                        "items": {"type": "object"},
+                                    }
+                                },
+                            }
+                        },
+                    }
+                },
+            }
+        ],
+    },
+}
+
+
+def test_every_resource_of_the_stack_is_discovered(kube: Clients) -> None:
+    found = {
+        (resource.group_version, resource.kind, resource.namespaced)
+        for resource in kube.dynamic.resources
+        for resource in resource
+        if not resource.kind.endswith("List")
+    }
+    assert found == {
+        ("v1", "Namespace", False),
+        ("v1", "ConfigMap", True),
+        ("v1", "Secret", True),
+        ("v1", "Event", True),
+        ("v1", "Pod", True),
+        ("coordination.k8s.io/v1", "Lease", True),
+        ("apiextensions.k8s.io/v1", "CustomResourceDefinition", False),
+        ("serving.kserve.io/v1beta1", "InferenceService", True),
+        ("serving.kserve.io/v1alpha1", "ServingRuntime", True),
+        ("serving.kserve.io/v1alpha1", "ClusterServingRuntime", False),
+        ("serving.knative.dev/v1", "Revision", True),
+    }
+
+
+def test_groups_name_the_version_to_prefer(kube: Clients) -> None:
+    groups = {g.name: g for g in kubernetes.client.ApisApi(kube.raw).get_api_versions().groups}
+    assert groups[GROUP].preferred_version.version == "v1beta1"
+    assert kubernetes.client.VersionApi(kube.raw).get_code().major == "1"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/livez"])
+def test_the_server_says_that_it_is_well(api: KubeApi, path: str) -> None:
+    assert httpx.get(api.url + path).text == "ok"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/apis/none.example.com",
+        "/apis/serving.kserve.io/v9",
+        "/api/v1/widgets",
+        "/api/v2",
+        f"/apis/{GROUP}/{VERSION}/{PLURAL}/iris",
+        "/api/v1/namespaces/default/configmaps/x/status",
+    ],
+)
+def test_a_path_that_names_nothing_is_not_found(api: KubeApi, path: str) -> None:
+    answer = httpx.get(api.url + path)
+    assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
+
+
+def test_a_verb_that_a_resource_lacks_is_refused(api: KubeApi) -> None:
+    answer = httpx.delete(f"{api.url}/api/v1/namespaces")
+    assert (answer.status_code, answer.json()["reason"]) == (405, "MethodNotAllowed")
+
+
+def test_a_body_that_is_no_json_is_refused(api: KubeApi) -> None:
+    answer = httpx.post(f"{api.url}/api/v1/namespaces", content=b"{", headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+
+
+def test_an_apply_may_be_written_in_yaml(api: KubeApi) -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {day: 2026-01-01}\n"
+    answer = httpx.patch(
+        f"{api.url}/api/v1/namespaces/default/configmaps/m?fieldManager=m",
+        content=text,
+        headers={"content-type": "application/apply-patch+yaml"},
+    )
+    assert (answer.status_code, answer.json()["data"]) == (201, {"day": "2026-01-01"})
+
+
+def test_the_inference_service_definition_is_there_and_established(kube: Clients) -> None:
+    found = kube.crds.read_custom_resource_definition("inferenceservices.serving.kserve.io")
+    assert {c.type: c.status for c in found.status.conditions}["Established"] == "True"
+
+
+def test_a_new_definition_serves_its_resource_by_its_own_schema(kube: Clients, refused: Refusal) -> None:
+    kube.crds.create_custom_resource_definition(WIDGETS)
+    widgets = kube.dynamic.resources.get(api_version="example.com/v1", kind="Widget")
+
+    def widget(**spec: Any) -> dict[str, Any]:
+        meta = {"name": "w"}
+        return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": meta, "spec": spec}
+
+    assert "spec.size" in refused(lambda: widgets.create(widget()))["message"]
+    widgets.server_side_apply(widget(size=1, parts=[{"id": 1}]), field_manager="a")
+    both = widgets.server_side_apply(widget(size=1, parts=[{"id": 2}]), field_manager="b")
+    assert both.to_dict()["spec"]["parts"] == [{"id": 1}, {"id": 2}]
+    kube.crds.delete_custom_resource_definition("widgets.example.com")
+    assert refused(widgets.get)["code"] == 404
+
+
+def name_format(request: AdmissionRequest) -> dict[str, Any]:
+    request.obj["metadata"].setdefault("annotations", {})["modelFormat"] = "mlflow"
+    return request.obj
+
+
+def refuse_forbidden(request: AdmissionRequest) -> None:
+    if "forbidden" in request.obj["spec"]["predictor"]:
+        raise AdmissionDeniedError("test.validator", "predictor.forbidden is set")
+
+
+def test_a_hook_changes_what_is_stored_and_is_owned_by_nobody(api: KubeApi, kube: Clients) -> None:
+    api.admission.mutating("inferenceservices.serving.kserve.io", name_format)
+    tried = kube.apply(inference_service(), "m", dry_run="All")
+    applied = kube.apply(inference_service(), "m")
+    assert applied["metadata"]["annotations"] == tried["metadata"]["annotations"] == {"modelFormat": "mlflow"}
+    assert "annotations" not in json.dumps(applied["metadata"]["managedFields"])
+    assert kube.apply(inference_service(), "m") == applied
+
+
+def test_a_hook_refuses_what_must_not_be_stored(api: KubeApi, kube: Clients, refused: Refusal) -> None:
+    api.admission.validating("inferenceservices.serving.kserve.io", refuse_forbidden)
+    status = refused(lambda: kube.apply(inference_service(forbidden=True), "m"))
+    assert (status["code"], status["message"]) == (
+        403,
+        'admission webhook "test.validator" denied the request: predictor.forbidden is set',
+    )
+
+
+def test_a_restarted_server_continues_where_it_stood(tmp_path: Path, refused: Refusal) -> None:
+    with KubeApi.serve(tmp_path) as api, clients_of(api, tmp_path) as kube:
+        kept = kube.create(inference_service())
+        kube.create(inference_service("gone"))
+        kube.delete("gone")
+        kube.crds.create_custom_resource_definition(WIDGETS)
+        last = kube.custom.list_namespaced_custom_object(*WHERE)["metadata"]["resourceVersion"]
+    with KubeApi.serve(tmp_path) as api, clients_of(api, tmp_path) as kube:
+        assert kube.read() == kept
+        assert refused(lambda: kube.read("gone"))["code"] == 404
+        assert kube.dynamic.resources.get(api_version="example.com/v1", kind="Widget")
+        after = kube.custom.list_namespaced_custom_object(*WHERE)["metadata"]["resourceVersion"]
+        assert after == last
+        new = kube.create(inference_service("new"))["metadata"]["resourceVersion"]
+        assert int(new) > int(last)
+        resumed = kubernetes.watch.Watch().stream(
+            kube.custom.list_namespaced_custom_object, *WHERE, resource_version=last, timeout_seconds=1
+        )
+        assert [e["object"]["metadata"]["name"] for e in resumed] == ["new"]
+
+
+def start(arguments: list[str]) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reconciler.demo.kubeapi", *arguments], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    return process, process.stdout.readline().strip()
+
+
+def test_nothing_that_was_acknowledged_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
+    acknowledged: list[str] = []
+    process, url = start(["--state-dir", str(tmp_path)])
+
+    def write_until_killed() -> None:
+        path = f"{url}/apis/{GROUP}/{VERSION}/namespaces/default/{PLURAL}"
+        with httpx.Client(timeout=5) as client:
+            for number in range(100_000):
+                try:
+                    client.post(path, json=inference_service(f"m{number}")).raise_for_status()
+                except httpx.TransportError:
+                    return
+                acknowledged.append(f"m{number}")
+                enough.set() if number == 50 else None
+
+    enough = threading.Event()
+    writer = threading.Thread(target=write_until_killed)
+    try:
+        writer.start()
+        assert enough.wait(20)
+    finally:
+        process.kill()
+        process.communicate()
+        writer.join()
+    with KubeApi.serve(tmp_path) as api:
+        stored = {record.key.name for record in api.store.records("inferenceservices.serving.kserve.io")}
+    assert set(acknowledged) <= stored
+    assert len(stored) <= len(acknowledged) + 1
+
+
+def test_the_command_serves_a_kubeconfig_and_ends_on_sigterm(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    process, url = start(["--kubeconfig", str(kubeconfig), "--token", "secret"])
+    try:
+        raw = kubernetes.config.new_client_from_config(str(kubeconfig))
+        assert raw.configuration.host == url
+        found = kubernetes.client.CoreV1Api(raw).list_namespace()
+        assert [n.metadata.name for n in found.items] == ["default"]
+        raw.rest_client.pool_manager.clear()
+        assert kubeconfig.stat().st_mode & 0o077 == 0
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+def test_kserves_own_definition_replaces_the_light_one(api: KubeApi, kube: Clients) -> None:
+    source = Path(__file__).parents[4] / "shared" / "kserve" / "inferenceservices.yaml"
+    if not source.exists():
+        pytest.skip("KServe's definitions are not beside this repository")
+    answer = httpx.patch(
+        f"{api.url}/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        "/inferenceservices.serving.kserve.io?fieldManager=kubectl&force=true",
+        content=source.read_bytes(),
+        headers={"content-type": "application/apply-patch+yaml"},
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+    applied = kube.apply(inference_service(model={"env": [{"name": "A", "value": "1"}]}), "m")
+    assert 'k:{\\"name\\":\\"A\\"}' in json.dumps(applied["metadata"]["managedFields"])
+
+
+def test_calls_are_quick_enough_for_benchmarks(kube: Clients) -> None:
+    """Guard against a delay per call (Nagle, lost keep-alive), not against a slow machine."""
+    begun = time.perf_counter()
+    for number in range(100):
+        kube.apply(inference_service(minReplicas=number), "m")
+    assert 100 / (time.perf_counter() - begun) > 50
