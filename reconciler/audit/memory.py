@@ -1,0 +1,146 @@
+"""What must survive a restart and is no evidence: last good specs, applied releases, claims."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from reconciler.audit import tables
+from reconciler.audit.database import Database
+from reconciler.audit.record import canonical, format_time
+from reconciler.desired.state import DesiredModel
+from reconciler.observed import Release, ReleaseRecord
+
+Encode = Callable[[DesiredModel], str]
+Decode = Callable[[str], DesiredModel]
+
+_Releases = dict[str, dict[Release, ReleaseRecord]]
+
+
+class SqlMemory:
+    """The memory's port on a database: read once, then kept in the process, written through.
+
+    One process writes at a time (the leader); whoever becomes it calls `reload`.
+    """
+
+    def __init__(self, database: Database, encode: Encode, decode: Decode) -> None:
+        self._database = database
+        self._encode = encode
+        self._decode = decode
+        self._guard = threading.RLock()
+        self._specs: dict[str, DesiredModel] | None = None
+        self._releases: _Releases | None = None
+
+    def reload(self) -> None:
+        """Drop what is kept in the process, because another process may have written."""
+        with self._guard:
+            self._specs = None
+            self._releases = None
+
+    def last_good(self) -> Mapping[str, DesiredModel]:
+        """Return the last good spec of every model that was ever taken over and not let go."""
+        with self._guard:
+            return dict(self._loaded_specs())
+
+    def remember(self, models: Iterable[DesiredModel]) -> None:
+        """Keep these as the last good specs; one that differs by nothing but its commit is not written again."""
+        with self._guard:
+            specs = self._loaded_specs()
+            given = {model.name: model for model in models}
+            changed = [model for model in given.values() if not _same(specs.get(model.name), model)]
+            if changed:
+                rows = [{"model": model.name, "document": self._encode(model)} for model in changed]
+                with self._database.write() as connection:
+                    _put(connection, tables.spec, rows)
+            specs.update(given)
+
+    def forget(self, model: str) -> None:
+        """Let go of a model: its last good spec and its releases."""
+        with self._guard:
+            specs, releases = self._loaded_specs(), self._loaded_releases()
+            if model not in specs and model not in releases:
+                return
+            with self._database.write() as connection:
+                for table in (tables.spec, tables.release):
+                    connection.execute(table.delete().where(table.c.model == model))
+            specs.pop(model, None)
+            releases.pop(model, None)
+
+    def releases(self, model: str) -> Mapping[Release, ReleaseRecord]:
+        """Return what was applied for each release of a model."""
+        with self._guard:
+            return dict(self._loaded_releases().get(model, {}))
+
+    def keep_release(self, model: str, record: ReleaseRecord) -> None:
+        """Keep what is about to be applied for a release; the same again is not written again."""
+        with self._guard:
+            kept = self._loaded_releases().setdefault(model, {})
+            if kept.get(record.release) == record:
+                return
+            row = {
+                "model": model,
+                "release": str(record.release),
+                "storage_uri": record.storage_uri,
+                "serving": canonical(dict(record.serving)),
+            }
+            with self._database.write() as connection:
+                _put(connection, tables.release, [row])
+            kept[record.release] = record
+
+    def claim(self, key: str, at: datetime) -> bool:
+        """Claim a unique key; False when it was claimed before."""
+        try:
+            with self._database.write() as connection:
+                connection.execute(tables.claim.insert(), {"key": key, "at": format_time(at)})
+        except IntegrityError:
+            return False
+        return True
+
+    def _loaded_specs(self) -> dict[str, DesiredModel]:
+        if self._specs is None:
+            with self._database.read() as connection:
+                rows = connection.execute(sa.select(tables.spec.c.model, tables.spec.c.document)).all()
+            self._specs = {model: self._decode(document) for model, document in rows}
+        return self._specs
+
+    def _loaded_releases(self) -> _Releases:
+        if self._releases is None:
+            with self._database.read() as connection:
+                rows = connection.execute(sa.select(tables.release)).all()
+            self._releases = _group(rows)
+        return self._releases
+
+
+def _same(known: DesiredModel | None, model: DesiredModel) -> bool:
+    return known is not None and (known is model or replace(known, commit=model.commit) == model)
+
+
+def _group(rows: Iterable[Any]) -> _Releases:
+    grouped: _Releases = {}
+    # Thousands of releases share a few templates: each text is read, and kept, once.
+    serving: dict[str, Any] = {}
+    for row in rows:
+        release = Release.parse(row.release)
+        if release is not None:
+            fields = serving.get(row.serving) or serving.setdefault(row.serving, json.loads(row.serving))
+            grouped.setdefault(row.model, {})[release] = ReleaseRecord(release, row.storage_uri, fields)
+    return grouped
+
+
+def _put(connection: Connection, table: sa.Table, rows: list[dict[str, str]]) -> None:
+    """Insert rows, or replace those with the same key."""
+    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    rest = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), rows)

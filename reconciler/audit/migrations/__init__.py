@@ -1,0 +1,1 @@
+"""Alembic's environment: migrations of the ledger's database."""
