@@ -25,7 +25,7 @@ from reconciler.desired.yaml_nodes import (
 )
 
 GROUP = "reconciler.dev/"
-KINDS = ("Model", "RepositoryPolicy")
+MODEL, POLICY = KINDS = ("Model", "RepositoryPolicy")
 _NAME = re.compile(NAME_PATTERN)
 _LONGEST_SOURCE_LINE = 400
 
@@ -52,13 +52,17 @@ class RawDocument:
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """The documents of one file. `unreadable` is true when some of them could not be told."""
+    """The documents of one file.
+
+    `unreadable` is true when some of them could not be told; `may_be_policy` when the policy may be among those.
+    """
 
     path: str
     data: bytes
     documents: tuple[RawDocument, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     unreadable: bool = False
+    may_be_policy: bool = False
 
     def place(self, document: RawDocument, field: FieldPath) -> tuple[Place, int]:
         """Return where a field's value stands, and how many steps of the field path the document has."""
@@ -89,19 +93,20 @@ def field_text(field: Sequence[str | int]) -> str:
 
 def parse_file(path: str, data: bytes) -> ParsedFile:
     """Read a file's documents; whatever the bytes are, problems come back as diagnostics."""
+    # A byte order mark would shift the columns of the first line.
+    data = data.removeprefix(b"\xef\xbb\xbf")
     problem = _check_bytes(data)
     if problem is not None:
         return _unparsable(path, data, problem)
     try:
-        # A byte order mark would shift the columns of the first line.
-        found = list(read_documents(data.removeprefix(b"\xef\xbb\xbf")))
+        found = list(read_documents(data))
     except Unparsable as error:
         return _unparsable(path, data, error.problem)
     documents = tuple(
         _raw(path, data, index, document) for index, document in enumerate(found) if _is_ours(document.value)
     )
-    unreadable = any(document.name is None for document in documents)
-    return ParsedFile(path, data.removeprefix(b"\xef\xbb\xbf") if documents else b"", documents, (), unreadable)
+    unreadable = any(document.name is None and document.kind != POLICY for document in documents)
+    return ParsedFile(path, data if documents else b"", documents, (), unreadable)
 
 
 def _check_bytes(data: bytes) -> Problem | None:
@@ -126,7 +131,7 @@ def _unparsable(path: str, data: bytes, problem: Problem) -> ParsedFile:
     ours = GROUP.encode() in data
     severity = Severity.ERROR if ours else Severity.WARNING
     diagnostic = to_diagnostic(path, data, problem, severity=severity)
-    return ParsedFile(path, b"", (), (diagnostic,), unreadable=ours)
+    return ParsedFile(path, b"", (), (diagnostic,), unreadable=ours, may_be_policy=ours and POLICY.encode() in data)
 
 
 def to_diagnostic(path: str, data: bytes, problem: Problem, *, severity: Severity = Severity.ERROR) -> Diagnostic:
