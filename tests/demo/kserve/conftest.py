@@ -1,0 +1,157 @@
+"""A real embedded API, a real stand-in and real models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from kubernetes.client import ApiClient, Configuration, CoreV1Api, CustomObjectsApi
+
+from reconciler.demo.kserve.standin import KServeStandIn, Options
+from reconciler.demo.kserve.webhook import register
+from reconciler.demo.kubeapi import KubeApi
+
+Json = dict[str, Any]
+ISVC = ("serving.kserve.io", "v1beta1", "models", "inferenceservices")
+REVISION = ("serving.knative.dev", "v1", "models", "revisions")
+FAST = Options(scale_down_seconds=0.5, first_backoff=0.5)
+PATIENCE_SECONDS = 60.0
+
+
+def eventually(what: Callable[[], Any], patience: float = PATIENCE_SECONDS) -> Any:
+    """Ask until the answer is true, and return it."""
+    deadline = time.monotonic() + patience
+    while not (answer := what()):
+        assert time.monotonic() < deadline, f"still {answer!r} after {patience:g} s"
+        time.sleep(0.05)
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The client's side of the embedded stack."""
+
+    client: ApiClient
+    ingress_url: str
+
+    @property
+    def objects(self) -> CustomObjectsApi:
+        return CustomObjectsApi(self.client)
+
+    def apply(self, name: str, uri: str, canary: int | None, **model: Any) -> Json:
+        """Create the service, or change its model and canary percentage (None removes it)."""
+        given = {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2", "storageUri": uri, **model}
+        body = {
+            "apiVersion": "serving.kserve.io/v1beta1",
+            "kind": "InferenceService",
+            "metadata": {"name": name, "annotations": {"serving.kserve.io/enable-tag-routing": "true"}},
+            "spec": {"predictor": {"model": given, "canaryTrafficPercent": canary}},
+        }
+        if canary is None:
+            del body["spec"]["predictor"]["canaryTrafficPercent"]  # type: ignore[index]  # a literal above
+        applied: Json = self.client.call_api(
+            f"/apis/{ISVC[0]}/{ISVC[1]}/namespaces/models/{ISVC[3]}/{name}",
+            "PATCH",
+            query_params=[("fieldManager", "tests"), ("force", "true")],
+            header_params={"Content-Type": "application/apply-patch+yaml", "Accept": "application/json"},
+            body=body,
+            response_type="object",
+            auth_settings=[],
+            _return_http_data_only=True,
+        )
+        return applied
+
+    def get(self, name: str) -> Json:
+        """Read the service."""
+        found: Json = self.objects.get_namespaced_custom_object(*ISVC, name)
+        return found
+
+    def exists(self, name: str) -> bool:
+        """Tell whether the service is there."""
+        return any(
+            item["metadata"]["name"] == name
+            for item in self.objects.list_namespaced_custom_object(*ISVC)["items"]
+        )
+
+    def delete(self, name: str) -> None:
+        """Delete the service."""
+        self.objects.delete_namespaced_custom_object(*ISVC, name)
+
+    def condition(self, name: str, kind: str) -> str:
+        """Read the status of one condition."""
+        conditions = self.get(name).get("status", {}).get("conditions", [])
+        return next((str(c["status"]) for c in conditions if c["type"] == kind), "Unknown")
+
+    def marks(self, name: str) -> Json:
+        """Read the predictor's component status."""
+        predictor: Json = self.get(name).get("status", {}).get("components", {}).get("predictor", {})
+        return predictor
+
+    def settled(self, name: str, newest: int) -> bool:
+        """Tell whether revision number `newest` exists and is ready, and the service too."""
+        marks = self.marks(name)
+        wanted = f"{name}-predictor-{newest:05d}"
+        reached = marks.get("latestCreatedRevision") == marks.get("latestReadyRevision") == wanted
+        return reached and self.condition(name, "Ready") == "True"
+
+    def split(self, name: str) -> dict[str, int]:
+        """Read the percentages by revision number's last digit and tag."""
+        return {
+            f"{t['revisionName'][-1]}{':' + t['tag'] if 'tag' in t else ''}": t["percent"]
+            for t in self.marks(name).get("traffic", [])
+        }
+
+    def infer(self, name: str) -> httpx.Response:
+        """Ask the service for a prediction by V2."""
+        tensor = {"name": "x", "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}
+        return httpx.post(
+            f"{self.ingress_url}/serving/models/{name}/v2/models/{name.partition('--')[0]}/infer",
+            json={"inputs": [tensor]},
+            timeout=60,
+        )
+
+    def answers(self, name: str) -> Any:
+        """Return the predicted class, or the error's status code."""
+        response = self.infer(name)
+        return response.json()["outputs"][0]["data"][0] if response.is_success else -response.status_code
+
+    def warnings(self, name: str) -> list[str]:
+        """Read the Warning events about the service."""
+        events = CoreV1Api(self.client).list_namespaced_event("models").items
+        mine = (e for e in events if e.involved_object.name == name and e.type == "Warning")
+        return [f"{event.reason}: {event.message}" for event in mine]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Three models that answer their own number, and one that cannot load, as storage URIs."""
+    root = tmp_path_factory.mktemp("artifacts")
+    subprocess.run([sys.executable, "-m", "tests.demo.kserve.train", str(root)], check=True, capture_output=True)
+    return {directory.name: directory.as_uri() for directory in root.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[ApiClient]:
+    """A client of an embedded API that has KServe's webhook."""
+    with KubeApi.serve(state_dir=None) as api:
+        register(api.admission)
+        configuration = Configuration()
+        configuration.host = api.url
+        with ApiClient(configuration) as client:
+            CoreV1Api(client).create_namespace({"metadata": {"name": "models"}})
+            yield client
+
+
+@pytest.fixture(scope="session")
+def world(client: ApiClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A running stand-in, shared by the tests: each uses a service of its own."""
+    work_dir: Path = tmp_path_factory.mktemp("kserve")
+    with KServeStandIn.start(client, work_dir, FAST) as kserve:
+        yield World(client, kserve.ingress_url)
