@@ -34,7 +34,7 @@ def train(training: dsl.Input[dsl.Dataset], alpha: float, model: dsl.Output[dsl.
     ridge = make_pipeline(StandardScaler(), Ridge(alpha=alpha))
     ridge.fit(rows[:, :-1], rows[:, -1])
     joblib.dump(ridge, model.path)
-    model.metadata.update(alpha=alpha)
+    model.metadata.update(alpha=str(alpha))
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

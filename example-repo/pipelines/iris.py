@@ -35,7 +35,8 @@ def train(training: dsl.Input[dsl.Dataset], n_estimators: int, max_depth: int, u
     forest = RandomForestClassifier(n_estimators=n_estimators, max_depth=max_depth, random_state=0)
     forest.fit(rows[:, :-1], rows[:, -1].astype(int))
     joblib.dump(forest, model.path)
-    model.metadata.update(n_estimators=n_estimators, max_depth=max_depth, unit=unit)
+    # As text: numbers come out of artifact metadata as floats.
+    model.metadata.update(n_estimators=str(n_estimators), max_depth=str(max_depth), unit=unit)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

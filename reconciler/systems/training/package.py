@@ -107,6 +107,8 @@ def arguments(pipeline: Compiled, request: TrainingRequest, tracking_uri: str) -
 def without_credentials(uri: str) -> str:
     """Drop user and password from a URI: arguments of a run are shown to everybody who sees the run."""
     parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 

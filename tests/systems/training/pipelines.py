@@ -1,7 +1,7 @@
 """Tiny pipelines that end in every way a run can end.
 
-KFP reads the annotations of components, so they cannot be postponed here; it runs each component alone, so each imports what
-it needs; and it has no types.
+KFP reads the annotations of components, so they cannot be postponed here; it runs each component alone, so each imports
+what it needs; and it has no types.
 """
 
 # ruff: noqa: PLC0415, TRY301, PTH123, ARG001
