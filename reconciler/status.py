@@ -155,7 +155,8 @@ class ModelStatus(_Camel):
 
     def as_json(self) -> dict[str, Any]:
         """Return the status as a JSON object."""
-        return _object(self)
+        value: dict[str, Any] = plain(self)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,8 @@ class SystemStatus(_Camel):
 
     def as_json(self) -> dict[str, Any]:
         """Return the status as a JSON object."""
-        return _object(self)
+        value: dict[str, Any] = plain(self)
+        return value
 
 
 def timestamp(at: datetime) -> str:
@@ -183,8 +185,8 @@ def timestamp(at: datetime) -> str:
 
 def plain(value: object) -> Any:
     """Turn dataclasses, mappings, sequences and times into JSON values; keys of mappings stay as they are."""
-    if isinstance(value, _Camel):
-        return _object(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {_camel(f.name): plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence | frozenset) and not isinstance(value, str | bytes):
@@ -200,7 +202,3 @@ def _scalar(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)  # MLflow's metrics may be nan or inf, for which JSON has no number
     return value
-
-
-def _object(value: _Camel) -> dict[str, Any]:
-    return {_camel(f.name): plain(getattr(value, f.name)) for f in dataclasses.fields(value)}  # type: ignore[arg-type]  # every subclass is a dataclass

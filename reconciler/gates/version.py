@@ -54,7 +54,8 @@ def needs_production(gate: Gate) -> bool:
 
 
 def _threshold(gate: MetricGate, metrics: Mapping[str, float]) -> GateResult:
-    limits = [f">= {gate.min:g}"] * (gate.min is not None) + [f"<= {gate.max:g}"] * (gate.max is not None)
+    bounds = ((">=", gate.min), ("<=", gate.max))
+    limits = [f"{operator} {bound:g}" for operator, bound in bounds if bound is not None]
     rule = f"{gate.metric} {' and '.join(limits)}"
     value = metrics.get(gate.metric)
     if value is None:
@@ -65,7 +66,7 @@ def _threshold(gate: MetricGate, metrics: Mapping[str, float]) -> GateResult:
         return GateResult(rule, passed=False, said=f"{gate.metric} {value:.6g} < {gate.min:g}")
     if gate.max is not None and not value <= gate.max:
         return GateResult(rule, passed=False, said=f"{gate.metric} {value:.6g} > {gate.max:g}")
-    return GateResult(rule, passed=True, said=f"{gate.metric} {value:.6g} {limits[0]}")
+    return GateResult(rule, passed=True, said=f"{gate.metric} {value:.6g} {' and '.join(limits)}")
 
 
 def _regression(gate: MetricGate, candidate: Candidate, production: Candidate | None) -> GateResult:

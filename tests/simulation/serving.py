@@ -1,0 +1,209 @@
+"""KServe in Knative mode as a state machine, on the stand-in's own pure rules of traffic."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reconciler.demo.kserve.knative import (
+    Component,
+    Service,
+    latest_ready,
+    propagate,
+    revision_name,
+    route,
+    traffic_targets,
+)
+from reconciler.errors import Conflict, Transient
+from reconciler.observed import LABEL_RELEASE, Failure, InferenceService, Known, Release, TrafficTarget, Unknown
+from reconciler.ports import Clock
+from tests.simulation.faults import Faults
+
+
+@dataclass(slots=True)
+class Live:
+    """One InferenceService with what its controllers know."""
+
+    manifest: dict[str, Any]
+    uid: str
+    resource_version: int = 1
+    generation: int = 1
+    created: int = 0
+    templates: dict[str, str] = field(default_factory=dict)
+    releases: dict[str, Release | None] = field(default_factory=dict)
+    ready: set[str] = field(default_factory=set)
+    latest_ready: str = ""
+    component: Component = field(default_factory=Component)
+    shares: tuple[Any, ...] = ()
+
+    @property
+    def percent(self) -> int | None:
+        value: int | None = self.manifest["spec"]["predictor"].get("canaryTrafficPercent")
+        return value
+
+    @property
+    def newest(self) -> str:
+        return revision_name(f"{self.manifest['metadata']['name']}-predictor", self.created) if self.created else ""
+
+
+def template_of(manifest: Mapping[str, Any]) -> str:
+    """Return what makes a revision: everything but the traffic."""
+    predictor = {k: v for k, v in manifest["spec"]["predictor"].items() if k != "canaryTrafficPercent"}
+    return repr(sorted(predictor.items()))
+
+
+@dataclass(slots=True)
+class SimServing:
+    """Implements ports.Serving; `tick` lets the controllers take their turn, one step at a time."""
+
+    faults: Faults
+    clock: Clock
+    live: dict[tuple[str, str], Live] = field(default_factory=dict)
+    never_ready: set[int] = field(default_factory=set)
+    writes: int = 0
+    uids: int = 0
+    blind: bool = False
+
+    def read_all(self) -> Known[Mapping[tuple[str, str], InferenceService]] | Unknown:
+        if self.blind:
+            return Unknown("the watch is cut")
+        return Known({key: self._translate(key, live) for key, live in self.live.items()}, self.clock())
+
+    def drift(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+        live = self.live[manifest["metadata"]["namespace"], manifest["metadata"]["name"]]
+        differs = template_of(manifest) != template_of(live.manifest)
+        return self.faults.call("serving.drift", lambda: ("spec.predictor",) * differs, writes=False)
+
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        percent = manifest["spec"]["predictor"].get("canaryTrafficPercent")
+        release = manifest["spec"]["predictor"]["labels"][LABEL_RELEASE]
+        self.faults.call(f"serving.apply {release} at {percent}", lambda: self._apply(manifest))
+
+    def delete(self, namespace: str, name: str, uid: str) -> None:
+        def delete() -> None:
+            live = self.live.get((namespace, name))
+            if live is not None and live.uid != uid:
+                raise Conflict("another object has that name now")
+            self.writes += 1
+            self.live.pop((namespace, name), None)
+
+        self.faults.call(f"serving.delete {name}", delete)
+
+    def _apply(self, manifest: Mapping[str, Any]) -> None:
+        wanted = copy.deepcopy(dict(manifest))
+        key = (wanted["metadata"]["namespace"], wanted["metadata"]["name"])
+        version, uid = wanted["metadata"].pop("resourceVersion", None), wanted["metadata"].pop("uid", None)
+        live = self.live.get(key)
+        if live is None:
+            if uid is not None:
+                raise Conflict("the object is gone")
+            self.uids += 1
+            self.live[key] = Live(wanted, f"uid-{self.uids}")
+            self.writes += 1
+            return
+        if uid != live.uid or version != str(live.resource_version):
+            raise Transient("the object was changed meanwhile")
+        if live.manifest != wanted:
+            live.manifest, live.generation = wanted, live.generation + 1
+            self._touch(live)
+            self.writes += 1
+
+    def edit_by_hand(self, key: tuple[str, str], field_name: str, value: object) -> None:
+        """Change the template as a person does with kubectl."""
+        live = self.live[key]
+        live.manifest = copy.deepcopy(live.manifest)
+        live.manifest["spec"]["predictor"][field_name] = value
+        self._touch(live)
+
+    def _touch(self, live: Live) -> None:
+        live.resource_version += 1
+
+    def tick(self, key: tuple[str, str]) -> bool:
+        """Let one controller take one step; return whether anything changed."""
+        live = self.live.get(key)
+        return live is not None and (
+            self._revise(live) or self._become_ready(live) or self._route(live) or self._report(live)
+        )
+
+    def _revise(self, live: Live) -> bool:
+        template = template_of(live.manifest)
+        if live.templates.get(live.newest) == template:
+            return False
+        live.created += 1
+        live.templates[live.newest] = template
+        labels = live.manifest["spec"]["predictor"].get("labels", {})
+        live.releases[live.newest] = Release.parse(labels.get(LABEL_RELEASE))
+        self._touch(live)
+        return True
+
+    def _become_ready(self, live: Live) -> bool:
+        release = live.releases.get(live.newest)
+        stuck = release is not None and release.version in self.never_ready
+        if stuck or live.newest in live.ready:
+            return False
+        live.ready.add(live.newest)
+        live.latest_ready = latest_ready(live.latest_ready, live.ready)
+        self._touch(live)
+        return True
+
+    def _route(self, live: Live) -> bool:
+        shares = route(traffic_targets(live.percent, "latest", live.component), live.latest_ready, live.shares)
+        changed = shares != live.shares
+        live.shares = shares
+        if changed:
+            self._touch(live)
+        return changed
+
+    def _report(self, live: Live) -> bool:
+        seen = propagate(live.component, Service(live.newest, live.latest_ready, live.shares))
+        changed = seen != live.component
+        live.component = seen
+        if changed:
+            self._touch(live)
+        return changed
+
+    def shares(self, key: tuple[str, str]) -> dict[int | None, int]:
+        """Return the truth: the percent that each version's callers get."""
+        live, found = self.live[key], dict[int | None, int]()
+        for share in live.shares:
+            release = live.releases.get(share.revision)
+            number = release.version if release else None
+            found[number] = found.get(number, 0) + share.percent
+        return {number: percent for number, percent in found.items() if percent}
+
+    def _translate(self, key: tuple[str, str], live: Live) -> InferenceService:
+        component = live.component
+        labels = live.manifest["spec"]["predictor"].get("labels", {})
+        release = Release.parse(labels.get(LABEL_RELEASE))
+        stuck = release is not None and release.version in self.never_ready and live.newest not in live.ready
+        return InferenceService(
+            namespace=key[0],
+            name=key[1],
+            uid=live.uid,
+            resource_version=str(live.resource_version),
+            generation=live.generation,
+            ours=True,
+            owner="",
+            release=release,
+            canary_percent=live.percent,
+            ready=bool(component.ready) and component.created == component.ready,
+            message="",
+            traffic=tuple(_target(share) for share in component.shares),
+            latest_created=component.created or None,
+            latest_ready=component.ready or None,
+            latest_rolledout=component.rolledout or None,
+            revisions=dict(live.releases),
+            failure=Failure("ModelLoadFailed", "the model does not load", terminal=False) if stuck else None,
+        )
+
+
+def _target(share: Any) -> TrafficTarget:
+    url = f"http://serving/{share.revision}"
+    return TrafficTarget(share.revision, share.percent, share.tag or None, share.latest, url)
+
+
+def replaced(live: InferenceService, **changes: Any) -> InferenceService:
+    """Return a copy with changes, for tests."""
+    return replace(live, **changes)
