@@ -61,18 +61,19 @@ class HttpProber:
         prepared = [request_for(target, row) for row in rows]
         ends = time.monotonic() + self._deadline
         with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="probe") as pool:
-            sent = list(pool.map(lambda i: self._send(target, *prepared[i % len(prepared)], ends), range(requests)))
+            cycle = [prepared[i % len(prepared)] for i in range(requests)]
+            sent = list(pool.map(lambda request: self._send(target.protocol, request, ends), cycle))
         begun = [a for a in sent if a is not None]
         answered = [a for a in begun if a.value is not None]
         side = Side(len(begun), len(begun) - len(answered), tuple(a.latency_ms for a in answered))
         return ProbeResult(side, tuple(None if a is None else a.value for a in sent))
 
-    def _send(self, target: ProbeTarget, url: str, body: bytes, ends: float) -> _Answer | None:
+    def _send(self, protocol: str, request: tuple[str, bytes], ends: float) -> _Answer | None:
         begun = time.monotonic()
         if begun >= ends:
             return None
         try:
-            value = answer_of(target.protocol, self._post(url, body, min(ends, begun + self._timeout)))
+            value = answer_of(protocol, self._post(*request, min(ends, begun + self._timeout)))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, Malformed):
             value = None
         return _Answer(value, (time.monotonic() - begun) * 1000)
