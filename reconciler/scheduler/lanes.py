@@ -83,11 +83,6 @@ class Lanes:
         wanted = now + delay
         self._set_timer(name, wanted if look_again is None else min(wanted, max(look_again, floor)))
 
-    def forget(self, name: str) -> None:
-        """Drop all that is kept of a model, except that it is in work."""
-        for kept in (self._urgent, self._routine, self._dirty, self._due, self._held):
-            kept.pop(name, None)
-
     def next_due(self) -> float | None:
         """Return when the next timer ends."""
         self._prune()

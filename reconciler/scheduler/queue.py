@@ -69,16 +69,6 @@ class WorkQueue:
             self._lanes.done(name, self._monotonic())
             self._changed.notify()
 
-    def forget(self, name: str) -> None:
-        """Drop what is kept of a model that is not known any more."""
-        with self._changed:
-            self._lanes.forget(name)
-
-    def recheck(self) -> None:
-        """Look at the timers again, after a jump of the clock."""
-        with self._changed:
-            self._changed.notify_all()
-
     def close(self) -> None:
         """Hand out nothing more; every waiting `take` returns None."""
         with self._changed:
