@@ -1,0 +1,109 @@
+"""Servers that several suites share, started once and ended with all their processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+START_SECONDS = 120
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --kubeconfig: the Kubernetes suites then run on that cluster."""
+    parser.addoption(
+        "--kubeconfig", metavar="FILE", type=Path, default=None, help="run the Kubernetes suites on this cluster"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowServer:
+    """A running `mlflow server` with its artifact folder."""
+
+    url: str
+    artifacts: Path
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """Start a real MLflow server over SQLite that proxies its artifacts."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    port = free_port()
+    artifacts = folder / "artifacts"
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
+        "--serve-artifacts", "--artifacts-destination", str(artifacts),
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    url = f"http://127.0.0.1:{port}"
+    with running(command, environment, folder, f"{url}/health"):
+        yield MlflowServer(url, artifacts)
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], environment: dict[str, str], folder: Path, health: str) -> Iterator[None]:
+    """Run a server in a process group of its own until the block ends; fail with its log when it does not start."""
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        _wait_until_healthy(process, health, log)
+        yield
+    finally:
+        _end_group(process)
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], health: str, log: Path) -> None:
+    ends = time.monotonic() + START_SECONDS
+    while time.monotonic() < ends:
+        if process.poll() is not None:
+            pytest.fail(f"the server ended with {process.returncode}:\n{_tail(log)}")
+        if _answers(health):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"the server did not answer {health} within {START_SECONDS} s:\n{_tail(log)}")
+
+
+def _answers(health: str) -> bool:
+    try:
+        return httpx.get(health, timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-5000:]
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End the whole group: the server's workers outlive a leader that is killed alone."""
+    for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait(10)
