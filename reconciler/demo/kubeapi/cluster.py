@@ -174,7 +174,9 @@ class Cluster:
         resource = target.resource
         writes.check_preconditions(old.value, sent, resource)
         new = writes.updated(old.value, sent, resource, target.endpoint)
-        before = managed.decode(metadata(old.value).get("managedFields") or ())
+        # A writer may hand over fields to another manager by writing the managed fields themselves.
+        sent_managers = metadata(sent).get("managedFields")
+        before = managed.decode(sent_managers or metadata(old.value).get("managedFields") or ())
         managers = managed.track_update(old.value, new, before, self._writing(target, "Update", options))
         return self._store_next(target, old, new, managers, options)
 
