@@ -217,9 +217,9 @@ def _use_wal(database: Database) -> None:
         try:
             with database.explained("open"), database.engine.connect() as connection:
                 connection.execution_options(**{_BEGIN: ""}).exec_driver_sql("PRAGMA journal_mode=WAL")
-        except Transient:
+        except Transient as error:
             # SQLite does not wait for another process that changes the mode at the same moment.
-            if time.monotonic() > deadline:
+            if "locked" not in error.message or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ from sqlalchemy.engine import Connection
 from reconciler.audit.chain import START, Anchor, Head, Link, Verification, Verifier, seal
 from reconciler.audit.database import Database
 from reconciler.audit.record import entry_from_json, entry_to_json, format_time
+from reconciler.audit.selection import Selection
 from reconciler.audit.tables import entry as entries_table
 from reconciler.audit.tables import head as head_table
 from reconciler.errors import Terminal
@@ -25,34 +25,11 @@ Redact = Callable[[Any], Any]
 _PAGE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which entries are asked for: `since` counts itself, `until` does not."""
+class LedgerReader:
+    """Reads the ledger; can change nothing."""
 
-    model: str | None = None
-    actions: tuple[str, ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    after_seq: int = 0
-
-
-class SqlLedger:
-    """The ledger's port on a database."""
-
-    def __init__(self, database: Database, redact: Redact) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._redact = redact
-
-    def append(self, entry: Entry) -> Recorded:
-        """Record an entry durably before returning. Raises Transient when it cannot: then nothing may be done."""
-        value = self._redact(entry_to_json(entry))
-        with self._database.write() as connection:
-            head = _head_for_update(connection)
-            link = seal(head.seq + 1, head.hash, value)
-            connection.execute(entries_table.insert(), _row(link))
-            moved = {"seq": link.seq, "hash": link.hash, "entries": head.entries + 1}
-            connection.execute(head_table.update().where(head_table.c.id == 1), moved)
-        return Recorded(link.seq, entry_from_json(value), head.hash, link.hash)
 
     def entries(
         self,
@@ -71,6 +48,13 @@ class SqlLedger:
         with self._database.read() as connection:
             found = connection.execute(query).all()
         return [_recorded(seq, digest, body) for seq, digest, body in reversed(found)]
+
+    def get(self, seq: int) -> Recorded | None:
+        """Return one entry, None when there is no such."""
+        query = sa.select(entries_table).where(entries_table.c.seq == seq)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _recorded(row.seq, row.hash, row.body)
 
     def stream(self, selection: Selection) -> Iterator[Recorded]:
         """Yield entries in order, in constant memory."""
@@ -116,6 +100,25 @@ class SqlLedger:
             before = sa.select(columns.seq, columns.hash).where(*wanted).order_by(columns.seq.desc()).limit(1)
             row = connection.execute(before).one_or_none()
         return START if row is None else Anchor(row.seq, row.hash)
+
+
+class SqlLedger(LedgerReader):
+    """The ledger's port on a database; `redact` is applied to every entry before it is hashed."""
+
+    def __init__(self, database: Database, redact: Redact) -> None:
+        super().__init__(database)
+        self._redact = redact
+
+    def append(self, entry: Entry) -> Recorded:
+        """Record an entry durably before returning. Raises Transient when it cannot: then nothing may be done."""
+        value = self._redact(entry_to_json(entry))
+        with self._database.write() as connection:
+            head = _head_for_update(connection)
+            link = seal(head.seq + 1, head.hash, value)
+            connection.execute(entries_table.insert(), _row(link))
+            moved = {"seq": link.seq, "hash": link.hash, "entries": head.entries + 1}
+            connection.execute(head_table.update().where(head_table.c.id == 1), moved)
+        return Recorded(link.seq, entry_from_json(value), head.hash, link.hash)
 
 
 _SELECT_HEAD = sa.select(head_table.c.seq, head_table.c.hash, head_table.c.entries).where(head_table.c.id == 1)
