@@ -97,7 +97,7 @@ class Redactor:
 
     def _redact(self, value: object, depth: int) -> Json:
         if isinstance(value, Mapping) and depth:
-            return {self.redact_text(str(key)): self._item(str(key), item, depth) for key, item in value.items()}
+            return dict(self._item(str(key), item, depth) for key, item in value.items())
         if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes | bytearray) and depth:
             return [self._redact(item, depth - 1) for item in value]
         return self._leaf(value)
@@ -107,10 +107,12 @@ class Redactor:
             return value
         return HIDDEN if isinstance(value, Mapping | list | tuple) else self.redact_text(str(value))
 
-    def _item(self, key: str, value: object, depth: int) -> Json:
-        if is_sensitive(key) and value not in (None, "", True, False):
-            return HIDDEN
-        return self._redact(value, depth - 1)
+    def _item(self, key: str, value: object, depth: int) -> tuple[str, Json]:
+        shown = self.redact_text(key)
+        # Also by the name as it is shown, so that redacting again finds nothing new.
+        if (is_sensitive(key) or is_sensitive(shown)) and value not in (None, "", True, False):
+            return shown, HIDDEN
+        return shown, self._redact(value, depth - 1)
 
 
 def is_sensitive(name: str) -> bool:
@@ -137,10 +139,11 @@ def _forms(secret: str | SecretStr) -> Iterator[str]:
     text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
     if len(text) < _SHORTEST or not text.strip("* \t\r\n"):
         return
+    raw = text.encode("utf-8", "surrogatepass")
     yield text
-    yield quote(text, safe="")
+    yield quote(raw, safe="")
     yield json.dumps(text)[1:-1]
-    yield base64.b64encode(text.encode()).decode().rstrip("=")
+    yield base64.b64encode(raw).decode().rstrip("=")
 
 
 def _hide_user(found: re.Match[str]) -> str:
