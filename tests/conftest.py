@@ -1,4 +1,4 @@
-"""Servers that several suites share, started once and ended with all their processes."""
+"""Options of the whole suite, and servers that several suites share."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ START_SECONDS = 120
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --kubeconfig: the Kubernetes suites then run on that cluster."""
+    """Add --kubeconfig."""
     parser.addoption(
-        "--kubeconfig", metavar="FILE", type=Path, default=None, help="run the Kubernetes suites on this cluster"
+        "--kubeconfig",
+        metavar="FILE",
+        default=None,
+        help="run the Kubernetes suite against this cluster (it needs KServe's CRD) instead of the embedded API",
     )
 
 
