@@ -1,0 +1,1 @@
+"""KServe: InferenceServices by list and watch, written by server-side apply."""

@@ -1,0 +1,140 @@
+"""Turn refusals of a Kubernetes API into the reconciler's errors. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.errors import Conflict, ReconcilerError, Refused, Terminal, Transient, UnknownOutcome
+from reconciler.observed import MANAGER
+from reconciler.systems.serving.api import Call, Json
+
+_FIELD_MANAGER = re.compile(r'conflict with ("[^"]*"(?: with subresource "[^"]*")?)')
+
+
+class NotFound(Terminal):
+    """The object, or what it lives in, does not exist."""
+
+
+class Unauthenticated(Terminal):
+    """The API does not accept our credentials; nothing was done."""
+
+
+class AlreadyExists(Conflict):
+    """The name was taken when we wanted to create it."""
+
+
+class Expired(Transient):
+    """The list or watch cannot go on from where it was: list again."""
+
+
+def refusal(  # noqa: PLR0911  one return a code reads as the table that it is
+    call: Call, code: int, body: object, headers: Mapping[str, str]
+) -> ReconcilerError:
+    """Return the error that stands for an answer other than 2xx."""
+    status: Json = body if isinstance(body, dict) else {}
+    said = str(status.get("message") or f"HTTP {code}")
+    match code:
+        case 401:
+            return Unauthenticated(
+                f"the Kubernetes API does not know us ({call.about}): {said}",
+                help="renew the credentials in the kubeconfig, or check the service account's token",
+            )
+        case 403:
+            return _forbidden(call, said)
+        case 404:
+            return _not_found(call, status, said)
+        case 409:
+            return _conflict(call, status, said)
+        case 410:
+            return Expired(f"{call.about}: {said}")
+        case 429 | 503:
+            return Transient(
+                f"the Kubernetes API asks to wait ({call.about}): {said}", retry_after=_wait(headers, status)
+            )
+        case 422 if _cause(status, "metadata.uid"):
+            return Conflict(f"{call.about} was deleted and made anew meanwhile: {said}")
+        case _ if code >= 500 or code == 408:
+            return lost(call, f"the Kubernetes API failed ({code}): {said}")
+        case _:
+            return Refused(f"the Kubernetes API refuses {call.about}: {said}", help=_refused_help(said))
+
+
+def lost(call: Call, why: str) -> ReconcilerError:
+    """Return the error for an answer that did not come: for a write nobody knows whether it was applied."""
+    if call.writes:
+        return UnknownOutcome(f"{call.verb} of {call.about} may or may not have been applied: {why}")
+    return Transient(f"cannot {call.verb} {call.about}: {why}")
+
+
+def _forbidden(call: Call, said: str) -> ReconcilerError:
+    if "cannot " in said and "in API group" in said:
+        return Terminal(
+            f"not allowed to {call.verb} {call.about}: {said}",
+            help=f'grant the verb "{call.verb}" on {call.resource.plural} in API group {call.resource.group}'
+            + (f" in namespace {call.namespace}" if call.namespace else " for all namespaces"),
+        )
+    if "being terminated" in said:
+        return Refused(
+            f"namespace {call.namespace} is being deleted: {said}", help="serve the model from another namespace"
+        )
+    return Refused(f"the cluster does not admit {call.about}: {said}", help=_refused_help(said))
+
+
+def _refused_help(said: str) -> str:
+    if "admission webhook" in said:
+        return "change the spec in Git as the webhook asks"
+    if "quota" in said:
+        return "ask for less in the spec, or for a larger quota"
+    return "change the spec in Git as the message asks"
+
+
+def _not_found(call: Call, status: Json, said: str) -> ReconcilerError:
+    details = status.get("details") or {}
+    if details.get("kind") == "namespaces" or said.startswith("namespaces "):
+        return Refused(
+            f"namespace {call.namespace} does not exist, so {call.about} cannot be made",
+            help=f"create it (kubectl create namespace {call.namespace}), or name another in spec.serving.namespace",
+        )
+    if call.name and details.get("name"):
+        return NotFound(f"{call.about} does not exist")
+    return NotFound(
+        f"the cluster does not serve {call.resource.qualified} ({call.resource.version}): {said}",
+        help="install KServe, or check which cluster the kubeconfig names",
+    )
+
+
+def _conflict(call: Call, status: Json, said: str) -> ReconcilerError:
+    if status.get("reason") == "AlreadyExists":
+        return AlreadyExists(f"{call.about} exists already, and was not there a moment ago")
+    causes = [c for c in _causes(status) if c.get("reason") == "FieldManagerConflict"]
+    if not causes:
+        return Conflict(f"{call.about} changed since it was read: {said}", help="it is observed again and decided anew")
+    held = ", ".join(f"{c.get('field')} ({_manager(c)})" for c in causes)
+    others = ", ".join(sorted({_manager(c) for c in causes}))
+    return Conflict(
+        f'"{MANAGER}" does not overwrite fields of {call.about} that are held by {others}: {held}',
+        help=f"leave these fields out of the spec in Git, or have {others} give them up",
+    )
+
+
+def _manager(cause: Mapping[str, Any]) -> str:
+    said = str(cause.get("message", ""))
+    found = _FIELD_MANAGER.search(said)
+    return found.group(1) if found else said
+
+
+def _causes(status: Json) -> list[Json]:
+    causes = (status.get("details") or {}).get("causes") or []
+    return [cause for cause in causes if isinstance(cause, dict)]
+
+
+def _cause(status: Json, field: str) -> bool:
+    return any(cause.get("field") == field for cause in _causes(status))
+
+
+def _wait(headers: Mapping[str, str], status: Json) -> float | None:
+    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    seconds = text if text.isdigit() else (status.get("details") or {}).get("retryAfterSeconds")
+    return float(seconds) if seconds else None

@@ -1,0 +1,178 @@
+"""The connection to a Kubernetes API: the one place that knows the `kubernetes` client."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from urllib3.connection import HTTPConnection
+
+from reconciler.errors import SettingsError, Transient
+from reconciler.settings import KubernetesSettings
+from reconciler.systems.serving.answers import Unauthenticated, lost, refusal
+from reconciler.systems.serving.api import Call
+
+_METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
+_RELOAD_SECONDS = 10.0
+_CONNECTIONS = 32
+# A peer that vanished without a word is noticed within about half a minute, also on a watch where nothing happens.
+_KEEPALIVE = (
+    ("SO_KEEPALIVE", socket.SOL_SOCKET, 1),
+    ("TCP_KEEPIDLE", socket.IPPROTO_TCP, 15),
+    ("TCP_KEEPINTVL", socket.IPPROTO_TCP, 5),
+    ("TCP_KEEPCNT", socket.IPPROTO_TCP, 3),
+)
+
+
+class Connection:
+    """A Kubernetes API over HTTP: each call is sent once, with a time-out; credentials are read again when they age."""
+
+    def __init__(self, settings: KubernetesSettings) -> None:
+        self._settings = settings
+        self._timeout = settings.timeout.total_seconds()
+        self._lock = threading.Lock()
+        self._client = _client(settings)
+        self._loaded = time.monotonic()
+
+    @property
+    def host(self) -> str:
+        """Return the API's address."""
+        return str(self._client.configuration.host)
+
+    def call(self, call: Call) -> Any:
+        """Send the call and return the JSON answer."""
+        try:
+            return self._json(call, self._client)
+        except Unauthenticated:
+            fresh = self._reloaded()
+            if fresh is None:
+                raise
+            return self._json(call, fresh)
+
+    @contextmanager
+    def open(self, call: Call, idle_seconds: float) -> Iterator[WatchStream]:
+        """Open a watch; it breaks when nothing comes for `idle_seconds`."""
+        response = self._send(call, self._client, (self._timeout, idle_seconds), {"_preload_content": False})
+        stream = WatchStream(call, response)
+        try:
+            yield stream
+        finally:
+            response.close()
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        self._client.rest_client.pool_manager.clear()
+
+    def _reloaded(self) -> client.ApiClient | None:
+        with self._lock:
+            if time.monotonic() - self._loaded < _RELOAD_SECONDS:
+                return None
+            self._client, self._loaded = _client(self._settings), time.monotonic()
+            return self._client
+
+    def _json(self, call: Call, api: client.ApiClient) -> Any:
+        body = self._send(call, api, (self._timeout, self._timeout), {"response_type": "object"})
+        if not isinstance(body, dict):
+            raise lost(call, f"the answer of {self.host} is no JSON object")
+        return body
+
+    def _send(self, call: Call, api: client.ApiClient, timeout: tuple[float, float], options: dict[str, Any]) -> Any:
+        try:
+            return api.call_api(
+                call.url_path,
+                _METHODS[call.verb],
+                query_params=list(call.query),
+                header_params={"Accept": "application/json", "Content-Type": call.media_type},
+                body=call.body,
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _request_timeout=timeout,
+                **options,
+            )
+        except client.ApiException as error:
+            if not error.status:
+                raise Transient(f"no connection to {self.host}: {error.reason}") from error
+            raise refusal(call, error.status, _parsed(error.body), dict(error.headers or {})) from error
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+            raise Transient(f"no connection to {self.host}: {error}", help="is the API server up?") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise lost(call, f"no answer from {self.host}: {error}") from error
+
+
+class WatchStream:
+    """An open watch over HTTP."""
+
+    def __init__(self, call: Call, response: urllib3.HTTPResponse) -> None:
+        self._call = call
+        self._response = response
+
+    def lines(self) -> Iterator[bytes]:
+        """Return complete lines; a last line without its end is dropped."""
+        rest = b""
+        try:
+            for chunk in self._response.stream(amt=None, decode_content=True):
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from (line for line in whole if line)
+        except urllib3.exceptions.HTTPError as error:
+            raise lost(self._call, f"the stream broke: {error}") from error
+
+    def cut(self) -> None:
+        """End the stream now."""
+        try:
+            self._response.shutdown()
+        except (OSError, RuntimeError, ValueError):
+            # It has ended by itself, which is what was wanted.
+            return
+
+
+def _client(settings: KubernetesSettings) -> client.ApiClient:
+    try:
+        configuration = _configuration(settings)
+    except (config.ConfigException, OSError) as error:
+        raise SettingsError(
+            f"no usable Kubernetes configuration: {error}",
+            help="set kubernetes.kubeconfig (and kubernetes.context), or run inside the cluster",
+        ) from error
+    configuration.retries = False
+    configuration.connection_pool_maxsize = _CONNECTIONS
+    api = client.ApiClient(configuration)
+    api.user_agent = "model-reconciler"
+    api.rest_client.pool_manager.connection_pool_kw["socket_options"] = _socket_options()
+    return api
+
+
+def _configuration(settings: KubernetesSettings) -> client.Configuration:
+    configuration = client.Configuration()
+    if settings.kubeconfig is None and settings.context is None:
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except config.ConfigException:
+            pass
+        else:
+            return configuration
+    config.load_kube_config(
+        config_file=str(settings.kubeconfig) if settings.kubeconfig else None,
+        context=settings.context,
+        client_configuration=configuration,
+        persist_config=False,
+    )
+    return configuration
+
+
+def _socket_options() -> list[tuple[int, int, int | bytes]]:
+    known = [(level, getattr(socket, name), value) for name, level, value in _KEEPALIVE if hasattr(socket, name)]
+    return [*HTTPConnection.default_socket_options, *known]
+
+
+def _parsed(body: object) -> object:
+    try:
+        return json.loads(body) if isinstance(body, str | bytes) else None
+    except ValueError:
+        return None

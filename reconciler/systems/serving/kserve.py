@@ -1,0 +1,177 @@
+"""KServe as the reconciler sees it: read from watches, written by server-side apply. Implements `ports.Serving`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Any, Self
+
+from reconciler.errors import Conflict, Refused, Transient, UnknownOutcome
+from reconciler.manifest import digest
+from reconciler.observed import InferenceService, Known, Unknown
+from reconciler.ports import Clock
+from reconciler.systems.serving import writing
+from reconciler.systems.serving.answers import NotFound
+from reconciler.systems.serving.api import INFERENCE_SERVICES, REVISIONS, Api, Json, Key
+from reconciler.systems.serving.cache import Cache, Entry, OnChange, Services
+from reconciler.systems.serving.difference import changed_fields
+from reconciler.systems.serving.feed import RevisionSink, ServiceSink
+from reconciler.systems.serving.health import Feeds
+from reconciler.systems.serving.reading import mapping, text
+from reconciler.systems.serving.reflector import Pace, Reflector
+from reconciler.systems.serving.translate import key_of
+
+_COMPARISONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to watch, and how long things may take.
+
+    No `namespaces` means all of them. What was seen is trusted for `stale_after` once a watch is broken. A write waits
+    for the watch to show it for `write_timeout`.
+    """
+
+    namespaces: Sequence[str] = ()
+    stale_after: timedelta = timedelta(seconds=15)
+    write_timeout: timedelta = timedelta(seconds=15)
+    pace: Pace = field(default_factory=Pace)
+
+
+class KServe:
+    """InferenceServices of one cluster. Use as a context manager: it starts the watches and ends them."""
+
+    def __init__(self, api: Api, options: Options, now: Clock, random: Random) -> None:
+        self._api = api
+        self._options = options
+        self._changed = threading.Condition()
+        self._cache = Cache(self._changed)
+        self._feeds = Feeds(now, options.stale_after, self._changed)
+        self._compared: dict[Key, tuple[str, tuple[str, ...]]] = {}
+        self._reflectors = [
+            reflector for namespace in options.namespaces or ("",) for reflector in self._watches(namespace, random)
+        ]
+
+    def _watches(self, namespace: str, random: Random) -> tuple[Reflector, Reflector]:
+        services, revisions = ServiceSink(self._cache, namespace), RevisionSink(self._cache, namespace)
+        feeds, pace = self._feeds, self._options.pace
+        return (
+            Reflector(self._api, INFERENCE_SERVICES, namespace, sink=services, feeds=feeds, pace=pace, random=random),
+            Reflector(self._api, REVISIONS, namespace, sink=revisions, feeds=feeds, pace=pace, random=random),
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Begin to list and watch; returns at once."""
+        for reflector in self._reflectors:
+            reflector.start()
+
+    def close(self) -> None:
+        """End the watches."""
+        for reflector in self._reflectors:
+            reflector.stop()
+
+    def on_change(self, listener: OnChange) -> None:
+        """Call `listener(namespace, name)` after each change that may matter; it must return quickly."""
+        self._cache.listen(listener)
+
+    def wait_synced(self, timeout: timedelta) -> bool:
+        """Wait until everything has been listed once; False when the time is up."""
+        return self._wait(lambda: not isinstance(self._feeds.verdict(), Unknown), timeout)
+
+    def _wait(self, holds: Callable[[], bool], timeout: timedelta) -> bool:
+        with self._changed:
+            return self._changed.wait_for(holds, timeout.total_seconds())
+
+    def read_all(self) -> Known[Mapping[Key, InferenceService]] | Unknown:
+        """Return all InferenceServices, or why they are not known. Makes no call."""
+        with self._changed:
+            at = self._feeds.verdict()
+            if isinstance(at, Unknown):
+                return at
+            services: Services = self._cache.services()
+            return Known(services, at)
+
+    def drift(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the fields of `manifest` whose live value differs. Makes calls only when a side changed."""
+        key = key_of(dict(manifest))
+        entry = self._entry(key)
+        if entry is None:
+            raise Transient(f"InferenceService {key[0]}/{key[1]} is not there, so there is nothing to compare")
+        sides = f"{digest(manifest)} {entry.service.uid} {entry.fingerprint}"
+        known = self._compared.get(key)
+        if known is None or known[0] != sides:
+            known = self._compared[key] = (sides, self._compare(key, manifest, entry.service.uid))
+        return known[1]
+
+    def _compare(self, key: Key, manifest: Mapping[str, Any], uid: str) -> tuple[str, ...]:
+        for _ in range(_COMPARISONS):
+            live = self._live(key)
+            tried = writing.dry_run(self._api, key, manifest, uid)
+            if _version(live) == _version(tried):
+                return changed_fields(dict(manifest), live, tried)
+        raise Transient(f"InferenceService {key[0]}/{key[1]} changes faster than it can be compared")
+
+    def _live(self, key: Key) -> Json:
+        try:
+            return writing.read(self._api, key)
+        except NotFound as error:
+            raise Conflict(f"{error.message} any more") from error
+
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        """Create or apply without force, and wait until the watch has shown the result."""
+        key = key_of(dict(manifest))
+        meta = mapping(writing.write(self._api, key, manifest, self._entry(key)), "metadata")
+        uid, version = text(meta, "uid"), text(meta, "resourceVersion")
+        if not self._wait(lambda: _shows(self._cache.entry(key), uid, version), self._options.write_timeout):
+            raise UnknownOutcome(
+                f"InferenceService {key[0]}/{key[1]} was applied, but the watch did not show it within "
+                f"{self._options.write_timeout.total_seconds():g} s"
+            )
+
+    def delete(self, namespace: str, name: str, uid: str) -> None:
+        """Delete the object with this uid, and wait until the watch has shown it going or gone."""
+        key = (namespace, name)
+        self._entry(key)
+        writing.delete(self._api, key, uid)
+        if not self._wait(lambda: _is_gone(self._cache.entry(key), uid), self._options.write_timeout):
+            raise UnknownOutcome(
+                f"InferenceService {namespace}/{name} was deleted, but the watch did not show it within "
+                f"{self._options.write_timeout.total_seconds():g} s"
+            )
+
+    def _entry(self, key: Key) -> Entry | None:
+        """Return what the watch shows now; raises when that cannot be trusted, or is not looked at."""
+        if self._options.namespaces and key[0] not in self._options.namespaces:
+            watched = ", ".join(self._options.namespaces)
+            raise Refused(f"namespace {key[0]} is not watched, only {watched}", help="see the Kubernetes settings")
+        doubt = self._feeds.verdict()
+        if isinstance(doubt, Unknown):
+            raise Transient(f"InferenceService {key[0]}/{key[1]} cannot be written unseen: {doubt.why}")
+        return self._cache.entry(key)
+
+
+def _version(obj: Json) -> str:
+    return text(mapping(obj, "metadata"), "resourceVersion")
+
+
+def _shows(entry: Entry | None, uid: str, version: str) -> bool:
+    """Tell whether the watch has come to this version, or past it."""
+    if entry is None:
+        return False
+    seen = entry.service.resource_version
+    reached = int(seen) >= int(version) if seen.isdigit() and version.isdigit() else seen == version
+    return entry.service.uid != uid or reached
+
+
+def _is_gone(entry: Entry | None, uid: str) -> bool:
+    return entry is None or entry.service.uid != uid or entry.service.deleting

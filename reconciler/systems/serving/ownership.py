@@ -1,0 +1,82 @@
+"""Whose object is it? Read from labels, annotations and managed fields. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.manifest import digest
+from reconciler.observed import LABEL_MODEL, MANAGER
+from reconciler.systems.serving.api import Json
+from reconciler.systems.serving.reading import items, mapping, text
+
+_TRACKING = "argocd.argoproj.io/tracking-id"
+_MANAGED_BY = "app.kubernetes.io/managed-by"
+_INSTANCE = "app.kubernetes.io/instance"
+# KServe's controller and webhook write finalizers and defaults; that makes them nobody's owner.
+_CONTROLLERS = frozenset({"manager", "kserve-controller-manager", "Go-http-client", "kube-controller-manager"})
+
+
+def is_ours(obj: Json) -> bool:
+    """Tell whether we made it and nobody else claims it: our manager, our labels, no Argo CD."""
+    labels = mapping(obj, "metadata", "labels")
+    made = any(text(entry, "manager") == MANAGER for entry in _writers(obj))
+    labelled = labels.get(_MANAGED_BY) == MANAGER and LABEL_MODEL in labels
+    return made and labelled and _TRACKING not in mapping(obj, "metadata", "annotations")
+
+
+def owner_of(obj: Json) -> str:
+    """Name who manages it, for people."""
+    if is_ours(obj):
+        return MANAGER
+    labels, annotations = mapping(obj, "metadata", "labels"), mapping(obj, "metadata", "annotations")
+    if tracking := text(annotations, _TRACKING):
+        return f'Argo CD application "{tracking.partition(":")[0]}"'
+    if controller := next((ref for ref in items(obj, "metadata", "ownerReferences") if ref.get("controller")), None):
+        return f'{text(controller, "kind")} "{text(controller, "name")}"'
+    instance = text(labels, _INSTANCE)
+    tool = text(labels, _MANAGED_BY)
+    if tool and tool != MANAGER:
+        return f'{tool} release "{instance}"' if instance else tool
+    if instance:
+        return f'the application "{instance}" (label {_INSTANCE})'
+    return _managers(obj)
+
+
+def _managers(obj: Json) -> str:
+    names = [text(entry, "manager") for entry in _writers(obj)]
+    others = dict.fromkeys(f'"{name}"' for name in names if name != MANAGER and name not in _CONTROLLERS)
+    if others:
+        return "field manager " + ", ".join(others)
+    return "nobody named: our labels are missing" if MANAGER in names else "nobody named"
+
+
+def _writers(obj: Json) -> list[Json]:
+    """Return the managed fields of the object itself, without those of its status."""
+    return [entry for entry in items(obj, "metadata", "managedFields") if not entry.get("subresource")]
+
+
+def fingerprint(obj: Json) -> str:
+    """Return a digest that changes when the spec changed, or who owns which field of it."""
+    owned = [[text(entry, "manager"), text(entry, "operation"), entry.get("fieldsV1")] for entry in _writers(obj)]
+    return digest([mapping(obj, "metadata").get("generation"), owned])
+
+
+def needs_adoption(obj: Json) -> bool:
+    """Tell whether our fields stand under the create (an update), where an apply of ours would conflict with them."""
+    return any(text(e, "manager") == MANAGER and text(e, "operation") == "Update" for e in _writers(obj))
+
+
+def adopted(obj: Json) -> list[Json]:
+    """Return the managed fields with what our create wrote moved to our apply."""
+    ours = [e for e in _writers(obj) if text(e, "manager") == MANAGER]
+    fields: Json = {}
+    for entry in ours:
+        fields = _union(fields, mapping(entry, "fieldsV1"))
+    rest = [entry for entry in items(obj, "metadata", "managedFields") if entry not in ours]
+    return [{**ours[0], "operation": "Apply", "fieldsV1": fields}, *rest]
+
+
+def _union(one: Json, other: Json) -> Json:
+    both: dict[str, Any] = {**other, **one}
+    shared = one.keys() & other.keys()
+    return {**both, **{name: _union(one[name], other[name]) for name in shared}}

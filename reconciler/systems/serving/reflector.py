@@ -1,0 +1,198 @@
+"""Keep a sink up to date by list and watch, in a thread of its own."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass
+from random import Random
+
+import structlog
+
+from reconciler.errors import ReconcilerError, Transient
+from reconciler.systems.serving.answers import Expired, NotFound
+from reconciler.systems.serving.api import Api, Call, Json, Resource, Stream
+from reconciler.systems.serving.feed import Sink
+from reconciler.systems.serving.health import Feeds
+from reconciler.systems.serving.listing import confirmed
+from reconciler.systems.serving.reading import items, mapping, text
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often and how long, in seconds.
+
+    A watch is asked to end after `watch_seconds` (and some jitter), and counts as broken when nothing came for
+    `idle_seconds`; an API server sends a bookmark about once a minute.
+    """
+
+    resync: float = 600.0
+    backoff_min: float = 0.2
+    backoff_max: float = 30.0
+    watch_seconds: float = 270.0
+    idle_seconds: float = 100.0
+    rediscover: float = 60.0
+
+
+class Reflector:
+    """Follows one resource in one namespace ("" for all) until stopped."""
+
+    def __init__(
+        self, api: Api, resource: Resource, namespace: str, *, sink: Sink, feeds: Feeds, pace: Pace, random: Random
+    ) -> None:
+        self._api = api
+        self._resource = resource
+        self._namespace = namespace
+        self._sink = sink
+        self._feeds = feeds
+        self._pace = pace
+        self._random = random
+        self.name = resource.qualified + (f" in {namespace}" if namespace else "")
+        self._version = ""
+        self._listed = 0.0
+        self._failures = 0
+        self._stopping = threading.Event()
+        self._stream: Stream | None = None
+        self._thread = threading.Thread(target=self._run, name=f"watch {self.name}", daemon=True)
+        feeds.expect(self.name)
+
+    def start(self) -> None:
+        """Begin to list and watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch and wait until the thread has ended."""
+        self._stopping.set()
+        if stream := self._stream:
+            stream.cut()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                pause = self._follow()
+            except ReconcilerError as error:
+                pause = self._failed(error, error.message)
+            except Exception as error:
+                # The edge of the thread: without this it would end unseen, and the cache be trusted for ever.
+                log.exception("the watch failed", feed=self.name)
+                pause = self._failed(Transient(str(error)), f"{type(error).__name__}: {error}")
+            self._stopping.wait(pause)
+
+    def _failed(self, error: ReconcilerError, why: str) -> float:
+        """Record a failure and return how long to wait; a second one in a row, or a gap, means to list again."""
+        self._failures += 1
+        if self._stopping.is_set():
+            return 0.0
+        self._feeds.broken(self.name, why + (f" ({error.help})" if error.help else ""))
+        if isinstance(error, Expired) or self._failures > 1:
+            self._version = ""
+        if isinstance(error, Expired) and self._failures == 1:
+            return 0.0
+        ceiling = min(self._pace.backoff_max, self._pace.backoff_min * 2.0 ** min(self._failures, 16))
+        asked = error.retry_after if isinstance(error, Transient) else None
+        return max(ceiling * self._random.uniform(0.5, 1.0), asked or 0.0)
+
+    def _follow(self) -> float:
+        """List if need be, then watch until the watch ends; return how long to wait before the next time."""
+        if self._resource.optional and not self._version and not self._is_served():
+            self._sink.not_served()
+            self._feeds.not_served(self.name)
+            return self._pace.rediscover
+        if self._must_list():
+            self._list()
+        began = time.monotonic()
+        if self._watch() or time.monotonic() - began > 1.0:
+            self._failures = 0
+            return 0.0
+        # A watch that ends at once, without a word, must not become a busy loop.
+        raise Transient("the watch ended as soon as it began")
+
+    def _must_list(self) -> bool:
+        aged = time.monotonic() - self._listed > self._pace.resync
+        return not self._version or aged or self._feeds.is_stale(self.name)
+
+    def _is_served(self) -> bool:
+        path = self._resource.discovery_path
+        try:
+            found = self._api.call(Call("get", self._resource, "", path=path))
+        except NotFound:
+            return False
+        return any(resource.get("name") == self._resource.plural for resource in items(found, "resources"))
+
+    def _list(self) -> None:
+        listing = confirmed(self._api, self._resource, self._namespace, self._sink.keys())
+        self._sink.replace(listing.objects)
+        self._version = listing.version
+        self._listed = time.monotonic()
+        self._feeds.live(self.name)
+
+    def _watch(self) -> int:
+        """Follow the stream until it ends; return how many events it brought."""
+        events = 0
+        with self._api.open(self._watch_call(), self._pace.idle_seconds) as stream:
+            self._stream = stream
+            if self._stopping.is_set():
+                return 0
+            self._feeds.live(self.name)
+            try:
+                for line in stream.lines():
+                    self._take(line)
+                    events += 1
+                    self._failures = 0
+            finally:
+                self._stream = None
+        return events
+
+    def _watch_call(self) -> Call:
+        left = max(1.0, self._pace.resync - (time.monotonic() - self._listed))
+        seconds = min(self._pace.watch_seconds * self._random.uniform(0.9, 1.1), left)
+        query = [
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", self._version),
+            ("timeoutSeconds", str(max(1, int(seconds)))),
+        ]
+        if self._resource.selector:
+            query.append(("labelSelector", self._resource.selector))
+        return Call("watch", self._resource, self._namespace, query=tuple(query))
+
+    def _take(self, line: bytes) -> None:
+        kind, obj = _event(line)
+        if kind == "ERROR":
+            raise _stream_error(self.name, obj)
+        version = text(mapping(obj, "metadata"), "resourceVersion")
+        if obj.get("kind") != self._resource.kind or not version:
+            raise Transient(f"the watch sent a {kind} of {obj.get('kind')!r}, expected {self._resource.kind}")
+        match kind:
+            case "ADDED" | "MODIFIED":
+                self._sink.put(obj)
+            case "DELETED":
+                self._sink.drop(obj)
+            case "BOOKMARK":
+                pass
+            case _:
+                raise Transient(f"the watch sent an event of unknown type {kind!r}")
+        self._version = version
+        self._feeds.live(self.name)
+
+
+def _event(line: bytes) -> tuple[str, Json]:
+    try:
+        event = json.loads(line)
+    except ValueError as error:
+        raise Transient(f"the watch sent a line that is no JSON: {line[:80]!r}") from error
+    obj = event.get("object") if isinstance(event, dict) else None
+    if not isinstance(obj, dict):
+        raise Transient(f"the watch sent a line without an object: {line[:80]!r}")
+    return text(event, "type"), obj
+
+
+def _stream_error(feed: str, status: Json) -> ReconcilerError:
+    said = f"the watch of {feed} ended: {text(status, 'message') or text(status, 'reason')}"
+    gone = status.get("code") == 410 or text(status, "reason") in ("Expired", "Gone")
+    return Expired(said) if gone else Transient(said)

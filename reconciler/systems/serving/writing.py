@@ -1,0 +1,118 @@
+"""The writes: create what is absent, apply onto what is ours, delete that very object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.errors import Conflict, Transient, UnknownOutcome
+from reconciler.observed import MANAGER
+from reconciler.systems.serving.answers import AlreadyExists, NotFound
+from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, JSON_PATCH, Api, Call, Json, Key
+from reconciler.systems.serving.cache import Entry
+from reconciler.systems.serving.ownership import adopted, is_ours, needs_adoption, owner_of
+from reconciler.systems.serving.reading import mapping, text
+
+_MANAGER = ("fieldManager", MANAGER)
+_ATTEMPTS = 4
+
+
+def write(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) -> Json:
+    """Create or apply, depending on what the cache holds, and return the object as it is now."""
+    if entry is None:
+        return _created(api, key, manifest)
+    service = entry.service
+    if service.deleting:
+        raise Transient(f"InferenceService {key[0]}/{key[1]} is being deleted; it is made anew once it is gone")
+    if not service.ours:
+        raise _foreign(key, service.owner)
+    if entry.adopt:
+        _adopt(api, key, service.uid)
+    return _answer(api, _apply_call(key, manifest, service.uid, ()))
+
+
+def dry_run(api: Api, key: Key, manifest: Mapping[str, Any], uid: str) -> Json:
+    """Return what our apply would make of the object; nothing is stored.
+
+    It is forced: a field that somebody else took is drift too, and shows its value instead of a conflict. The apply
+    itself never is.
+    """
+    return _answer(api, _apply_call(key, manifest, uid, (("dryRun", "All"), ("force", "true"))))
+
+
+def read(api: Api, key: Key) -> Json:
+    """Return the object as it is now; raises NotFound."""
+    return _answer(api, _call("get", key))
+
+
+def delete(api: Api, key: Key, uid: str) -> None:
+    """Delete the object with this uid; absent already is success."""
+    try:
+        api.call(Call("delete", INFERENCE_SERVICES, *key, body={"preconditions": {"uid": uid}}))
+    except NotFound:
+        return
+
+
+def _created(api: Api, key: Key, manifest: Mapping[str, Any]) -> Json:
+    """Create; a create fails where an apply would silently take over what somebody else has just made."""
+    query = (_MANAGER, ("fieldValidation", "Strict"))
+    try:
+        return _answer(api, Call("create", INFERENCE_SERVICES, *key, query=query, body=dict(manifest)))
+    except AlreadyExists as error:
+        live = read(api, key)
+        if is_ours(live):
+            raise Transient(
+                f"InferenceService {key[0]}/{key[1]} is ours and new; the watch has yet to show it"
+            ) from error
+        raise _foreign(key, owner_of(live)) from error
+
+
+def _foreign(key: Key, owner: str) -> Conflict:
+    return Conflict(
+        f"InferenceService {key[0]}/{key[1]} is not ours: it is managed by {owner}",
+        help="delete it or let its owner give it up, or serve the model under another name or namespace in Git",
+    )
+
+
+def _adopt(api: Api, key: Key, uid: str) -> None:
+    """Move the fields of our create to our apply: to Kubernetes those are two managers that conflict."""
+    for _ in range(_ATTEMPTS):
+        live = read(api, key)
+        if text(mapping(live, "metadata"), "uid") != uid:
+            raise Conflict(f"InferenceService {key[0]}/{key[1]} was deleted and made anew meanwhile")
+        if not needs_adoption(live):
+            return
+        try:
+            _answer(api, _adoption(key, live))
+        except Conflict:
+            # KServe writes its status at any time, which changes the resourceVersion.
+            continue
+        return
+    raise Transient(f"InferenceService {key[0]}/{key[1]} keeps changing while we take over our own fields")
+
+
+def _adoption(key: Key, live: Json) -> Call:
+    version = text(mapping(live, "metadata"), "resourceVersion")
+    body = [
+        {"op": "replace", "path": "/metadata/managedFields", "value": adopted(live)},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+    ]
+    return Call("patch", INFERENCE_SERVICES, *key, query=(_MANAGER,), body=body, media_type=JSON_PATCH)
+
+
+def _apply_call(key: Key, manifest: Mapping[str, Any], uid: str, query: tuple[tuple[str, str], ...]) -> Call:
+    # With the uid, an object that was deleted and made anew is a conflict instead of a takeover.
+    body = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
+    return Call("patch", INFERENCE_SERVICES, *key, query=(_MANAGER, *query), body=body, media_type=APPLY)
+
+
+def _call(verb: Any, key: Key) -> Call:
+    return Call(verb, INFERENCE_SERVICES, *key)
+
+
+def _answer(api: Api, call: Call) -> Json:
+    answer: Json = api.call(call)
+    if answer.get("kind") != call.resource.kind or not text(mapping(answer, "metadata"), "resourceVersion"):
+        why = f"the answer is no {call.resource.kind}, but kind {answer.get('kind')!r}"
+        raise UnknownOutcome(why) if call.writes else Transient(why)
+    return answer
