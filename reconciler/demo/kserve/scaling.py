@@ -55,7 +55,7 @@ class Scaler:
             return _DRAIN_POLL_SECONDS
         self._router.backend(revision, None)
         self._pods.stop(revision)
-        return None
+        return 0.0  # the next pass writes that it is at zero
 
     def _start(self, order: Order, wanted_for: float, now: float) -> float | None:
         self._pods.ensure(order)

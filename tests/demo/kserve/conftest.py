@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from kubernetes.client import ApiClient, Configuration, CoreV1Api, CustomObjectsApi
 
@@ -34,12 +35,25 @@ def eventually(what: Callable[[], Any], patience: float = PATIENCE_SECONDS) -> A
     return answer
 
 
+def servers(prefix: str, parent: psutil.Process | None = None) -> list[psutil.Process]:
+    """Find the model servers below a process (this one) whose log's name starts so."""
+    return [p for p in (parent or psutil.Process()).children(recursive=True) if _log_of(p).startswith(prefix)]
+
+
+def _log_of(process: psutil.Process) -> str:
+    try:
+        return Path(f"/proc/{process.pid}/fd/1").readlink().name
+    except OSError:  # it ended meanwhile
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """The client's side of the embedded stack."""
 
     client: ApiClient
     ingress_url: str
+    http: httpx.Client
 
     @property
     def objects(self) -> CustomObjectsApi:
@@ -73,11 +87,15 @@ class World:
         found: Json = self.objects.get_namespaced_custom_object(*ISVC, name)
         return found
 
+    def revision(self, name: str) -> Json:
+        """Read a revision."""
+        found: Json = self.objects.get_namespaced_custom_object(*REVISION, name)
+        return found
+
     def exists(self, name: str) -> bool:
         """Tell whether the service is there."""
         return any(
-            item["metadata"]["name"] == name
-            for item in self.objects.list_namespaced_custom_object(*ISVC)["items"]
+            item["metadata"]["name"] == name for item in self.objects.list_namespaced_custom_object(*ISVC)["items"]
         )
 
     def delete(self, name: str) -> None:
@@ -111,10 +129,9 @@ class World:
     def infer(self, name: str) -> httpx.Response:
         """Ask the service for a prediction by V2."""
         tensor = {"name": "x", "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}
-        return httpx.post(
+        return self.http.post(
             f"{self.ingress_url}/serving/models/{name}/v2/models/{name.partition('--')[0]}/infer",
             json={"inputs": [tensor]},
-            timeout=60,
         )
 
     def answers(self, name: str) -> Any:
@@ -139,7 +156,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def client() -> Iterator[ApiClient]:
-    """A client of an embedded API that has KServe's webhook."""
+    """Open a client of an embedded API that has KServe's webhook."""
     with KubeApi.serve(state_dir=None) as api:
         register(api.admission)
         configuration = Configuration()
@@ -151,7 +168,7 @@ def client() -> Iterator[ApiClient]:
 
 @pytest.fixture(scope="session")
 def world(client: ApiClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A running stand-in, shared by the tests: each uses a service of its own."""
+    """Start a stand-in, shared by the tests: each uses a service of its own."""
     work_dir: Path = tmp_path_factory.mktemp("kserve")
-    with KServeStandIn.start(client, work_dir, FAST) as kserve:
-        yield World(client, kserve.ingress_url)
+    with KServeStandIn.start(client, work_dir, FAST) as kserve, httpx.Client(timeout=60) as http:
+        yield World(client, kserve.ingress_url, http)

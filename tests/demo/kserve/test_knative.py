@@ -39,10 +39,10 @@ Step = Apply | Ready | RaceApply
 class State:
     """The three actors' memories."""
 
-    percent: int | None = None
-    ready: frozenset[int] = frozenset()
-    service: Service = Service()
-    component: Component = Component()
+    percent: int | None
+    ready: frozenset[int]
+    service: Service
+    component: Component
 
     def settle(self) -> State:
         """Let KServe and Knative take turns until nothing moves; bounded, since they never fight."""
@@ -56,9 +56,7 @@ class State:
     def _turn(self) -> State:
         targets = knative.traffic_targets(self.percent, "", self.component)
         ready = knative.latest_ready(self.service.ready, (revision_name("m", n) for n in self.ready))
-        service = replace(
-            self.service, ready=ready, shares=knative.route(targets, ready, self.service.shares)
-        )
+        service = replace(self.service, ready=ready, shares=knative.route(targets, ready, self.service.shares))
         return replace(self, service=service, component=knative.propagate(self.component, service))
 
     def create(self) -> State:
@@ -68,7 +66,7 @@ class State:
 
 
 def play(*steps: Step) -> State:
-    state = State()
+    state = State(None, frozenset(), Service(), Component())
     for step in steps:
         match step:
             case Apply():
