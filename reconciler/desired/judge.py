@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pydantic import ValidationError
 
 from reconciler.desired.defaults import lay_under
-from reconciler.desired.documents import InputFile, Model, ModelSpec, PolicySpec, RepositoryPolicy
+from reconciler.desired.documents import Document, InputFile, Model, ModelSpec, PolicySpec, RepositoryPolicy
 from reconciler.desired.explain import Origin, explain
 from reconciler.desired.files import Digest, FileProblem
 from reconciler.desired.pipeline import Mismatch, NotAPipeline, Parameter, mismatches
@@ -19,6 +19,9 @@ from reconciler.desired.state import Diagnostic, Severity
 from reconciler.desired.yaml_nodes import FieldPath
 from reconciler.desired.yaml_scalars import explain as explain_scalar
 from reconciler.desired.yaml_scalars import is_text_that_looks_like_a_number
+
+
+_SECTIONS = ("training", "promotion", "serving", "rollout", "retention")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Access to files that documents name. Both raise FileProblem; `pipeline` also NotAPipeline."""
+    """Access to files that documents name. All raise FileProblem; `pipeline` also NotAPipeline.
+
+    `share` returns the section that was given before with the same text, so that equal ones are kept once.
+    """
 
     digest: Callable[[str], Digest]
     read: Callable[[str, Digest], bytes]
     pipeline: Callable[[str, Digest], Mapping[str, Parameter]]
+    share: Callable[[str, Document], Document]
 
 
 def judge_policy(origin: Origin) -> tuple[PolicySpec | None, tuple[Diagnostic, ...]]:
@@ -79,19 +86,31 @@ def judge(origin: Origin, rules: Rules, named: Named) -> Judged:
         model = Model.model_validate(value, by_alias=True, by_name=False)
     except ValidationError as error:
         return _with(refused, explain(error, Model, origin))
+    spec = _shared(model.spec, value["spec"], named)
     reader = _Files(origin, named)
-    diagnostics = (*_check_namespace(model.spec, rules, origin), *reader.check(model.spec))
+    diagnostics = (*_check_namespace(spec, rules, origin), *reader.check(spec))
     failed = any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
     return Judged(
         document.name,
         origin.file.path,
         document.line,
-        None if failed else model.spec,
+        None if failed else spec,
         model.metadata.labels,
         reader.files,
         tuple(reader.digests.items()),
         diagnostics,
     )
+
+
+def _shared(spec: ModelSpec, raw: Mapping[str, object], named: Named) -> ModelSpec:
+    """Thousands of models say the same in most sections; one object for all of them halves the memory."""
+    update: dict[str, Document] = {}
+    for name in _SECTIONS:
+        section = getattr(spec, name)
+        if isinstance(section, Document) and name in raw:
+            text = f"{name}{json.dumps(raw[name], separators=(',', ':'), sort_keys=True)}"
+            update[name] = named.share(text, section)
+    return spec.model_copy(update=update)
 
 
 def _with(refused: Judged, diagnostics: tuple[Diagnostic, ...]) -> Judged:
