@@ -94,6 +94,7 @@ class TrainingSettings(Section):
 
     backend: Literal["local", "kfp"] = "kfp"
     runs_dir: Path | None = Field(default=None, description="Of the local runner; default: <stateDir>/runs.")
+    parallel: int = Field(default=2, ge=1, description="Runs at once, of the local runner.")
     host: str | None = Field(default=None, description="URL of the KFP API.")
     token: Secret = Secret()
     experiment: str = "model-reconciler"

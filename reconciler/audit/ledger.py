@@ -20,6 +20,7 @@ from reconciler.errors import Terminal
 from reconciler.ports import Entry, Recorded
 
 Redact = Callable[[Any], Any]
+Appended = Callable[[Entry], None]
 """Takes the secrets out of a JSON value."""
 
 _PAGE = 500
@@ -103,11 +104,15 @@ class LedgerReader:
 
 
 class SqlLedger(LedgerReader):
-    """The ledger's port on a database; `redact` is applied to every entry before it is hashed."""
+    """The ledger's port on a database; `redact` is applied to every entry before it is hashed.
 
-    def __init__(self, database: Database, redact: Redact) -> None:
+    `appended` is told each entry that was recorded, so that somebody can count them.
+    """
+
+    def __init__(self, database: Database, redact: Redact, appended: Appended = lambda _: None) -> None:
         super().__init__(database)
         self._redact = redact
+        self._appended = appended
 
     def append(self, entry: Entry) -> Recorded:
         """Record an entry durably before returning. Raises Transient when it cannot: then nothing may be done."""
@@ -118,6 +123,7 @@ class SqlLedger(LedgerReader):
             connection.execute(entries_table.insert(), _row(link))
             moved = {"seq": link.seq, "hash": link.hash, "entries": head.entries + 1}
             connection.execute(head_table.update().where(head_table.c.id == 1), moved)
+        self._appended(entry)
         return Recorded(link.seq, entry_from_json(value), head.hash, link.hash)
 
 

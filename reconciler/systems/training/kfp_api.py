@@ -56,6 +56,7 @@ class KfpTraining:
         self._names = names
         self._tracking_uri = tracking_uri
         self._settle = settle
+        self.settle_seconds = settle.total_seconds()
         self._clock = clock
         self._lock = threading.Lock()
         self._experiment_id: str | None = None

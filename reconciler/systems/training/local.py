@@ -51,6 +51,7 @@ class LocalTraining:
         self._tracking_uri = tracking_uri
         self._environment = dict(environment)
         self._parallel = parallel
+        self.settle_seconds = 0.0  # the claim is a directory: a request either made it or did not
         self._clock = clock
         self._lock = threading.Lock()
         self._children: set[int] = set()

@@ -1,0 +1,162 @@
+"""The only place that builds adapters. Client libraries are imported here, when they are needed."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+
+from reconciler.ensure.scene import Systems
+from reconciler.errors import SettingsError
+from reconciler.metrics import Metrics
+from reconciler.observe import Observer
+from reconciler.passes import Changed
+from reconciler.ports import Clock, Entry, Ledger, Memory, Source, Training
+from reconciler.reconcile import ModelReconciler
+from reconciler.redaction import Redactor, secrets_of
+from reconciler.settings import Settings, TrainingSettings
+from reconciler.systems.serving.kserve import KServe
+
+PROBE_TIMEOUT, PROBE_DEADLINE = timedelta(seconds=5), timedelta(seconds=30)
+# How long a lost request to the KFP API may still land, in its own time-outs.
+SETTLE_TIMEOUTS = 4
+
+
+def utc_now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A reconciler with its adapters; closed by the context that built it."""
+
+    reconciler: ModelReconciler
+    systems: Systems
+    source: Source
+    serving: KServe
+
+    def subscribe(self, changed: Changed) -> None:
+        """Have `changed` called for every InferenceService that a watch sees change."""
+        self.serving.on_change(changed)
+
+
+@contextmanager
+def build(settings: Settings, redactor: Redactor, clock: Clock, appended: Callable[[Entry], None]) -> Iterator[Built]:
+    """Build every adapter and the reconciler over them; close them at the end. Raises SettingsError.
+
+    `appended` is told each entry that went on the ledger.
+    """
+    from reconciler.audit.database import open_database  # noqa: PLC0415
+    from reconciler.audit.ledger import SqlLedger  # noqa: PLC0415
+    from reconciler.audit.memory import SqlMemory  # noqa: PLC0415
+    from reconciler.desired.stored import from_json, to_json  # noqa: PLC0415
+
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        database = open_database(settings.database_url)
+        stack.callback(database.close)
+        memory = SqlMemory(database, to_json, from_json)
+        ledger = SqlLedger(database, redactor.redact, appended)
+        serving = stack.enter_context(build_serving(settings, clock))
+        systems = build_systems(settings, clock, stack, ledger=ledger, memory=memory, serving=serving)
+        source = build_source(settings, clock, memory)
+        reconciler = build_reconciler(settings, source, systems)
+        yield Built(reconciler, systems, source, serving)
+
+
+def build_source(settings: Settings, clock: Clock, memory: Memory) -> Source:
+    """Build the Git source."""
+    from reconciler.source.git import GitSource  # noqa: PLC0415
+
+    return GitSource(settings.git, settings.state_dir, clock, memory.last_good)
+
+
+def build_serving(settings: Settings, clock: Clock) -> KServe:
+    """Build the connection to KServe; entered, it begins to watch."""
+    from reconciler.systems.serving.connect import Connection  # noqa: PLC0415
+    from reconciler.systems.serving.kserve import Options  # noqa: PLC0415
+
+    timeout = settings.kubernetes.timeout
+    options = Options(write_timeout=timeout)
+    return KServe(Connection(settings.kubernetes), options, clock, random.Random())  # noqa: S311  jitter
+
+
+def build_systems(
+    settings: Settings, clock: Clock, stack: ExitStack, *, ledger: Ledger, memory: Memory, serving: KServe
+) -> Systems:
+    """Build the ports that actions use; `stack` closes what they hold open."""
+    from reconciler.systems.probe import HttpProber  # noqa: PLC0415
+    from reconciler.systems.registry.rest import MlflowRegistry  # noqa: PLC0415
+
+    return Systems(
+        registry=stack.enter_context(MlflowRegistry(settings.mlflow)),
+        serving=serving,
+        training=build_training(settings, clock),
+        prober=stack.enter_context(HttpProber(PROBE_TIMEOUT, PROBE_DEADLINE)),
+        ledger=ledger,
+        memory=memory,
+        clock=clock,
+        artifact_destinations=settings.mlflow.artifact_destinations,
+    )
+
+
+def build_training(settings: Settings, clock: Clock) -> Training:
+    """Build the training backend that the settings choose."""
+    training = settings.training
+    tracking_uri = training.pipeline_tracking_uri or settings.mlflow.tracking_uri
+    if training.backend == "kfp":
+        return _kfp(training, tracking_uri, clock)
+    from reconciler.systems.training.local import LocalTraining, child_environment  # noqa: PLC0415
+
+    runs_dir = training.runs_dir or settings.state_dir / "runs"
+    environment = child_environment(os.environ, tracking_uri)
+    return LocalTraining(
+        runs_dir, tracking_uri=tracking_uri, environment=environment, parallel=training.parallel, clock=clock
+    )
+
+
+def _kfp(training: TrainingSettings, tracking_uri: str, clock: Clock) -> Training:
+    from reconciler.systems.training.kfp_api import KfpNames, KfpTraining  # noqa: PLC0415
+    from reconciler.systems.training.kfp_client import KfpClient  # noqa: PLC0415
+
+    if not training.host:
+        raise SettingsError(
+            "setting training.host is needed to train by the KFP API",
+            help="set training.host to the URL of the KFP API, or training.backend to local",
+        )
+
+    def token() -> str | None:
+        secret = training.token.read()
+        return secret.get_secret_value() if secret else None
+
+    client = KfpClient(training.host, token=token, timeout=training.timeout)
+    names = KfpNames(training.host, training.prefix, training.experiment, training.namespace)
+    settle = training.timeout * SETTLE_TIMEOUTS
+    return KfpTraining(client, names, tracking_uri=tracking_uri, settle=settle, clock=clock)
+
+
+def build_reconciler(settings: Settings, source: Source, systems: Systems) -> ModelReconciler:
+    """Build the reconciler over its ports."""
+    observer = Observer(systems, settings.mlflow.read_interval)
+    observer.remember_in_flight()
+    return ModelReconciler(source, systems, observer, settings.training.poll_interval)
+
+
+def run_service(settings: Settings) -> int:
+    """Run the service until it is told to stop; return the exit code. Raises SettingsError."""
+    from reconciler.logs import set_up_logs  # noqa: PLC0415
+    from reconciler.service import Surroundings, run  # noqa: PLC0415
+
+    redactor = Redactor(secrets_of(settings))
+    set_up_logs(settings.log, redactor, sys.stderr)
+    metrics = Metrics(version("model-reconciler"))
+    with build(settings, redactor, utc_now, lambda entry: metrics.appended(entry.moment.value)) as built:
+        chance = random.Random()  # noqa: S311  jitter
+        surroundings = Surroundings(utc_now, chance.uniform, metrics, redactor, built.subscribe)
+        return run(built.reconciler, settings, surroundings)
