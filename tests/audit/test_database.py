@@ -91,13 +91,13 @@ def test_an_empty_file_holds_no_ledger(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("url", "said"),
-    {
-        "nonsense": ("nonsense", "no database address"),
-        "an unknown database": ("oracle2://host/db", "no database address"),
-        "a database that cannot hold the ledger": ("mysql://host/db", "cannot hold the ledger"),
-        "SQLite in memory": ("sqlite://", "needs a file"),
-        "SQLite in memory by name": ("sqlite:///:memory:", "needs a file"),
-    }.values(),
+    [
+        pytest.param("nonsense", "no database address", id="nonsense"),
+        pytest.param("oracle2://host/db", "no database address", id="an unknown database"),
+        pytest.param("mysql://host/db", "cannot hold the ledger", id="a database that cannot hold the ledger"),
+        pytest.param("sqlite://", "needs a file", id="SQLite in memory"),
+        pytest.param("sqlite:///:memory:", "needs a file", id="SQLite in memory by name"),
+    ],
 )
 def test_an_address_that_cannot_be_used_is_refused_with_an_example(url: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said) as caught:

@@ -51,17 +51,17 @@ def test_a_time_is_kept_in_utc_and_one_without_a_zone_is_refused(ledger: SqlLedg
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
-    {
-        "everything": (Selection(), list(range(1, 11))),
-        "one model": (Selection(model="iris"), [2, 4, 6, 8, 10]),
-        "a model that nobody knows": (Selection(model="other"), []),
-        "an action": (Selection(actions=("ShiftTraffic",)), list(range(1, 11))),
-        "other actions": (Selection(actions=("Promote", "Deploy")), []),
-        "from a time on, that time included": (Selection(since=note(8).at), [8, 9, 10]),
-        "before a time, that time excluded": (Selection(until=note(3).at), [1, 2]),
-        "after a number": (Selection(after_seq=8), [9, 10]),
-        "a model within a time": (Selection("iris", (), note(3).at, note(8).at), [4, 6]),
-    }.values(),
+    [
+        pytest.param(Selection(), list(range(1, 11)), id="everything"),
+        pytest.param(Selection(model="iris"), [2, 4, 6, 8, 10], id="one model"),
+        pytest.param(Selection(model="other"), [], id="a model that nobody knows"),
+        pytest.param(Selection(actions=("ShiftTraffic",)), list(range(1, 11)), id="an action"),
+        pytest.param(Selection(actions=("Promote", "Deploy")), [], id="other actions"),
+        pytest.param(Selection(since=note(8).at), [8, 9, 10], id="from a time on, that time included"),
+        pytest.param(Selection(until=note(3).at), [1, 2], id="before a time, that time excluded"),
+        pytest.param(Selection(after_seq=8), [9, 10], id="after a number"),
+        pytest.param(Selection("iris", (), note(3).at, note(8).at), [4, 6], id="a model within a time"),
+    ],
 )
 def test_filters(ten: SqlLedger, wanted: Selection, found: list[int]) -> None:
     assert [record.seq for record in ten.stream(wanted)] == found

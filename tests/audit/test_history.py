@@ -1,0 +1,123 @@
+"""What was tried and what was serving, told from the ledger alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from reconciler.audit.history import ServingAt, attempts, serving_at
+from reconciler.ports import Entry, Moment, Recorded, Result
+from tests.audit.conftest import BEGAN
+
+
+class Tape:
+    """Writes records as the executor does: an intent a minute, its outcome ten seconds later."""
+
+    def __init__(self) -> None:
+        self.records: list[Recorded] = []
+
+    def act(self, action: str, after: Mapping[str, Any], result: Result | None = Result.DONE, **before: Any) -> None:
+        at = BEGAN + timedelta(minutes=len(self.records))
+        intent = self._record(
+            Entry(at, Moment.INTENT, "iris", action, f"why {action}", "4f2c1ab", "Ana", after=after, before=before)
+        )
+        if result is not None:
+            ended = at + timedelta(seconds=10)
+            reason = "it broke" if result is Result.FAILED else f"why {action}"
+            self._record(Entry(ended, Moment.OUTCOME, "iris", action, reason, result=result, attempt_of=intent.seq))
+
+    def _record(self, entry: Entry) -> Recorded:
+        self.records.append(Recorded(len(self.records) + 1, entry, "", ""))
+        return self.records[-1]
+
+    def now(self) -> ServingAt:
+        return serving_at(attempts(self.records), BEGAN + timedelta(days=1))
+
+
+@pytest.fixture
+def tape() -> Tape:
+    return Tape()
+
+
+@pytest.fixture
+def second(tape: Tape) -> Tape:
+    """Version 1 serves, version 2 got half of the traffic."""
+    tape.act("Deploy", {"release": "1-aaaa"})
+    tape.act("Promote", {"version": 1, "release": "1-aaaa"})
+    tape.act("StartCanary", {"release": "2-aaaa"}, release="1-aaaa")
+    tape.act("ShiftTraffic", {"release": "2-aaaa", "percent": 50, "stable_revision": "iris-00001"})
+    return tape
+
+
+def test_an_intent_and_its_outcome_are_one_attempt(tape: Tape) -> None:
+    tape.act("Deploy", {"release": "1-aaaa"})
+    tape.act("Promote", {"version": 1}, Result.FAILED)
+    tape.act("Archive", {"version": 1}, None)
+    tried = attempts(tape.records)
+    assert [(a.seq, a.action, a.result) for a in tried] == [
+        (1, "Deploy", Result.DONE),
+        (3, "Promote", Result.FAILED),
+        (5, "Archive", Result.PENDING),
+    ]
+    assert tried[0].ended_at == BEGAN + timedelta(seconds=10)
+    assert (tried[0].reason, tried[1].reason) == ("why Deploy", "it broke")
+    assert tried[2].ended_at is None
+
+
+def test_versions_show_what_replaced_what(tape: Tape) -> None:
+    tape.act("Deploy", {"release": "1-aaaa"})
+    tape.act("StartCanary", {"release": "2-aaaa"}, release="1-aaaa")
+    tape.act("Promote", {"version": 2}, release="2-aaaa", versions={"1": "Production", "2": "Staging"})
+    tape.act("Archive", {"version": 1}, release="2-aaaa")
+    tape.act("RestoreStable", {"release": "2-aaaa"}, release="3-bbbb")
+    tape.act("Train", {"key": "k", "attempt": 1})
+    assert [a.versions for a in attempts(tape.records)] == ["1", "1 -> 2", "1 -> 2", "1", "3 -> 2", ""]
+
+
+def test_nothing_was_serving_before_the_first_deployment(second: Tape) -> None:
+    assert serving_at(attempts(second.records), BEGAN) == ServingAt()
+
+
+def test_a_deployment_counts_from_its_outcome(tape: Tape) -> None:
+    tape.act("Deploy", {"release": "1-aaaa"})
+    tried = attempts(tape.records)
+    assert serving_at(tried, BEGAN + timedelta(seconds=9)).version is None
+    assert serving_at(tried, BEGAN + timedelta(seconds=10)).version == 1
+
+
+def test_a_version_serves_since_its_deployment_not_since_its_promotion(second: Tape) -> None:
+    assert second.now().since == BEGAN + timedelta(seconds=10)
+    assert second.now().seq == 3
+
+
+def test_a_candidate_is_shown_with_its_share(second: Tape) -> None:
+    assert (second.now().version, second.now().candidate, second.now().percent) == (1, 2, 50)
+
+
+@pytest.mark.parametrize("result", [Result.FAILED, Result.UNKNOWN, None])
+def test_what_was_not_done_changed_nothing(second: Tape, result: Result | None) -> None:
+    second.act("Promote", {"version": 2}, result)
+    assert second.now().version == 1
+
+
+def test_a_promotion_ends_the_trial(second: Tape) -> None:
+    second.act("RouteAll", {"release": "2-aaaa"})
+    assert (second.now().version, second.now().percent) == (1, 100)
+    second.act("Promote", {"version": 2})
+    assert (second.now().version, second.now().candidate) == (2, None)
+
+
+def test_a_rollback_takes_the_candidate_away(second: Tape) -> None:
+    second.act("CutTraffic", {"release": "2-aaaa"})
+    assert (second.now().version, second.now().candidate, second.now().percent) == (1, 2, 0)
+    second.act("FinishRollback", {"release": "1-aaaa"})
+    assert (second.now().version, second.now().candidate) == (1, None)
+
+
+def test_nothing_serves_after_it_was_taken_down(second: Tape) -> None:
+    second.act("TakeDown", {"uid": "x"})
+    assert second.now().version is None
+    assert second.now().since is not None
