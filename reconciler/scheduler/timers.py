@@ -38,5 +38,6 @@ class Timers:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Stop, and wait for the call that runs."""
-        self._scheduler.shutdown(wait=True)
+        """Stop, and wait for the call that runs. Stopped already is success."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)

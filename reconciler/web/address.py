@@ -31,7 +31,7 @@ def read_address(state_dir: Path) -> Address | None:
     try:
         raw = json.loads((state_dir / _FILE).read_text(encoding="utf-8"))
         address = Address(url=str(raw["url"]), pid=int(raw["pid"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
     return address if _runs(address.pid) else None
 
