@@ -146,8 +146,10 @@ class Pods:
     def ended(self, revision: RevisionId) -> bool:
         """Tell whether no process of a stopped revision is left."""
         with self._lock:
-            servers = self._ending.get(revision, ())
-        return self._processes is None or not any(self._processes.alive(server) for server in servers)
+            servers = self._ending.get(revision, [])
+            alive = self._processes.alive if self._processes else lambda _server: False
+            servers[:] = [server for server in servers if alive(server)]
+            return not servers
 
     def close(self) -> None:
         """End every server."""

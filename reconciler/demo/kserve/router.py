@@ -60,6 +60,7 @@ class Router:
         self._clock = clock
         self._rng = rng
         self._activation_timeout = activation_timeout
+        self._published: dict[Entry, Mapping[Entry, Weights]] = {}
         self._routes: Mapping[Entry, Weights] = {}
         self._ports: Mapping[RevisionId, int] = {}
         self._in_flight: Counter[RevisionId] = Counter()
@@ -71,8 +72,12 @@ class Router:
 
     def publish(self, service: Entry, routes: Mapping[Entry, Weights]) -> None:
         """Replace all routes of one service, in one step."""
-        kept = {entry: weights for entry, weights in self._routes.items() if not _belongs(entry, service)}
-        self._routes = {**kept, **routes}
+        self._published = {**self._published, service: routes}
+        every = self._published.values()
+        tagged = {entry: weights for published in every for entry, weights in published.items()}
+        # A service that is really called `iris--prev` goes before the tag of `iris`.
+        named = {name: published[name] for name, published in self._published.items() if name in published}
+        self._routes = {**tagged, **named}
 
     def backend(self, revision: RevisionId, port: int | None) -> None:
         """Tell where a revision answers, or that it does not."""
@@ -200,9 +205,3 @@ class Router:
             (name.lower(), value) for name, value in incoming.headers.raw if name.lower() not in _HOP_BY_HOP
         ]
         return response
-
-
-def _belongs(entry: Entry, service: Entry) -> bool:
-    return entry == service or (
-        entry.namespace == service.namespace and entry.name in (f"{service.name}--prev", f"{service.name}--latest")
-    )

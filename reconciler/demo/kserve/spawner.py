@@ -76,6 +76,8 @@ class Spawner:
 
     def _start(self, command: dict[str, Any]) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
+        # The event loop takes a socket by its descriptor for a Unix one and leaves Nagle's delay of 40 ms on.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
