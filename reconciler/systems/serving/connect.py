@@ -20,7 +20,6 @@ from reconciler.systems.serving.answers import Unauthenticated, lost, refusal
 from reconciler.systems.serving.api import Call
 
 _METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
-_RELOAD_SECONDS = 10.0
 _CONNECTIONS = 32
 # A peer that vanished without a word is noticed within about half a minute, also on a watch where nothing happens.
 _KEEPALIVE = (
@@ -34,8 +33,9 @@ _KEEPALIVE = (
 class Connection:
     """A Kubernetes API over HTTP: each call is sent once, with a time-out; credentials are read again when they age."""
 
-    def __init__(self, settings: KubernetesSettings) -> None:
+    def __init__(self, settings: KubernetesSettings, reload_seconds: float = 10.0) -> None:
         self._settings = settings
+        self._reload_seconds = reload_seconds
         self._timeout = settings.timeout.total_seconds()
         self._lock = threading.Lock()
         self._client = _client(settings)
@@ -72,7 +72,7 @@ class Connection:
 
     def _reloaded(self) -> client.ApiClient | None:
         with self._lock:
-            if time.monotonic() - self._loaded < _RELOAD_SECONDS:
+            if time.monotonic() - self._loaded < self._reload_seconds:
                 return None
             self._client, self._loaded = _client(self._settings), time.monotonic()
             return self._client
@@ -101,9 +101,9 @@ class Connection:
                 raise Transient(f"no connection to {self.host}: {error.reason}") from error
             raise refusal(call, error.status, _parsed(error.body), dict(error.headers or {})) from error
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
-            raise Transient(f"no connection to {self.host}: {error}", help="is the API server up?") from error
+            raise Transient(f"no connection to {self.host}: {_cause(error)}", help="is the API server up?") from error
         except urllib3.exceptions.HTTPError as error:
-            raise lost(call, f"no answer from {self.host}: {error}") from error
+            raise lost(call, f"no answer from {self.host}: {_cause(error)}") from error
 
 
 class WatchStream:
@@ -121,7 +121,7 @@ class WatchStream:
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from (line for line in whole if line)
         except urllib3.exceptions.HTTPError as error:
-            raise lost(self._call, f"the stream broke: {error}") from error
+            raise lost(self._call, f"the stream broke: {_cause(error)}") from error
 
     def cut(self) -> None:
         """End the stream now."""
@@ -176,3 +176,8 @@ def _parsed(body: object) -> object:
         return json.loads(body) if isinstance(body, str | bytes) else None
     except ValueError:
         return None
+
+
+def _cause(error: Exception) -> str:
+    """Return the end of the client's chain of names, which is what people know: "Connection refused"."""
+    return str(error).rpartition(": ")[2]

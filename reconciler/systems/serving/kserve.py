@@ -9,12 +9,11 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Self
 
-from reconciler.errors import Conflict, Refused, Transient, UnknownOutcome
+from reconciler.errors import Refused, Transient, UnknownOutcome
 from reconciler.manifest import digest
 from reconciler.observed import InferenceService, Known, Unknown
 from reconciler.ports import Clock
 from reconciler.systems.serving import writing
-from reconciler.systems.serving.answers import NotFound
 from reconciler.systems.serving.api import INFERENCE_SERVICES, REVISIONS, Api, Json, Key
 from reconciler.systems.serving.cache import Cache, Entry, OnChange, Services
 from reconciler.systems.serving.difference import changed_fields
@@ -115,17 +114,11 @@ class KServe:
 
     def _compare(self, key: Key, manifest: Mapping[str, Any], uid: str) -> tuple[str, ...]:
         for _ in range(_COMPARISONS):
-            live = self._live(key)
+            live = writing.read(self._api, key)
             tried = writing.dry_run(self._api, key, manifest, uid)
             if _version(live) == _version(tried):
                 return changed_fields(dict(manifest), live, tried)
         raise Transient(f"InferenceService {key[0]}/{key[1]} changes faster than it can be compared")
-
-    def _live(self, key: Key) -> Json:
-        try:
-            return writing.read(self._api, key)
-        except NotFound as error:
-            raise Conflict(f"{error.message} any more") from error
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Create or apply without force, and wait until the watch has shown the result."""

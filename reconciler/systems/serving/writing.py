@@ -41,8 +41,11 @@ def dry_run(api: Api, key: Key, manifest: Mapping[str, Any], uid: str) -> Json:
 
 
 def read(api: Api, key: Key) -> Json:
-    """Return the object as it is now; raises NotFound."""
-    return _answer(api, _call("get", key))
+    """Return the object as it is now; raises Conflict when it has gone."""
+    try:
+        return _answer(api, Call("get", INFERENCE_SERVICES, *key))
+    except NotFound as error:
+        raise Conflict(f"{error.message} any more", help="it is observed again and decided anew") from error
 
 
 def delete(api: Api, key: Key, uid: str) -> None:
@@ -104,10 +107,6 @@ def _apply_call(key: Key, manifest: Mapping[str, Any], uid: str, query: tuple[tu
     # With the uid, an object that was deleted and made anew is a conflict instead of a takeover.
     body = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
     return Call("patch", INFERENCE_SERVICES, *key, query=(_MANAGER, *query), body=body, media_type=APPLY)
-
-
-def _call(verb: Any, key: Key) -> Call:
-    return Call(verb, INFERENCE_SERVICES, *key)
 
 
 def _answer(api: Api, call: Call) -> Json:

@@ -1,0 +1,192 @@
+"""What refusals of the API become, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Conflict, ReconcilerError, Refused, SettingsError, Terminal, Transient, UnknownOutcome
+from reconciler.settings import KubernetesSettings
+from reconciler.systems.serving.answers import Expired, NotFound
+from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, Call
+from reconciler.systems.serving.connect import Connection
+from tests.systems.serving.scripted import Json, Reply, Script, quiet, scripted, service, status, write_kubeconfig
+
+READ = Call("get", INFERENCE_SERVICES, "models", "iris")
+CREATE = Call("create", INFERENCE_SERVICES, "models", "iris", body={"a": 1})
+PATCH = Call("patch", INFERENCE_SERVICES, "models", "iris", body={"a": 1}, media_type=APPLY)
+DRY_RUN = Call("patch", INFERENCE_SERVICES, "models", "iris", (("dryRun", "All"),), {"a": 1}, APPLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A scripted server and a connection to it."""
+
+    script: Script
+    kubeconfig: Path
+    settings: KubernetesSettings
+    connection: Connection
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    path = tmp_path / "kubeconfig"
+    with scripted(path) as script:
+        settings = KubernetesSettings.model_validate({"kubeconfig": path, "timeout": "500ms"})
+        connection = Connection(settings)
+        yield Server(script, path, settings, connection)
+        connection.close()
+
+
+def taken(*fields: str) -> Json:
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f'conflict with "kubectl-edit" using v1beta1: {f}', "field": f}
+        for f in fields
+    ]
+    return status(409, "Conflict", message="Apply failed", details={"causes": causes})
+
+
+GROUP_SAID = 'User "ci" cannot patch resource "inferenceservices" in API group "serving.kserve.io"'
+NAMESPACE = {"name": "models", "kind": "namespaces"}
+OBJECT = {"name": "iris", "kind": "inferenceservices"}
+UID = {"causes": [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "field is immutable"}]}
+
+Refusal = tuple[Call, int, Json, type[ReconcilerError], str]
+REFUSALS: dict[str, Refusal] = {
+    "credentials": (READ, 401, status(401, "Unauthorized"), Terminal, "does not know us"),
+    "a missing right": (PATCH, 403, status(403, "Forbidden", message=GROUP_SAID), Terminal, "not allowed to patch"),
+    "a webhook's denial": (
+        PATCH,
+        403,
+        status(403, "Forbidden", message='admission webhook "policy" denied the request: no GPUs on Fridays'),
+        Refused,
+        "no GPUs on Fridays",
+    ),
+    "a quota": (CREATE, 403, status(403, "Forbidden", message="exceeded quota: small"), Refused, "exceeded quota"),
+    "a namespace on its way out": (
+        CREATE,
+        403,
+        status(403, "Forbidden", message="unable to create new content because it is being terminated"),
+        Refused,
+        "namespace models is being deleted",
+    ),
+    "no namespace": (
+        CREATE,
+        404,
+        status(404, "NotFound", message='namespaces "models" not found', details=NAMESPACE),
+        Refused,
+        "namespace models does not exist",
+    ),
+    "no object": (READ, 404, status(404, "NotFound", details=OBJECT), NotFound, "iris does not exist"),
+    "no KServe": (CREATE, 404, status(404, "NotFound", message="no such resource"), NotFound, "does not serve"),
+    "a field of somebody else": (
+        PATCH,
+        409,
+        taken(".spec.predictor.minReplicas"),
+        Conflict,
+        '"model-reconciler" does not overwrite fields .* held by "kubectl-edit": .spec.predictor.minReplicas',
+    ),
+    "another version": (PATCH, 409, status(409, "Conflict", message="modified"), Conflict, "changed since it was read"),
+    "another object": (PATCH, 422, status(422, "Invalid", details=UID), Conflict, "deleted and made anew"),
+    "an invalid object": (PATCH, 422, status(422, "Invalid", message="spec.x: unknown"), Refused, "spec.x: unknown"),
+    "a bad request": (PATCH, 400, status(400, "BadRequest", message="strict decoding error"), Refused, "strict"),
+    "an old continuation": (READ, 410, status(410, "Expired"), Expired, "iris"),
+    "too many requests": (PATCH, 429, status(429, "TooManyRequests"), Transient, "asks to wait"),
+    "an unavailable server": (PATCH, 503, status(503, "ServiceUnavailable"), Transient, "asks to wait"),
+    "a failed read": (READ, 500, status(500, "InternalError", message="etcd"), Transient, "cannot get .* etcd"),
+    "a failed dry run": (DRY_RUN, 500, status(500, "InternalError"), Transient, "cannot patch"),
+    "a failed write": (PATCH, 500, status(500, "InternalError"), UnknownOutcome, "may or may not have been applied"),
+    "a write that ran out of time": (CREATE, 504, status(504, "Timeout"), UnknownOutcome, "may or may not"),
+    "a redirect": (PATCH, 302, {}, Refused, "HTTP 302"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+def test_refusals(server: Server, refusal: Refusal) -> None:
+    call, code, body, error, said = refusal
+    for verb in ("GET", "POST", "PATCH"):
+        server.script.on(verb, Reply(body, code))
+
+    with pytest.raises(error, match=said) as caught:
+        server.connection.call(call)
+
+    assert type(caught.value) is error or error is Terminal
+    # Nothing is sent twice behind our back.
+    assert len(server.script.asked) == 1
+
+
+def test_the_missing_verb_is_in_the_help(server: Server) -> None:
+    server.script.on("PATCH", Reply(status(403, "Forbidden", message=GROUP_SAID), 403))
+
+    with pytest.raises(Terminal) as caught:
+        server.connection.call(PATCH)
+
+    assert caught.value.help == (
+        'grant the verb "patch" on inferenceservices in API group serving.kserve.io in namespace models'
+    )
+
+
+def test_the_server_says_how_long_to_wait(server: Server) -> None:
+    server.script.on("PATCH", Reply(status(429, "TooManyRequests"), 429, headers=(("Retry-After", "7"),)))
+
+    with pytest.raises(Transient) as caught:
+        server.connection.call(PATCH)
+
+    assert caught.value.retry_after == 7
+
+
+@pytest.mark.parametrize(("call", "error"), [(READ, Transient), (PATCH, UnknownOutcome), (DRY_RUN, Transient)])
+def test_an_answer_that_does_not_come(server: Server, call: Call, error: type[ReconcilerError]) -> None:
+    server.script.on("GET", quiet())
+    server.script.on("PATCH", quiet())
+
+    with pytest.raises(error):
+        server.connection.call(call)
+
+    assert len(server.script.asked) == 1
+
+
+def test_a_server_that_is_not_there_has_done_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    with scripted(path):
+        connection = Connection(KubernetesSettings(kubeconfig=path))
+
+    with pytest.raises(Transient, match="no connection to http://127"):
+        connection.call(PATCH)
+
+
+def test_a_renewed_token_is_read_again_when_the_old_one_is_refused(server: Server) -> None:
+    host = server.connection.host
+    late = Connection(server.settings, reload_seconds=0.0)
+    write_kubeconfig(server.kubeconfig, host, "second-token")
+    server.script.on("PATCH", Reply(status(401, "Unauthorized"), 401), Reply(service("iris", "1")))
+
+    assert late.call(PATCH) == service("iris", "1")
+
+    tokens = [headers["authorization"] for headers in server.script.seen_headers]
+    assert tokens == ["Bearer first-token", "Bearer second-token"]
+
+
+def test_credentials_that_were_just_read_are_not_read_again(server: Server) -> None:
+    server.script.on("PATCH", Reply(status(401, "Unauthorized"), 401))
+
+    with pytest.raises(Terminal, match="does not know us"):
+        server.connection.call(PATCH)
+
+    assert len(server.script.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"kubeconfig": "missing"}, "no usable Kubernetes"), ({"kubeconfig": "here", "context": "nope"}, "nope")],
+    ids=["a file that is missing", "a context that is missing"],
+)
+def test_a_configuration_that_cannot_be_used(tmp_path: Path, given: dict[str, str], said: str) -> None:
+    write_kubeconfig(tmp_path / "here", "http://127.0.0.1:1", "token")
+    settings = KubernetesSettings.model_validate({**given, "kubeconfig": tmp_path / given["kubeconfig"]})
+
+    with pytest.raises(SettingsError, match=said):
+        Connection(settings)

@@ -1,0 +1,270 @@
+"""Lists and watches that go wrong, said by a server over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from reconciler.errors import Transient, UnknownOutcome
+from reconciler.observed import Known, Unknown
+from reconciler.settings import KubernetesSettings
+from reconciler.systems.serving.connect import Connection
+from reconciler.systems.serving.kserve import KServe, Options
+from reconciler.systems.serving.reflector import Pace
+from tests.systems.serving.conftest import utc_now
+from tests.systems.serving.scripted import Reply, Script, bookmark, event, listing, quiet, scripted, service, status
+from tests.systems.serving.world import eventually, manifest
+
+FAST = Pace(backoff_min=0.02, backoff_max=0.05, rediscover=0.05)
+NO_GROUP = Reply(status(404, "NotFound", message="the server could not find the requested resource"), 404)
+
+
+@pytest.fixture
+def kubeconfig_file(tmp_path: Path) -> Path:
+    return tmp_path / "kubeconfig"
+
+
+@pytest.fixture
+def script(kubeconfig_file: Path) -> Iterator[Script]:
+    with scripted(kubeconfig_file) as script:
+        script.on("GET", NO_GROUP)
+        yield script
+
+
+@contextmanager
+def watching(path: Path, pace: Pace = FAST, stale_after: timedelta = timedelta(seconds=30)) -> Iterator[KServe]:
+    connection = Connection(KubernetesSettings(kubeconfig=path))
+    options = Options(stale_after=stale_after, write_timeout=timedelta(seconds=1), pace=pace)
+    with KServe(connection, options, utc_now, Random(1)) as kserve:
+        yield kserve
+    connection.close()
+
+
+def names(kserve: KServe) -> list[str] | None:
+    answer = kserve.read_all()
+    return sorted(name for _, name in answer.value) if isinstance(answer, Known) else None
+
+
+def doubt(kserve: KServe) -> str:
+    answer = kserve.read_all()
+    return answer.why if isinstance(answer, Unknown) else ""
+
+
+def test_nothing_is_known_before_the_first_list(script: Script, kubeconfig_file: Path) -> None:
+    connection = Connection(KubernetesSettings(kubeconfig=kubeconfig_file))
+    kserve = KServe(connection, Options(pace=FAST), utc_now, Random(1))
+
+    assert doubt(kserve) == "inferenceservices.serving.kserve.io: has not been listed yet"
+    assert script.asked == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"kind": "InferenceServiceList", "metadata": {"resourceVersion": "5"}},
+        {"kind": "InferenceServiceList", "metadata": {"resourceVersion": "5"}, "items": None},
+        {"kind": "Status", "metadata": {"resourceVersion": "5"}, "items": []},
+        {"kind": "InferenceServiceList", "metadata": {}, "items": []},
+        b"<html>please log in</html>",
+    ],
+    ids=["an empty object", "no items", "null items", "another kind", "no version", "a login page"],
+)
+def test_what_is_no_list_is_never_an_empty_one(script: Script, kubeconfig_file: Path, body: object) -> None:
+    script.on("list", Reply(body), Reply(body), listing("7", service("iris", "6")))
+    script.on("watch", quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        assert eventually(lambda: names(kserve)) == ["iris"]
+
+
+def test_a_list_that_lost_something_is_believed_only_twice(script: Script, kubeconfig_file: Path) -> None:
+    script.on(
+        "list", listing("5", service("iris", "4")), listing("9"), listing("9", service("iris", "4")), listing("9")
+    )
+    script.on("watch", Reply(lines=(event("ERROR", status(410, "Expired")),)), quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: names(kserve) == [])
+        # One that nobody contradicted, two that disagreed, two that agreed.
+        assert script.count("list") == 5
+
+
+def test_a_list_comes_in_pages(script: Script, kubeconfig_file: Path) -> None:
+    first = {"kind": "InferenceServiceList", "metadata": {"resourceVersion": "5", "continue": "more"}}
+    script.on("list", Reply({**first, "items": [service("a", "1")]}), listing("5", service("b", "2")))
+    script.on("watch", quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        assert eventually(lambda: names(kserve)) == ["a", "b"]
+        assert "continue=more" in [path for verb, path in script.asked if verb == "list"][1]
+
+
+def test_events_are_followed_and_the_watch_goes_on_from_the_last_one(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", listing("5", service("a", "4")))
+    events = (
+        event("ADDED", service("b", "6")),
+        event("MODIFIED", service("a", "7")),
+        event("DELETED", service("b", "8")),
+        bookmark("12"),
+    )
+    script.on("watch", Reply(lines=events), quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: script.count("watch") == 2)
+        assert names(kserve) == ["a"]
+        watches = [path for verb, path in script.asked if verb == "watch"]
+        assert "resourceVersion=5" in watches[0]
+        assert "resourceVersion=12" in watches[1]
+        assert script.count("list") == 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Reply(lines=(event("ERROR", status(410, "Expired", message="too old resource version")),)),
+        Reply(status(410, "Expired"), 410),
+        Reply(lines=(event("ERROR", status(500, "InternalError")),)),
+        Reply(lines=(b"{no json}\n",)),
+        Reply(lines=(b'{"type": "ADDED"}\n',)),
+        Reply(lines=(event("ADDED", {"kind": "Pod", "metadata": {"resourceVersion": "6"}}),)),
+        Reply(lines=(event("SURPRISE", service("x", "6")),)),
+        Reply(status(500, "InternalError"), 500),
+        Reply({}),
+    ],
+    ids=[
+        "410 in the stream",
+        "410 instead of a stream",
+        "an error in the stream",
+        "a line that is no JSON",
+        "a line without an object",
+        "an object of another kind",
+        "an event of another type",
+        "a failing server",
+        "a watch that ends at once",
+    ],
+)
+def test_a_watch_that_keeps_breaking_ends_in_a_new_list(script: Script, kubeconfig_file: Path, broken: Reply) -> None:
+    script.on("list", listing("5", service("a", "4")), listing("9", service("a", "4"), service("b", "8")))
+    script.on("watch", broken, broken, quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        assert eventually(lambda: names(kserve) == ["a", "b"])
+
+
+def test_half_a_line_is_not_an_event(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", listing("5", service("a", "4")))
+    whole = event("ADDED", service("b", "6"))
+    script.on("watch", Reply(lines=(whole, b'{"type":"DELETED","object":{"kind"')), quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: script.count("watch") == 2)
+        assert names(kserve) == ["a", "b"]
+
+
+def test_a_watch_where_nothing_comes_is_broken(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", listing("5", service("a", "4")))
+    script.on("watch", quiet())
+    pace = Pace(idle_seconds=0.1, backoff_min=0.02, backoff_max=0.05)
+
+    with watching(kubeconfig_file, pace) as kserve:
+        eventually(lambda: script.count("watch") >= 3)
+        assert names(kserve) == ["a"]
+
+
+def test_what_was_seen_is_trusted_for_a_while_and_then_no_longer(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", listing("5", service("a", "4")), Reply(status(500, "InternalError", message="etcd is away"), 500))
+    script.on("watch", Reply(lines=(event("ERROR", status(410, "Expired")),)))
+
+    with watching(kubeconfig_file, stale_after=timedelta(milliseconds=300)) as kserve:
+        eventually(lambda: script.count("list") > 2)
+        assert eventually(lambda: doubt(kserve)).startswith("inferenceservices.serving.kserve.io: ")
+        assert "etcd is away" in doubt(kserve)
+        answer = kserve.read_all()
+        assert isinstance(answer, Unknown)
+        assert answer.since is not None
+        script.on("list", listing("9", service("a", "4")))
+        script.on("watch", quiet())
+        assert eventually(lambda: names(kserve)) == ["a"]
+
+
+def test_a_missing_right_is_named(script: Script, kubeconfig_file: Path) -> None:
+    said = (
+        'inferenceservices.serving.kserve.io is forbidden: User "ci" cannot list resource "inferenceservices" '
+        'in API group "serving.kserve.io" at the cluster scope'
+    )
+    script.on("list", Reply(status(403, "Forbidden", message=said), 403))
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: "forbidden" in doubt(kserve))
+        assert 'grant the verb "list" on inferenceservices in API group serving.kserve.io' in doubt(kserve)
+
+
+def test_a_cluster_without_kserve_says_so(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", NO_GROUP)
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: "does not serve inferenceservices" in doubt(kserve))
+        assert "install KServe" in doubt(kserve)
+
+
+def test_without_knative_no_service_has_revisions(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", listing("5", service("a", "4")))
+    script.on("watch", quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: names(kserve))
+        answer = kserve.read_all()
+        assert isinstance(answer, Known)
+        assert answer.value["models", "a"].revisions is None
+
+
+def test_a_watch_is_listed_again_after_the_resync_interval(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", listing("5", service("a", "4")), listing("9", service("a", "4"), service("missed", "3")))
+    script.on("watch", Reply(lines=(bookmark("6"),)))
+    pace = Pace(resync=0.2, backoff_min=0.02, backoff_max=0.05)
+
+    with watching(kubeconfig_file, pace) as kserve:
+        assert eventually(lambda: names(kserve) == ["a", "missed"])
+
+
+def test_reading_makes_no_call(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", listing("5", service("a", "4")))
+    script.on("watch", quiet())
+
+    # No looking for Knative meanwhile.
+    with watching(kubeconfig_file, Pace()) as kserve:
+        eventually(lambda: names(kserve))
+        eventually(lambda: script.count("watch") == 1)
+        before = len(script.asked)
+        for _ in range(100):
+            assert names(kserve) == ["a"]
+        assert len(script.asked) == before
+
+
+@pytest.mark.parametrize(
+    "answer", [Reply({}), Reply(service("b", "9"))], ids=["an answer that is no object", "a result that never shows"]
+)
+def test_a_write_without_proof_is_an_unknown_outcome(script: Script, kubeconfig_file: Path, answer: Reply) -> None:
+    script.on("list", listing("5", service("a", "4")))
+    script.on("watch", quiet())
+    script.on("POST", answer)
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: names(kserve))
+        with pytest.raises(UnknownOutcome):
+            kserve.apply(manifest("models", "b"))
+
+
+def test_nothing_is_written_while_the_cluster_is_unknown(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", Reply(status(500, "InternalError"), 500))
+
+    with watching(kubeconfig_file) as kserve, pytest.raises(Transient, match="cannot be written unseen"):
+        kserve.apply(manifest("models", "b"))
+
+    assert script.count("POST") == 0
