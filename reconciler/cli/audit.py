@@ -24,6 +24,7 @@ from reconciler.cli.present import (
     Tone,
     command,
     finish,
+    rfc3339,
     status,
     to_json,
 )
@@ -156,7 +157,7 @@ def _show(screen: Screen, record: Recorded, ended: Recorded | None) -> None:
     took = "" if entry.duration_ms is None else f"{entry.duration_ms} ms"
     facts = {
         "Entry": f"{record.seq} ({entry.moment.value})",
-        "When": screen.date(entry.at),
+        "When": rfc3339(entry.at),
         "Model": entry.model,
         "Action": entry.action,
         "Reason": entry.reason,

@@ -60,7 +60,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def run(config: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app(), list(arguments), env={"RECONCILER_CONFIG": str(config)})
+    return CliRunner().invoke(app(), list(arguments), env={"RECONCILER_CONFIG": str(config), "FORCE_COLOR": ""})
 
 
 def spoil(config: Path) -> None:
@@ -99,7 +99,14 @@ def test_list_as_json_has_the_shape_of_an_export(config: Path) -> None:
 
 def test_show_tells_everything_and_how_it_ended(config: Path) -> None:
     shown = run(config, "audit", "show", "1").stdout
-    for said in ("1 (intent)", "why Deploy", "Ana <a@b>", '"release": "1-aaaa"', "entry 2: Done, done"):
+    for said in (
+        "1 (intent)",
+        "2026-08-01T12:00:00Z",
+        "why Deploy",
+        "Ana <a@b>",
+        '"release": "1-aaaa"',
+        "entry 2: Done, done",
+    ):
         assert said in shown
     assert json.loads(run(config, "audit", "show", "1", "-o", "json").stdout)["entry"]["action"] == "Deploy"
 
@@ -199,7 +206,9 @@ def test_as_a_process_it_ends_with_2_and_keeps_data_and_messages_apart(config: P
     spoil(config)
     program = "from reconciler.cli.audit import app; app()"
     arguments = [sys.executable, "-c", program, "verify", "--config", str(config)]
-    ended = subprocess.run(arguments, check=False, capture_output=True, text=True, env={**os.environ, "LANG": "C"})
+    ended = subprocess.run(
+        arguments, check=False, capture_output=True, text=True, env={**os.environ, "LANG": "C", "FORCE_COLOR": ""}
+    )
     assert ended.returncode == 2
     assert "NOT VALID: 1 problem" in ended.stdout
     assert "\x1b" not in ended.stdout
