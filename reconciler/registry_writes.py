@@ -54,22 +54,32 @@ def writes_for(model: RegisteredModel, version: int, stage: Stage, writes: Regis
     """Return what is still to be written so that the version has that role, in order; nothing when it is so already.
 
     What `writes` chooses is set; the other spelling is only cleared where it contradicts. The order keeps the promise
-    of one holder at any moment: aliases come before the stage, because the stage decides.
+    of one holder at any moment.
     """
     match writes:
         case RegistryWrites.STAGES:
             return (*_contradicting_aliases(model, version, stage), *_stages(model, version, stage))
         case RegistryWrites.BOTH:
-            return (
-                *_aliases(model, version, stage),
-                *_displaced(model, version, stage),
-                *_stages(model, version, stage),
-            )
+            return tuple(_both(model, version, stage))
         case RegistryWrites.ALIASES:
             return (*_marks(model, version, stage), *_stale_stages(model, version, stage),
                     *_aliases(model, version, stage))  # fmt: skip
         case _:
             assert_never(writes)
+
+
+def _both(model: RegisteredModel, version: int, stage: Stage) -> Iterator[Write]:
+    """Aliases come first, because the stage decides; but a version without stage would hold by its alias at once."""
+    by_stage = stage in ALIASES and any(v.stage is stage for v in model.versions if v.version != version)
+    undecided = any(v.stage is Stage.NONE for v in model.versions if v.version == version)
+    if by_stage and undecided:
+        yield from _displaced(model, version, stage)
+        yield from _stages(model, version, stage)
+        yield from _aliases(model, version, stage)
+    else:
+        yield from _aliases(model, version, stage)
+        yield from _displaced(model, version, stage)
+        yield from _stages(model, version, stage)
 
 
 def _holder(model: RegisteredModel, alias: str) -> ModelVersion | None:

@@ -9,7 +9,7 @@ import sys
 
 import mlflow
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]  # pandas ships no types
 from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
