@@ -1,0 +1,93 @@
+"""Hold the end of the stories against the systems themselves, not against what the reconciler says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from reconciler.audit.database import open_for_reading
+from reconciler.audit.ledger import LedgerReader
+from reconciler.demo.load import Seen
+from reconciler.demo.stack import NAMESPACE, Stack
+from reconciler.observed import TAG_REJECTED, RegisteredModel, Stage
+from reconciler.settings import load_settings
+from reconciler.systems.registry.rest import MlflowRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must be true at the end; `seen` is what was found."""
+
+    what: str
+    holds: bool
+    seen: str
+
+
+def end_checks(stack: Stack, seen: Mapping[str, Seen]) -> tuple[Check, ...]:
+    """Check versions, stages, aliases, live traffic, predictions and the ledger."""
+    settings = load_settings(stack.folders.settings, {})
+    with MlflowRegistry(settings.mlflow) as registry:
+        models = registry.read_all()
+    return (
+        *_registry(models["iris"], {1: Stage.ARCHIVED, 2: Stage.PRODUCTION, 3: Stage.ARCHIVED}, champion=2),
+        *_registry(models["diabetes"], {1: Stage.PRODUCTION}, champion=1),
+        _rejected(models["iris"]),
+        *_traffic(stack, models),
+        *_callers(seen),
+        _ledger(settings.database_url),
+    )
+
+
+def _registry(model: RegisteredModel, stages: Mapping[int, Stage], champion: int) -> Iterator[Check]:
+    found = {v.version: v.stage for v in model.versions}
+    words = ", ".join(f"{number} {stage.value}" for number, stage in found.items())
+    yield Check(f"{model.name}: versions and stages", found == stages, words)
+    holders = [v.version for v in model.versions if "champion" in v.aliases]
+    yield Check(f"{model.name}: alias champion", holders == [champion], f"on version {holders}")
+    challengers = [v.version for v in model.versions if "challenger" in v.aliases]
+    yield Check(f"{model.name}: no challenger is left", not challengers, f"on version {challengers}")
+
+
+def _rejected(model: RegisteredModel) -> Check:
+    version = model.get(3)
+    tag = version.tags.get(TAG_REJECTED, "") if version else ""
+    return Check("iris: version 3 is marked rejected, with the evidence", "agreement" in tag, tag[:160])
+
+
+def _traffic(stack: Stack, models: Mapping[str, RegisteredModel]) -> Iterator[Check]:
+    from kubernetes import client, config  # noqa: PLC0415
+
+    configuration = client.Configuration()
+    config.load_kube_config(str(stack.folders.kubeconfig), client_configuration=configuration)
+    with client.ApiClient(configuration) as api:
+        objects = client.CustomObjectsApi(api)
+        for name, version in (("iris", 2), ("diabetes", 1)):
+            live = objects.get_namespaced_custom_object(
+                "serving.kserve.io", "v1beta1", NAMESPACE, "inferenceservices", name
+            )
+            shares = [(t["revisionName"], t["percent"]) for t in live["status"]["components"]["predictor"]["traffic"]]
+            run = models[name].get(version)
+            uri = str(live["spec"]["predictor"]["model"]["storageUri"])
+            whole = [percent for _, percent in shares if percent] == [100]
+            yield Check(f"{name}: one revision has all traffic", whole, str(shares))
+            label = str(live["spec"]["predictor"]["labels"]["reconciler.dev/release"])
+            right = run is not None and label.startswith(f"{version}-")
+            yield Check(f"{name}: version {version} is what is served", right, f"{label} from {uri}")
+
+
+def _callers(seen: Mapping[str, Seen]) -> Iterator[Check]:
+    for name, calls in seen.items():
+        found = f"{calls.failed} of {calls.sent} requests failed {calls.last_failure}"
+        yield Check(f"{name}: no caller's request failed", calls.sent > 0 and calls.failed == 0, found)
+        wrong = ", ".join(f"{n} by {revision}" for revision, n in calls.unexpected_by_revision.items()) or "none"
+        bad = set(calls.unexpected_by_revision)
+        yield Check(f"{name}: wrong answers came from the bad candidate alone", len(bad) <= (name == "iris"), wrong)
+
+
+def _ledger(url: str) -> Check:
+    database = open_for_reading(url)
+    try:
+        verification = LedgerReader(database).verify()
+    finally:
+        database.close()
+    return Check("the ledger verifies", verification.ok, f"{verification.entries} entries")
