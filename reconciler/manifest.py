@@ -6,8 +6,6 @@ Labels and annotations reach the pod template (KServe copies them), so nothing i
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,20 +13,14 @@ from reconciler.desired.documents import Serving
 from reconciler.observed import LABEL_MODEL, LABEL_RELEASE, MANAGER, Release, ReleaseRecord
 
 
-def digest(value: object) -> str:
-    """Return ten hex digits that stand for a JSON value."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
 def serving_fields(serving: Serving) -> dict[str, Any]:
     """Return what callers get besides the version: predictor, transformer, explainer and mode as plain JSON."""
-    return serving.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return serving.content()
 
 
 def release_of(version: int, serving: Serving) -> Release:
     """Return the release of a version under these serving fields."""
-    return Release(version, digest(serving_fields(serving)))
+    return Release(version, serving.digest)
 
 
 def inference_service(model: str, record: ReleaseRecord, canary_percent: int | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Field names are camelCase in YAML and snake_case here. Unknown fields are errors
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from reconciler.desired.cron import check_cron
+from reconciler.desired.digest import digest
 from reconciler.desired.duration import Duration, parse_duration
 
 API_VERSION = "reconciler.dev/v1alpha1"
@@ -28,6 +30,15 @@ class Document(BaseModel):
     """Base of every part of a document: frozen, camelCase, no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    def content(self) -> dict[str, Any]:
+        """Return the document as plain JSON, without what was left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @cached_property
+    def digest(self) -> str:
+        """Return ten hex digits that stand for the content; made once, as the content never changes."""
+        return digest(self.content())
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]

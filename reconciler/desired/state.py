@@ -58,7 +58,8 @@ class DesiredModel:
 
     `files` maps repository paths that the spec names (a pipeline package, probe inputs) to their bytes. `document` is
     the merged spec as it can be stored and read again. `stale` holds what is wrong with the current commit when this is
-    the last good spec instead of the current one. `removed` is true when the spec left Git.
+    the last good spec instead of the current one. `removed` is true when the spec left Git. `memo` keeps what was worked
+    out of the rest, which never changes.
     """
 
     name: str
@@ -70,6 +71,7 @@ class DesiredModel:
     files: Mapping[str, bytes] = field(default_factory=dict)
     stale: tuple[Diagnostic, ...] = ()
     removed: bool = False
+    memo: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def registered_model(self) -> str:

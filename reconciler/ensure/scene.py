@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.artifact_location import Refusal, storage_uri
+from reconciler.desired.digest import digest
 from reconciler.desired.state import DesiredModel
 from reconciler.errors import Refused
-from reconciler.manifest import digest, serving_fields
+from reconciler.manifest import serving_fields
 from reconciler.observed import TAG_GATES, InferenceService, Known, ModelVersion, ObservedModel, Release, ReleaseRecord
 from reconciler.plan.facts import Facts
 from reconciler.ports import Clock, Ledger, Memory, Prober, Registry, Serving, Training

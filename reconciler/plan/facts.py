@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconciler.desired.digest import digest
 from reconciler.desired.documents import ModelSpec, Serving
 from reconciler.desired.state import DesiredModel
-from reconciler.manifest import digest, release_of
+from reconciler.manifest import release_of
 from reconciler.observed import (
     TAG_GATES,
     TAG_REJECTED,
@@ -99,17 +100,12 @@ def rejection_from_tag(text: str | None) -> Rejection | None:
 
 def wanted_digest(spec: ModelSpec) -> str:
     """Stand for what decides which release is wanted and how it proves itself; training is no part of it."""
-    return digest(
-        {
-            part: getattr(spec, part).model_dump(mode="json", by_alias=True) if getattr(spec, part) else None
-            for part in ("promotion", "serving", "rollout")
-        }
-    )
+    return digest([spec.promotion.digest, spec.serving.digest if spec.serving else None, spec.rollout.digest])
 
 
 def gates_digest(spec: ModelSpec) -> str:
     """Stand for the rules a version was held against."""
-    return digest([gate.model_dump(mode="json", by_alias=True) for gate in spec.promotion.gates])
+    return digest([gate.digest for gate in spec.promotion.gates])
 
 
 def passed_mark(spec: ModelSpec) -> str:

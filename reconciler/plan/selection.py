@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.desired.digest import digest
 from reconciler.desired.state import DesiredModel
 from reconciler.gates.version import Candidate, check_gate, needs_evidence, needs_production
-from reconciler.manifest import digest, release_of
+from reconciler.manifest import release_of
 from reconciler.observed import (
     TAG_GATES,
     TAG_TRAINING_KEY,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler.desired.cron import last_fire, next_fire
+from reconciler.desired.digest import digest
 from reconciler.desired.documents import NamedPipeline, Training
 from reconciler.desired.state import DesiredModel
-from reconciler.manifest import digest
 from reconciler.observed import TAG_TRAINING_KEY, Known, ModelVersion, RegisteredModel, RunState, Stage, TrainingRun
 from reconciler.plan.action import StopTraining, Train
 from reconciler.plan.decision import Decision, act, stall, wait
@@ -34,6 +34,13 @@ def recipe_of(desired: DesiredModel) -> str | None:
     training = desired.spec.training
     if training is None:
         return None
+    recipe = desired.memo.get("recipe")
+    if recipe is None:
+        recipe = desired.memo["recipe"] = _recipe(desired, training)
+    return recipe
+
+
+def _recipe(desired: DesiredModel, training: Training) -> str:
     package = training.kubeflow_pipeline.package
     if isinstance(package, NamedPipeline):
         backend = f"{package.name}@{package.version}"

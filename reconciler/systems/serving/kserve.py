@@ -9,8 +9,8 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Self
 
+from reconciler.desired.digest import digest
 from reconciler.errors import Refused, Transient, UnknownOutcome
-from reconciler.manifest import digest
 from reconciler.observed import InferenceService, Known, Unknown
 from reconciler.ports import Clock
 from reconciler.systems.serving import writing

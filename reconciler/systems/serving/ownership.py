@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.manifest import digest
+from reconciler.desired.digest import digest
 from reconciler.observed import LABEL_MODEL, MANAGER
 from reconciler.systems.serving.api import Json
 from reconciler.systems.serving.reading import items, mapping, text
