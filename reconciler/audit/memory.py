@@ -30,7 +30,8 @@ _Releases = dict[str, dict[Release, ReleaseRecord]]
 class SqlMemory:
     """The memory's port on a database: read once, then kept in the process, written through.
 
-    One process writes at a time (the leader); whoever becomes it calls `reload`.
+    One process writes at a time (the leader); whoever becomes it calls `reload`. `decode` raises ValueError for a
+    text that it cannot read: such a model counts as never taken over, and stands in `unreadable`.
     """
 
     def __init__(self, database: Database, encode: Encode, decode: Decode) -> None:
@@ -40,6 +41,14 @@ class SqlMemory:
         self._guard = threading.RLock()
         self._specs: dict[str, DesiredModel] | None = None
         self._releases: _Releases | None = None
+        self._unreadable: dict[str, str] = {}
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Return the models whose stored spec cannot be read, and why."""
+        with self._guard:
+            self._loaded_specs()
+            return dict(self._unreadable)
 
     def reload(self) -> None:
         """Drop what is kept in the process, because another process may have written."""
@@ -63,18 +72,20 @@ class SqlMemory:
                 with self._database.write() as connection:
                     _put(connection, tables.spec, rows)
             specs.update(given)
+            for name in given:
+                self._unreadable.pop(name, None)
 
     def forget(self, model: str) -> None:
         """Let go of a model: its last good spec and its releases."""
         with self._guard:
             specs, releases = self._loaded_specs(), self._loaded_releases()
-            if model not in specs and model not in releases:
+            if not any(model in kept for kept in (specs, releases, self._unreadable)):
                 return
             with self._database.write() as connection:
                 for table in (tables.spec, tables.release):
                     connection.execute(table.delete().where(table.c.model == model))
-            specs.pop(model, None)
-            releases.pop(model, None)
+            for kept in (specs, releases, self._unreadable):
+                kept.pop(model, None)
 
     def releases(self, model: str) -> Mapping[Release, ReleaseRecord]:
         """Return what was applied for each release of a model."""
@@ -110,8 +121,17 @@ class SqlMemory:
         if self._specs is None:
             with self._database.read() as connection:
                 rows = connection.execute(sa.select(tables.spec.c.model, tables.spec.c.document)).all()
-            self._specs = {model: self._decode(document) for model, document in rows}
+            self._specs, self._unreadable = self._decoded(rows)
         return self._specs
+
+    def _decoded(self, rows: Iterable[Any]) -> tuple[dict[str, DesiredModel], dict[str, str]]:
+        specs, unreadable = {}, {}
+        for name, document in rows:
+            try:
+                specs[name] = self._decode(document)
+            except ValueError as error:
+                unreadable[name] = str(error)
+        return specs, unreadable
 
     def _loaded_releases(self) -> _Releases:
         if self._releases is None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from reconciler.audit.database import Database
 from reconciler.audit.memory import SqlMemory
+from reconciler.desired import stored
 from reconciler.desired.documents import ModelSpec
 from reconciler.desired.state import Commit, DesiredModel
 from reconciler.observed import Release, ReleaseRecord
@@ -114,6 +115,24 @@ def test_a_release_that_is_applied_from_elsewhere_is_kept_anew(memory: SqlMemory
     memory.keep_release("iris", ReleaseRecord(Release(1, "aaaa"), "s3://models/1", {}))
     memory.keep_release("iris", moved)
     assert restarted.releases("iris") == {moved.release: moved}
+
+
+def test_one_stored_spec_that_cannot_be_read_hides_no_other(memory: SqlMemory, restarted: SqlMemory) -> None:
+    broken = SqlMemory(memory._database, lambda _: "of another format", decode)
+    broken.remember([desired("iris")])
+    memory.remember([desired("churn")])
+    assert list(restarted.last_good()) == ["churn"]
+    assert "Expecting value" in restarted.unreadable["iris"]
+    restarted.remember([desired("iris")])
+    assert restarted.unreadable == {}
+    assert set(restarted.last_good()) == {"iris", "churn"}
+
+
+def test_specs_survive_in_the_form_that_desired_gives_them(database: Database) -> None:
+    model = DesiredModel("iris", ModelSpec(), COMMIT, "models/iris.yaml", labels={"team": "a"}, files={"p": b"\x00"})
+    SqlMemory(database, stored.to_json, stored.from_json).remember([model])
+    restarted = SqlMemory(database, stored.to_json, stored.from_json)
+    assert restarted.last_good() == {"iris": model}
 
 
 def test_a_key_is_claimed_once(memory: SqlMemory, restarted: SqlMemory) -> None:
