@@ -78,6 +78,8 @@ class KServe:
         """End the watches."""
         for reflector in self._reflectors:
             reflector.stop()
+        for reflector in self._reflectors:
+            reflector.join()
 
     def on_change(self, listener: OnChange) -> None:
         """Call `listener(namespace, name)` after each change that may matter; it must return quickly."""

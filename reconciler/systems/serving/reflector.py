@@ -64,10 +64,13 @@ class Reflector:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the watch and wait until the thread has ended."""
+        """End the watch; returns at once."""
         self._stopping.set()
         if stream := self._stream:
             stream.cut()
+
+    def join(self) -> None:
+        """Wait until the thread has ended: at most as long as a call may take."""
         if self._thread.is_alive():
             self._thread.join()
 
