@@ -26,7 +26,7 @@ class FileProblem(Exception):  # noqa: N818  it carries a sentence
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlFile:
     """A YAML file that may hold documents."""
 
     path: str
@@ -37,7 +37,7 @@ class Snapshot(Protocol):
     """All files of one commit. Paths count from the repository's root and have forward slashes."""
 
     @property
-    def documents(self) -> Sequence[Document]:
+    def documents(self) -> Sequence[YamlFile]:
         """Return every .yaml and .yml file to be considered, ordered by path."""
 
     @property

@@ -20,7 +20,6 @@ from reconciler.desired.yaml_nodes import FieldPath
 from reconciler.desired.yaml_scalars import explain as explain_scalar
 from reconciler.desired.yaml_scalars import is_text_that_looks_like_a_number
 
-
 _SECTIONS = ("training", "promotion", "serving", "rollout", "retention")
 
 

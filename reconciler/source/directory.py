@@ -10,20 +10,19 @@ from pathlib import Path, PurePosixPath
 
 from reconciler.desired.files import (
     MAX_FILE_BYTES,
-    MAX_FILES,
-    MAX_TOTAL_BYTES,
     SUBMODULE,
     SUFFIXES,
     SYMLINK,
     Digest,
-    Document,
     FileProblem,
+    YamlFile,
     check_named_path,
     too_large,
     unusable,
 )
 from reconciler.desired.state import Diagnostic
 from reconciler.errors import Terminal
+from reconciler.source.limits import check_limits
 
 _SKIPPED_FOLDERS = frozenset((".git", ".venv", "node_modules", "__pycache__"))
 
@@ -35,7 +34,7 @@ class DirectorySnapshot:
         self.root = root
         self.problems = tuple(problems)
         self._files = files
-        self.documents = tuple(Document(path, _digest(data)) for path, data in sorted(files.items()))
+        self.documents = tuple(YamlFile(path, _digest(data)) for path, data in sorted(files.items()))
 
     def digest(self, path: str) -> Digest:
         """Return the digest of a named file. Raises FileProblem."""
@@ -89,20 +88,6 @@ def read_directory(paths: Sequence[Path], root: Path | None = None) -> Directory
         total += len(found)
         check_limits(len(files), total)
     return DirectorySnapshot(base, files, problems)
-
-
-def check_limits(count: int, total: int) -> None:
-    """Refuse more files or bytes than a repository may have. Raises Terminal."""
-    if count > MAX_FILES:
-        raise Terminal(
-            f"more than {MAX_FILES:,} YAML files",
-            help="set git.path to the folder of the models, or split the repository",
-        )
-    if total > MAX_TOTAL_BYTES:
-        raise Terminal(
-            f"the YAML files hold more than {MAX_TOTAL_BYTES:,} bytes (256 MiB)",
-            help="set git.path to the folder of the models, or split the repository",
-        )
 
 
 def _load(file: Path, path: str) -> bytes | Diagnostic:
