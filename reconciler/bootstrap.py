@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 
+from reconciler import __version__
 from reconciler.ensure.scene import Systems
 from reconciler.errors import SettingsError
 from reconciler.metrics import Metrics
@@ -155,7 +155,7 @@ def run_service(settings: Settings) -> int:
 
     redactor = Redactor(secrets_of(settings))
     set_up_logs(settings.log, redactor, sys.stderr)
-    metrics = Metrics(version("model-reconciler"))
+    metrics = Metrics(__version__)
     with build(settings, redactor, utc_now, lambda entry: metrics.appended(entry.moment.value)) as built:
         chance = random.Random()  # noqa: S311  jitter
         surroundings = Surroundings(utc_now, chance.uniform, metrics, redactor, built.subscribe)

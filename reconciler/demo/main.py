@@ -109,7 +109,7 @@ class Watcher:
             answer: dict[str, Any] = self.client.get("/api/v1/models").raise_for_status().json()
         except httpx.HTTPError:
             return {}
-        return {model["name"]: model for model in answer["models"]}
+        return {model["name"]: model for model in answer["items"]}
 
     def tell_events(self, view: View) -> None:
         """Show what was recorded since the last time."""
