@@ -8,9 +8,8 @@ import time
 from dataclasses import dataclass
 from random import Random
 
-import structlog
-
 from reconciler.errors import ReconcilerError, Transient
+from reconciler.logs import get_logger
 from reconciler.systems.serving.answers import Expired, NotFound
 from reconciler.systems.serving.api import Api, Call, Json, Resource, Stream
 from reconciler.systems.serving.feed import Sink
@@ -18,7 +17,7 @@ from reconciler.systems.serving.health import Feeds
 from reconciler.systems.serving.listing import confirmed
 from reconciler.systems.serving.reading import items, mapping, text
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
