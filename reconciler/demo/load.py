@@ -19,7 +19,7 @@ from reconciler.demo.stack import NAMESPACE
 from reconciler.ports import ProbeTarget
 from reconciler.systems.inference import Malformed, answer_of, request_for
 
-RECENT = 200
+RECENT = 100
 
 
 @dataclass(slots=True)

@@ -27,8 +27,15 @@ def write(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) 
     if not service.ours:
         raise _foreign(key, service.owner)
     if entry.adopt:
-        _adopt(api, key, service.uid)
+        manifest = _moved_on(manifest, *_adopt(api, key, service.uid))
     return _answer(api, _apply_call(key, manifest, service.uid, ()))
+
+
+def _moved_on(manifest: Mapping[str, Any], before: str, after: str) -> Mapping[str, Any]:
+    """Let a write that is meant for the object before our own adoption be meant for the one after it."""
+    if manifest["metadata"].get("resourceVersion") != before:
+        return manifest
+    return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": after}}
 
 
 def dry_run(api: Api, key: Key, manifest: Mapping[str, Any], uid: str) -> Json:
@@ -77,20 +84,24 @@ def _foreign(key: Key, owner: str) -> Conflict:
     )
 
 
-def _adopt(api: Api, key: Key, uid: str) -> None:
-    """Move the fields of our create to our apply: to Kubernetes those are two managers that conflict."""
+def _adopt(api: Api, key: Key, uid: str) -> tuple[str, str]:
+    """Move the fields of our create to our apply: to Kubernetes those are two managers that conflict.
+
+    Return the object's resourceVersion before and after.
+    """
     for _ in range(_ATTEMPTS):
         live = read(api, key)
         if text(mapping(live, "metadata"), "uid") != uid:
             raise Conflict(f"InferenceService {key[0]}/{key[1]} was deleted and made anew meanwhile")
+        before = text(mapping(live, "metadata"), "resourceVersion")
         if not needs_adoption(live):
-            return
+            return before, before
         try:
-            _answer(api, _adoption(key, live))
+            adopted_one = _answer(api, _adoption(key, live))
         except Conflict:
             # KServe writes its status at any time, which changes the resourceVersion.
             continue
-        return
+        return before, text(mapping(adopted_one, "metadata"), "resourceVersion")
     raise Transient(f"InferenceService {key[0]}/{key[1]} keeps changing while we take over our own fields")
 
 

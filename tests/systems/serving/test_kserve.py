@@ -181,6 +181,35 @@ def test_a_service_deleted_and_made_anew_is_a_conflict(serve: Serve, world: Worl
     assert world.live("iris")["spec"]["predictor"]["model"]["storageUri"] == "s3://models/iris/3"
 
 
+def meant_for(found: InferenceService, **changes: int) -> dict[str, object]:
+    """Return a manifest that is only meant for the object as it was read."""
+    wanted = manifest(found.namespace, found.name, **changes)
+    return {**wanted, "metadata": {**wanted["metadata"], "resourceVersion": found.resource_version}}
+
+
+def test_the_first_update_of_what_was_read_succeeds_although_fields_are_handed_over_first(
+    kserve: KServe, world: World
+) -> None:
+    kserve.apply(manifest(world.namespace, "iris"))
+    kserve.apply(meant_for(shown(kserve, world), version=2))
+    assert shown(kserve, world).release == release(world.namespace, 2)
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["before its first apply", "after its first apply"])
+def test_an_update_that_is_meant_for_an_older_state_is_refused(kserve: KServe, world: World, applied: bool) -> None:
+    kserve.apply(manifest(world.namespace, "iris"))
+    if applied:
+        kserve.apply(manifest(world.namespace, "iris", version=2))
+    older = shown(kserve, world)
+    world.edit("iris", {"metadata": {"annotations": {"example.org/note": "by hand"}}}, "a-person")
+    eventually(lambda: True if shown(kserve, world).resource_version != older.resource_version else None)
+
+    with pytest.raises((Conflict, Transient)):
+        kserve.apply(meant_for(older, version=3))
+
+    assert shown(kserve, world).release != release(world.namespace, 3)
+
+
 def test_a_service_that_vanished_unseen_is_not_made_by_an_update(serve: Serve, world: World) -> None:
     late = serve()
     late.apply(manifest(world.namespace, "iris"))
