@@ -14,7 +14,6 @@ from typing import Any
 
 from reconciler.observed import ModelVersion, RegisteredModel, Stage
 
-IS_PROMPT = "mlflow.prompt.is_prompt"
 _STAGES = {stage.value: stage for stage in Stage}
 _NONE: frozenset[str] = frozenset()
 _NO_TAGS: Mapping[str, str] = {}
@@ -48,9 +47,8 @@ def models_of(answer: Mapping[str, Any]) -> list[ModelRow]:
 
 
 def versions_of(answer: Mapping[str, Any]) -> list[VersionRow]:
-    """Read model versions, prompts left out; `{}` is an empty list."""
-    rows = (_version(raw) for raw in _list(answer, "model_versions"))
-    return [row for row in rows if row.value.tags.get(IS_PROMPT, "").lower() != "true"]
+    """Read model versions; `{}` is an empty list."""
+    return [_version(raw) for raw in _list(answer, "model_versions")]
 
 
 def metrics_of(answer: Mapping[str, Any]) -> dict[str, float]:
