@@ -6,6 +6,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOG := $(VENV)/install.log
 
 HOSTS := (extra-)?index-url|trusted-host|find-links|pypi\.(org|python)|pythonhosted
 
@@ -64,6 +65,6 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "help: Debian and Ubuntu keep them in a package of their own: apt install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing into $(VENV); the first time takes a few minutes"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]' || { \
-	  echo "help: pip could not install; see the message above, and \`pip config list\` for where it looks" >&2; exit 1; }
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo,dev]' >$(LOG) 2>&1 || { \
+	  tail -n 20 $(LOG) >&2; echo "help: pip could not install; all it said is in $(LOG)" >&2; exit 1; }
 	@touch $@
