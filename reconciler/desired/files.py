@@ -9,6 +9,8 @@ from typing import NewType, Protocol
 from reconciler.desired.state import Diagnostic
 
 MAX_FILE_BYTES = 1024 * 1024
+# A larger file is still read to tell whether it is one of ours: bundles of other people's manifests may be large.
+MAX_READ_BYTES = 16 * MAX_FILE_BYTES
 MAX_FILES = 20_000
 MAX_TOTAL_BYTES = 256 * 1024 * 1024
 SUFFIXES = (".yaml", ".yml")
@@ -48,7 +50,7 @@ class Snapshot(Protocol):
         """Return the digest of a named file. Raises FileProblem when there is none that may be used."""
 
     def read(self, path: str, digest: Digest) -> bytes:
-        """Return the bytes of a file. Raises FileProblem when it is larger than MAX_FILE_BYTES."""
+        """Return the bytes of a file. Raises FileProblem when it is larger than MAX_READ_BYTES."""
 
 
 def too_large(size: int) -> FileProblem:

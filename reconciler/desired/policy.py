@@ -46,7 +46,7 @@ class PolicyKeeper:
             return PolicyChoice(self._rules, tuple(_second(origin, found) for origin in found))
         if not found:
             # One of the files that cannot be read may hold it.
-            if any(file.may_be_policy for file in files):
+            if any(file.may_be_policy or (file.unreadable and file.path == self._path) for file in files):
                 return PolicyChoice(self._rules)
             return self._take(Rules(PolicySpec()))
         before = self._rules
@@ -54,6 +54,11 @@ class PolicyKeeper:
             return PolicyChoice(before)
         spec, diagnostics = judge_policy(found[0])
         return PolicyChoice(self._rules, diagnostics) if spec is None else self._take(Rules(spec, found[0]))
+
+    @property
+    def _path(self) -> str | None:
+        origin = self._rules.origin if self._rules else None
+        return origin.file.path if origin else None
 
     def _take(self, rules: Rules) -> PolicyChoice:
         before = self._rules

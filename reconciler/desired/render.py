@@ -31,7 +31,7 @@ def render(diagnostic: Diagnostic, *, style: Style = plain, prefix: str = "") ->
         lines += [
             f"{margin}--> {style('place', prefix + _place(diagnostic))}",
             f"{margin} |",
-            f"{number} | {style('source', source)}",
+            f"{number} | {style('source', source)}".rstrip(),
             f"{margin} | {style('marker', marker + label)}",
         ]
     else:

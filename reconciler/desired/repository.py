@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from reconciler.desired.documents import Document
 from reconciler.desired.explain import Origin
-from reconciler.desired.files import Digest, FileProblem, Snapshot
+from reconciler.desired.files import MAX_FILE_BYTES, Digest, FileProblem, Snapshot, too_large
 from reconciler.desired.judge import Judged, Named, Rules, judge
 from reconciler.desired.parse import POLICY, ParsedFile, RawDocument, parse_file
 from reconciler.desired.pipeline import NotAPipeline, Parameter, read_pipeline
@@ -54,7 +54,10 @@ class _Blobs:
     def read(self, path: str, digest: Digest) -> bytes:
         if digest not in self.used:
             known = self.known.get(digest)
-            self.used[digest] = self.snapshot.read(path, digest) if known is None else known
+            data = self.snapshot.read(path, digest) if known is None else known
+            if len(data) > MAX_FILE_BYTES:
+                raise too_large(len(data))
+            self.used[digest] = data
         return self.used[digest]
 
     def pipeline(self, path: str, digest: Digest) -> Mapping[str, Parameter]:
@@ -125,7 +128,7 @@ class Assembler:
             data = snapshot.read(path, digest)
         except FileProblem as problem:
             diagnostic = Diagnostic(code="file-refused", message=str(problem), path=path, help=problem.advice)
-            return ParsedFile(path, b"", (), (diagnostic,), unreadable=True, may_be_policy=True)
+            return ParsedFile(path, b"", (), (diagnostic,), unreadable=True)
         return self._parse(path, data)
 
     def _judge(self, files: Sequence[ParsedFile], rules: Rules, snapshot: Snapshot) -> list[Judged]:

@@ -56,10 +56,9 @@ class Diagnostic:
 class DesiredModel:
     """One model as Git wants it: policy defaults are laid under `spec`.
 
-    `files` maps repository paths that the spec names (a pipeline package, probe inputs) to their bytes. `document` is
-    the merged spec as it can be stored and read again. `stale` holds what is wrong with the current commit when this is
-    the last good spec instead of the current one. `removed` is true when the spec left Git. `memo` keeps what was worked
-    out of the rest, which never changes.
+    `files` maps repository paths that the spec names (a pipeline package, probe inputs) to their bytes. `stale` holds
+    what is wrong with the current commit when this is the last good spec instead of the current one. `removed` is true
+    when the spec left Git. `memo` keeps what was worked out of the rest, which never changes.
     """
 
     name: str

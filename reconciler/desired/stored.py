@@ -70,6 +70,6 @@ def _model(raw: dict[str, Any]) -> DesiredModel:
         path=raw["path"],
         line=raw["line"],
         labels=raw["labels"],
-        files={path: base64.b64decode(data) for path, data in raw["files"].items()},
+        files={path: base64.b64decode(data, validate=True) for path, data in raw["files"].items()},
         removed=raw["removed"],
     )

@@ -266,7 +266,8 @@ def place_of(node: Node | None) -> Place:
     if node is None:
         return Place(1, 1)
     start, end = node.start_mark, node.end_mark
-    length = end.column - start.column if end.line == start.line else 1
+    # A mapping or list that is still being read has no end.
+    length = end.column - start.column if end is not None and end.line == start.line else 1
     text = node.value if node.__class__ is ScalarNode and node.tag == _PLAIN else None
     return Place(start.line + 1, start.column + 1, max(1, length), text)
 

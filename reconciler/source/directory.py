@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from reconciler.desired.files import (
-    MAX_FILE_BYTES,
+    MAX_READ_BYTES,
     SUBMODULE,
     SUFFIXES,
     SYMLINK,
@@ -105,7 +105,7 @@ def _load(file: Path, path: str) -> bytes | Diagnostic:
 def _read(file: Path) -> bytes:
     try:
         size = file.stat().st_size
-        if size > MAX_FILE_BYTES:
+        if size > MAX_READ_BYTES:
             raise too_large(size)
         return file.read_bytes()
     except OSError as error:

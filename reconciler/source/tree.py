@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from reconciler.desired.files import (
-    MAX_FILE_BYTES,
+    MAX_READ_BYTES,
     SUBMODULE,
     SUFFIXES,
     SYMLINK,
@@ -90,7 +90,7 @@ class TreeSnapshot:
         """Return the bytes of a file. Raises FileProblem."""
         oid = bytes.fromhex(digest)
         size = self._size(oid)
-        if size > MAX_FILE_BYTES:
+        if size > MAX_READ_BYTES:
             error = too_large(size)
             raise FileProblem(f"{path}: {error}", error.advice)
         return self._objects.blob(oid)
