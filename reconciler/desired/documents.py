@@ -393,7 +393,10 @@ class DeletionLimits(Document):
 class PolicySpec(Document):
     """Rules for every model of the repository."""
 
-    defaults: dict[str, Any] = Field(default_factory=dict, description="Laid under every Model's spec.")
+    defaults: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Laid under every Model's spec; `training` and `serving` only where the Model has that section.",
+    )
     freezes: tuple[FreezeWindow, ...] = ()
     allowed_namespaces: tuple[str, ...] = Field(
         default=("*",), description="Where models may be served, `*` as wildcard."

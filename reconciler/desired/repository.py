@@ -153,12 +153,22 @@ class _Names:
         self.blobs = blobs
         self._snapshot = snapshot
         self._digests: dict[str, Digest | FileProblem] = {}
+        self.verified: set[tuple[tuple[str, Digest | None], ...]] = {()}
 
     def digest(self, path: str) -> Digest:
         found = self.look_up(path)
         if isinstance(found, FileProblem):
             raise found
         return found
+
+    def verify(self, digests: tuple[tuple[str, Digest | None], ...]) -> bool:
+        """Tell whether the files are still what they were; what could not be used is looked at again."""
+        for path, digest in digests:
+            if digest is None or self.look_up(path) != digest:
+                return False
+            self.blobs.keep(digest)
+        self.verified.add(digests)
+        return True
 
     def look_up(self, path: str) -> Digest | FileProblem:
         found = self._digests.get(path)
@@ -174,13 +184,7 @@ class _Names:
 def _still_true(known: _JudgedFile, rules: Rules, names: _Names) -> bool:
     if known.rules is not rules:
         return False
-    for verdict in known.verdicts:
-        for path, digest in verdict.digests:
-            # What could not be used is looked at again.
-            if digest is None or names.look_up(path) != digest:
-                return False
-            names.blobs.keep(digest)
-    return True
+    return all(verdict.digests in names.verified or names.verify(verdict.digests) for verdict in known.verdicts)
 
 
 def _judge_file(
