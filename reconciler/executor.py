@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, assert_never
 
 from reconciler.ensure.analysis import ensure_analysed
@@ -23,6 +24,7 @@ from reconciler.ensure.serving import (
     ensure_all_routed,
     ensure_canary_started,
     ensure_deployed,
+    ensure_let_go,
     ensure_put_back,
     ensure_rollback_finished,
     ensure_stable_restored,
@@ -127,9 +129,11 @@ def _entry(facts: Facts, decision: Decision, action: Action) -> Entry:
 
 
 def describe(action: Action) -> dict[str, Any]:
-    """Return an action's own fields as JSON."""
-    releases = {f.name: str(v) for f in fields(action) if isinstance(v := getattr(action, f.name), Release)}
-    return {**plain(action), **releases}
+    """Return an action's own fields as JSON; times to the microsecond, as they tell one rollout from another."""
+    own = {f.name: getattr(action, f.name) for f in fields(action)}
+    releases = {name: str(v) for name, v in own.items() if isinstance(v, Release)}
+    times = {name: v.isoformat() for name, v in own.items() if isinstance(v, datetime)}
+    return {**plain(action), **releases, **times}
 
 
 def _evidence(decision: Decision) -> Mapping[str, Any]:
@@ -192,6 +196,5 @@ def _ensure(action: Action, scene: Scene) -> After:  # noqa: C901, PLR0911, PLR0
         case DeleteModel():
             return ensure_deleted(scene)
         case LetGo():
-            scene.systems.memory.forget(scene.desired.name)
-            return {"forgotten": scene.desired.name}
+            return ensure_let_go(scene)
     assert_never(action)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from reconciler.desired.state import DesiredModel
 from reconciler.ensure.analysis import from_json
@@ -16,11 +16,11 @@ from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError
 from reconciler.manifest import inference_service
 from reconciler.observed import (
-    TAG_ROLLOUT,
     InferenceService,
     Known,
     Measurement,
     Memory,
+    ModelVersion,
     ObservedModel,
     RegisteredModel,
     Rejection,
@@ -31,14 +31,21 @@ from reconciler.observed import (
     VersionEvidence,
 )
 from reconciler.passes import LEDGER, REGISTRY, SERVING, TRAINING
-from reconciler.plan.action import Analyse, CutTraffic, PutBack, Train
-from reconciler.plan.facts import settled
-from reconciler.plan.selection import versions_in_question
+from reconciler.plan.action import Action, Analyse, CutTraffic, PutBack, Train
+from reconciler.plan.facts import Facts, RolloutRecord, gather, rollout_of
+from reconciler.plan.selection import select
 from reconciler.plan.training import ENDED, due_training
-from reconciler.ports import Moment, Result
+from reconciler.ports import Entry, Moment, Result
 from reconciler.status import SystemStatus
 
 PUT_BACK_MEMORY = timedelta(hours=1)
+# A picture this young is not taken again before acting.
+FRESH = timedelta(seconds=1)
+NEVER = datetime.min.replace(tzinfo=UTC)
+# A run that was started earlier is not looked for after a restart, unless Git still asks for it.
+LONGEST_TRAINING = timedelta(days=7)
+MOST_CUTS = 20
+MOST_MEASUREMENTS = 500
 Key = tuple[str, str]
 
 
@@ -69,6 +76,8 @@ class Observer:
     )
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _fresh: dict[str, datetime] = field(default_factory=dict)
+    _reread: set[str] = field(default_factory=set)
+    _written: set[str] = field(default_factory=set)
     _evidence: dict[tuple[str, int], _Evidence] = field(default_factory=dict)
     _in_flight: set[str] = field(default_factory=set)
     _by_name: tuple[object, dict[str, list[InferenceService]]] = field(default_factory=lambda: (None, {}))
@@ -78,37 +87,65 @@ class Observer:
 
     def refresh_registry(self) -> frozenset[str]:
         """Read the registry in bulk; return the registered models whose picture changed."""
+        began = self.systems.clock()
+        with self._lock:
+            self._reread = set[str]()
         try:
             read = dict(self.systems.registry.read_all())
         except ReconcilerError as error:
             self._registry_failed(error)
             return frozenset()
-        now = self.systems.clock()
         with self._lock:
             before = self.registry.value if isinstance(self.registry, Known) else {}
+            for name in self._reread:  # read after the bulk read began, so the bulk read may be older
+                _put(read, name, before.get(name))
             changed = {n for n in before.keys() | read.keys() if before.get(n) != read.get(n)}
-            self.registry = Known(read, now)
-            self._fresh.clear()
+            self.registry = Known(read, began)
+            self._fresh = {}
+            self._forget_evidence(read)
         self._note(REGISTRY, "")
         return frozenset(changed)
 
-    def refresh_model(self, name: str, newer_than: datetime) -> None:
-        """Read one registered model again, unless it was read since `newer_than`."""
+    def _forget_evidence(self, read: Mapping[str, RegisteredModel]) -> None:
+        """Drop what was read of versions that are gone."""
+        gone = [key for key in self._evidence if key[0] not in read or read[key[0]].get(key[1]) is None]
+        for key in gone:
+            self._evidence.pop(key, None)
+
+    def refresh_model(self, name: str) -> bool:
+        """Read one registered model again, unless that was just done; return whether the picture changed."""
+        now = self.systems.clock()
         with self._lock:
-            if self._fresh.get(name, newer_than) > newer_than:
-                return
+            if name not in self._written and timedelta() <= now - self._fresh.get(name, NEVER) <= FRESH:
+                return False
+            self._written.discard(name)  # before the read: what is written while it is under way is read again
         try:
             model = self.systems.registry.read(name)
-        except ReconcilerError as error:
-            self._registry_failed(error)
-            raise
+        except ReconcilerError:
+            with self._lock:
+                self._written.add(name)
+            raise  # of this model only: what is known of the others stands
         with self._lock:
-            self._fresh[name] = self.systems.clock()
-            if isinstance(self.registry, Known):
-                if model is None:
-                    self.registry.value.pop(name, None)
-                else:
-                    self.registry.value[name] = model
+            self._fresh[name] = now
+            self._reread.add(name)
+            if not isinstance(self.registry, Known):
+                return False
+            changed = self.registry.value.get(name) != model
+            _put(self.registry.value, name, model)
+            return changed
+
+    def acting(self, desired: DesiredModel, action: Action) -> None:
+        """Take note of what is about to be done: whatever becomes of it, its traces are looked for."""
+        with self._lock:
+            if isinstance(action, Train):
+                self._in_flight.add(desired.name)
+            elif not isinstance(action, Analyse):
+                self._written.add(desired.registered_model)
+
+    def read_own_writes(self, name: str) -> None:
+        """Read a registered model again that was written since it was read."""
+        if name in self._written:
+            self.refresh_model(name)
 
     def _registry_failed(self, error: ReconcilerError) -> None:
         now = self.systems.clock()
@@ -119,14 +156,15 @@ class Observer:
 
     def remember_in_flight(self) -> None:
         """Take up the trainings that may have been started before this process."""
-        for recorded in self.systems.ledger.entries(actions=[Train.__name__], limit=1000):
+        since = self.systems.clock() - LONGEST_TRAINING
+        for recorded in self.systems.ledger.entries(actions=[Train.__name__], since=since):
             self._in_flight.add(recorded.entry.model)
 
     def observe(self, desired: DesiredModel, now: datetime) -> ObservedModel:
         """Return everything that deciding about this model may look at."""
         registry = self._registered(desired.registered_model)
-        serving = self._serving(desired)
-        observed = ObservedModel(registry=registry, serving=serving, runs=Known((), now), strays=self._strays(desired))
+        serving, strays = self._serving(desired)
+        observed = ObservedModel(registry=registry, serving=serving, runs=Known((), now), strays=strays)
         if not isinstance(registry, Known) or not isinstance(serving, Known):
             return observed
         runs = self._runs(desired, registry.value, now)
@@ -134,17 +172,11 @@ class Observer:
             registry = self._registered(desired.registered_model)
             if not isinstance(registry, Known):
                 return observed
-        live = serving.value
-        rolling = registry.value is not None and any(TAG_ROLLOUT in v.tags for v in registry.value.versions)
-        drift = self._drift(desired, live) if not rolling else None
-        return replace(
-            observed,
-            registry=registry,
-            runs=runs,
-            evidence=self._read_evidence(desired, registry.value, now),
-            drift=drift,
-            memory=self._memory(desired.name, drift, now, rolling=rolling),
-        )
+        rollout = rollout_of(registry.value)
+        drift = self._drift(desired, serving.value) if rollout is None else None
+        memory = self._memory(desired.name, drift, rollout, now)
+        seen = replace(observed, registry=registry, runs=runs, drift=drift, memory=memory)
+        return self._with_evidence(desired, seen, now)
 
     def _registered(self, name: str) -> Known[RegisteredModel | None] | Unknown:
         with self._lock:
@@ -152,23 +184,19 @@ class Observer:
                 return self.registry
             return Known(self.registry.value.get(name), self._fresh.get(name, self.registry.at))
 
-    def _serving(self, desired: DesiredModel) -> Known[InferenceService | None] | Unknown:
+    def _serving(
+        self, desired: DesiredModel
+    ) -> tuple[Known[InferenceService | None] | Unknown, tuple[InferenceService, ...]]:
+        """Return the object in the wanted namespace, and ours of that name elsewhere, out of one picture."""
         reading = self.systems.serving.read_all()
         if isinstance(reading, Unknown):
             self._note(SERVING, reading.why)
-            return reading
+            return reading, ()
         self._note(SERVING, "")
-        if desired.spec.serving is None:
-            return Known(None, reading.at)
-        return Known(reading.value.get((desired.spec.serving.namespace, desired.name)), reading.at)
-
-    def _strays(self, desired: DesiredModel) -> tuple[InferenceService, ...]:
-        reading = self.systems.serving.read_all()
-        if isinstance(reading, Unknown):
-            return ()
         wanted = desired.spec.serving.namespace if desired.spec.serving else ""
-        named = self._index(reading.value).get(desired.name, [])
-        return tuple(live for live in named if live.ours and live.namespace != wanted)
+        named = self._index(reading.value).get(desired.name, ())
+        found = next((live for live in named if live.namespace == wanted), None)
+        return Known(found, reading.at), tuple(live for live in named if live.ours and live is not found)
 
     def _index(self, services: Mapping[Key, InferenceService]) -> dict[str, list[InferenceService]]:
         with self._lock:
@@ -185,7 +213,7 @@ class Observer:
         self, desired: DesiredModel, registered: RegisteredModel | None, now: datetime
     ) -> Known[tuple[TrainingRun, ...]] | Unknown:
         due = due_training(desired, registered, now)
-        if desired.spec.training is None or (due is None and desired.name not in self._in_flight):
+        if due is None and desired.name not in self._in_flight:
             return Known((), now)
         try:
             runs = self.systems.training.runs(desired.name)
@@ -205,32 +233,36 @@ class Observer:
         ended = due is not None and any(r.key == due.key and r.state is RunState.SUCCEEDED for r in runs)
         if ended:
             try:
-                self.refresh_model(desired.registered_model, now)
+                self.refresh_model(desired.registered_model)
             except ReconcilerError:
                 return False
         return ended
 
-    def _read_evidence(
-        self, desired: DesiredModel, registered: RegisteredModel | None, now: datetime
-    ) -> dict[int, Known[VersionEvidence] | Unknown]:
-        name = desired.registered_model
-        found: dict[int, Known[VersionEvidence] | Unknown] = {}
-        for version in versions_in_question(desired, registered):
-            key = (name, version.version)
-            cached = self._evidence.get(key)
-            if cached is None or now - cached.read_at > self.evidence_ttl:
-                try:
-                    reading: Known[VersionEvidence] | Unknown = Known(
-                        self.systems.registry.evidence(name, version), now
-                    )
-                except ReconcilerError as error:
-                    reading = Unknown(f"evidence of version {version.version}: {error.message}", now)
-                cached = self._evidence[key] = _Evidence(reading, now)
-            found[version.version] = cached.reading
-        return found
+    def _with_evidence(self, desired: DesiredModel, seen: ObservedModel, now: datetime) -> ObservedModel:
+        """Read what choosing a version asks for, one version after the other, until it asks for nothing more."""
+        while isinstance(facts := gather(desired, seen, now), Facts):
+            missing = select(facts).missing
+            if missing is None or missing.version.version in seen.evidence:
+                break
+            reading = self._read_evidence(desired.registered_model, missing.version, now)
+            seen = replace(seen, evidence={**seen.evidence, missing.version.version: reading})
+        return seen
+
+    def _read_evidence(self, name: str, version: ModelVersion, now: datetime) -> Known[VersionEvidence] | Unknown:
+        key = (name, version.version)
+        cached = self._evidence.get(key)
+        if cached is not None and timedelta() <= now - cached.read_at <= self.evidence_ttl:
+            return cached.reading
+        try:
+            reading: Known[VersionEvidence] | Unknown = Known(self.systems.registry.evidence(name, version), now)
+        except ReconcilerError as error:
+            reading = Unknown(f"evidence of version {version.version}: {error.message}", now)
+        with self._lock:
+            self._evidence[key] = _Evidence(reading, now)
+        return reading
 
     def _drift(self, desired: DesiredModel, live: InferenceService | None) -> Known[tuple[str, ...]] | Unknown | None:
-        if live is None or not live.ours or live.release is None or not settled(live) or desired.removed:
+        if live is None or not live.ours or live.release is None or live.deleting or desired.removed:
             return None
         record = self.systems.memory.releases(desired.name).get(live.release)
         if record is None:
@@ -242,27 +274,29 @@ class Observer:
             return Unknown(error.message)
 
     def _memory(
-        self, name: str, drift: Known[tuple[str, ...]] | Unknown | None, now: datetime, *, rolling: bool
+        self,
+        name: str,
+        drift: Known[tuple[str, ...]] | Unknown | None,
+        rollout: RolloutRecord | None,
+        now: datetime,
     ) -> Memory:
-        drifted = isinstance(drift, Known) and bool(drift.value)
-        if not rolling and not drifted:
-            return Memory()
-        put_backs = self._put_backs(name, now) if drifted else ()
-        return Memory(*self._rollout_memory(name), put_backs) if rolling else Memory(put_backs=put_backs)
+        if rollout is not None:
+            return Memory(self._rejections(name), self._measurements(name, rollout))
+        if isinstance(drift, Known) and drift.value:
+            return Memory(put_backs=self._put_backs(name, now))
+        return Memory()
 
-    def _rollout_memory(self, name: str) -> tuple[tuple[Rejection, ...], tuple[Measurement, ...]]:
-        entries = self.systems.ledger.entries(model=name, actions=[CutTraffic.__name__, Analyse.__name__], limit=500)
-        rejections, measurements = [], []
-        for recorded in entries:
-            entry = recorded.entry
-            if entry.action == CutTraffic.__name__ and entry.moment is Moment.INTENT:
-                release = Release.parse(str(entry.after.get("release", "")))
-                if release is not None:
-                    reason = entry.reason.removeprefix("because ")
-                    rejections.append(Rejection(release, str(entry.after.get("wanted", "")), reason, entry.at))
-            elif entry.result is Result.DONE and (measured := from_json(entry.after)) is not None:
-                measurements.append(measured)
-        return tuple(rejections), tuple(measurements)
+    def _rejections(self, name: str) -> tuple[Rejection, ...]:
+        """Return the newest decisions to roll back; that of the rollout in progress is among them."""
+        entries = self.systems.ledger.entries(model=name, actions=[CutTraffic.__name__], limit=MOST_CUTS)
+        found = (_rejection(e.entry) for e in entries if e.entry.moment is Moment.INTENT)
+        return tuple(r for r in found if r is not None)
+
+    def _measurements(self, name: str, rollout: RolloutRecord) -> tuple[Measurement, ...]:
+        since, actions = rollout.since, [Analyse.__name__]
+        entries = self.systems.ledger.entries(model=name, actions=actions, since=since, limit=MOST_MEASUREMENTS)
+        found = (from_json(e.entry.after) for e in entries if e.entry.result is Result.DONE)
+        return tuple(m for m in found if m is not None)
 
     def _put_backs(self, name: str, now: datetime) -> tuple[datetime, ...]:
         since = now - PUT_BACK_MEMORY
@@ -287,3 +321,20 @@ class Observer:
         health = self.health[name]
         age = (self.systems.clock() - health.read_at).total_seconds() if health.read_at else None
         return SystemStatus(name, health.ok is not False, health.since, health.error, age)
+
+
+def _put(models: dict[str, RegisteredModel], name: str, model: RegisteredModel | None) -> None:
+    if model is None:
+        models.pop(name, None)
+    else:
+        models[name] = model
+
+
+def _rejection(intent: Entry) -> Rejection | None:
+    """Read the rejection that the intent to cut traffic is."""
+    release = Release.parse(str(intent.after.get("release", "")))
+    started = str(intent.after.get("started", ""))
+    if release is None or not started:
+        return None
+    reason = intent.reason.removeprefix("because ")
+    return Rejection(release, str(intent.after.get("wanted", "")), reason, intent.at, datetime.fromisoformat(started))

@@ -251,12 +251,13 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A release that was rolled back, under which wishes, and why."""
+    """A release that was rolled back, under which wishes, and why; `rollout` is when that rollout was started."""
 
     release: Release
     wanted: str
     reason: str
     at: datetime
+    rollout: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError
 from reconciler.executor import execute
 from reconciler.observe import Observer
-from reconciler.observed import Known, ObservedModel
+from reconciler.observed import Known, ObservedModel, Unknown
 from reconciler.passes import GIT, LEDGER, REGISTRY, SERVING, TRAINING, StepResult
-from reconciler.plan.action import Action, Analyse, LetGo
+from reconciler.plan.action import LetGo
 from reconciler.plan.decision import Decision
 from reconciler.plan.describe import status_of
 from reconciler.plan.facts import Facts, gather
@@ -46,6 +46,8 @@ class ModelReconciler:
         state = self.source.desired()
         if state is None:
             return frozenset()
+        # First, so that what is acted on survives a restart; where it cannot be kept, the next fetch tells it as new.
+        self.systems.memory.remember(m for m in state.models.values() if not m.stale and not m.removed)
         with self._lock:
             before = self._state
             self._state = state
@@ -54,7 +56,6 @@ class ModelReconciler:
             self._rules = rules
         old = before.models if before else {}
         changed = frozenset(n for n in old.keys() | state.models.keys() if old.get(n) is not state.models.get(n))
-        self.systems.memory.remember(m for m in state.models.values() if not m.stale and not m.removed)
         return frozenset(state.models) if everything else changed
 
     def refresh_registry(self) -> frozenset[str]:
@@ -104,9 +105,7 @@ class ModelReconciler:
 
     def _step(self, desired: DesiredModel, now: datetime) -> StepResult:
         observed, decision = self._look(desired, now)
-        action = decision.action
-        if action is not None and not isinstance(action, Analyse):
-            self.observer.refresh_model(desired.registered_model, now - timedelta(seconds=1))
+        if decision.action is not None and self.observer.refresh_model(desired.registered_model):
             now = self.systems.clock()
             observed, decision = self._look(desired, now)
         status = self._publish(desired, observed, decision, now)
@@ -115,6 +114,7 @@ class ModelReconciler:
         return self._act(desired, observed, decision, status)
 
     def _look(self, desired: DesiredModel, now: datetime) -> tuple[ObservedModel, Decision]:
+        self.observer.read_own_writes(desired.registered_model)
         observed = self.observer.observe(desired, now)
         return observed, decide(desired, observed, self._rules, now)
 
@@ -124,22 +124,18 @@ class ModelReconciler:
         facts = gather(desired, observed, status.updated_at)
         if not isinstance(facts, Facts) or decision.action is None:
             return StepResult(status)
+        self.observer.acting(desired, decision.action)
         try:
             outcome = execute(facts, decision, self.systems)
         except ReconcilerError as error:
             self.observer.ledger_answered(error.message)
             raise
         self.observer.ledger_answered("")
-        kind = type(decision.action).__name__
-        if outcome.error is None:
-            self._acted(desired, decision.action)
-        return StepResult(status, acted=kind, error=outcome.error)
-
-    def _acted(self, desired: DesiredModel, action: Action) -> None:
-        if isinstance(action, LetGo):
+        if isinstance(decision.action, LetGo) and outcome.error is None:
             self._let_go(desired.name)
-        elif not isinstance(action, Analyse):
-            self.observer.refresh_model(desired.registered_model, self.systems.clock())
+            return StepResult(None, acted=LetGo.__name__)
+        kind, again = type(decision.action).__name__, decision.look_again_at
+        return StepResult(status, acted=kind, error=outcome.error, look_again_at=again if outcome.error else None)
 
     def _let_go(self, name: str) -> None:
         with self._lock:
@@ -165,8 +161,10 @@ class ModelReconciler:
         return status
 
     def _look_again(self, observed: ObservedModel, decision: Decision, now: datetime) -> datetime | None:
+        """Look again after a while where something under way, or unreadable, will tell of itself by no event."""
         runs = observed.runs.value if isinstance(observed.runs, Known) else ()
-        if any(run.state not in ENDED for run in runs) or not isinstance(observed.runs, Known):
+        unread = any(isinstance(r, Unknown) for r in (observed.runs, observed.drift, *observed.evidence.values()))
+        if unread or any(run.state not in ENDED for run in runs):
             return decision.sooner(now + self.training_poll).look_again_at
         return decision.look_again_at
 

@@ -11,9 +11,11 @@ from reconciler.observed import (
     TAG_GATES,
     TAG_MANAGED,
     TAG_REJECTED,
+    TAG_RELEASE,
     TAG_ROLLOUT,
     ModelVersion,
     Rejection,
+    Release,
     Stage,
 )
 from reconciler.plan.action import (
@@ -26,7 +28,7 @@ from reconciler.plan.action import (
     StageCandidate,
     Withdraw,
 )
-from reconciler.plan.facts import RolloutRecord, rejection_to_tag
+from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rejection_to_tag
 from reconciler.registry_roles import role
 
 
@@ -51,6 +53,7 @@ def ensure_staged(action: StageCandidate, scene: Scene) -> After:
         since=scene.now,
         started=scene.now,
         wanted=scene.facts.wanted,
+        namespace=scene.live().namespace,
     )
     scene.systems.registry.tag(scene.name, version.version, TAG_ROLLOUT, record.to_tag())
     _clear_rollouts(scene, keep=version.version)
@@ -62,7 +65,9 @@ def ensure_step_begun(action: BeginStep, scene: Scene) -> After:
     record = scene.facts.rollout
     if record is None or record.release != action.release:
         raise Refused(f"no rollout of {action.release} is on record any more")
-    changed = replace(record, step=action.step, since=action.since)
+    steps = scene.desired.spec.rollout.steps
+    percent = steps[action.step - 1].traffic if action.step <= len(steps) else 0
+    changed = replace(record, step=action.step, since=action.since, percent=percent)
     scene.systems.registry.tag(scene.name, action.release.version, TAG_ROLLOUT, changed.to_tag())
     return {"step": action.step, "since": action.since.isoformat()}
 
@@ -75,7 +80,8 @@ def ensure_promoted(action: Promote, scene: Scene) -> After:
     for other in scene.facts.holders(Stage.PRODUCTION):
         if other.version != version.version:
             scene.systems.registry.set_stage(scene.name, other.version, Stage.ARCHIVED)
-    _clear(scene, version, TAG_REJECTED)
+    if action.release is not None:
+        _record_release(scene, version, action.release)
     _clear_rollouts(scene)
     return {"version": version.version, "stage": Stage.PRODUCTION.value, "archived": before}
 
@@ -112,6 +118,15 @@ def ensure_deleted(scene: Scene) -> After:
     """Delete the registered model with all versions."""
     scene.systems.registry.delete(scene.name)
     return {"deleted": scene.name}
+
+
+def _record_release(scene: Scene, version: ModelVersion, release: Release) -> None:
+    """Write down which release serves; a rejection of another release of the same version stands."""
+    if version.tags.get(TAG_RELEASE) != str(release):
+        scene.systems.registry.tag(scene.name, version.version, TAG_RELEASE, str(release))
+    rejected = rejection_from_tag(version.tags.get(TAG_REJECTED))
+    if rejected is None or rejected.release == release:
+        _clear(scene, version, TAG_REJECTED)
 
 
 def _end(scene: Scene, number: int, stage: Stage) -> After:

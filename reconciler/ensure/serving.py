@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.ensure.scene import After, Scene
 from reconciler.errors import Conflict
 from reconciler.manifest import inference_service
-from reconciler.observed import Known, Release, ReleaseRecord
+from reconciler.observed import Known, Release, ReleaseRecord, Stage
 from reconciler.plan.action import (
     CutTraffic,
     Deploy,
@@ -20,11 +20,14 @@ from reconciler.plan.action import (
     TakeDown,
 )
 from reconciler.plan.facts import previous_target
+from reconciler.registry_roles import role
 
 
 def ensure_deployed(action: Deploy, scene: Scene) -> After:
-    """Serve a proven version with all traffic."""
-    scene.proven(action.release.version)
+    """Serve a proven version with all traffic; one that was archived is taken out of the archive first."""
+    version = scene.proven(action.release.version)
+    if role(version) is Stage.ARCHIVED:
+        scene.systems.registry.set_stage(scene.name, version.version, Stage.NONE)
     return _apply(scene, _kept(scene, action.release), None)
 
 
@@ -74,6 +77,16 @@ def ensure_taken_down(action: TakeDown, scene: Scene) -> After:
     """Delete that very object."""
     scene.systems.serving.delete(action.namespace, scene.desired.name, action.uid)
     return {"deleted": f"{action.namespace}/{scene.desired.name}", "uid": action.uid}
+
+
+def ensure_let_go(scene: Scene) -> After:
+    """Forget the model; what is left to serve stays on record, so that it can be restored should the spec return."""
+    memory, name, live = scene.systems.memory, scene.desired.name, scene.facts.live
+    serving = memory.releases(name).get(live.release) if live is not None and live.release is not None else None
+    memory.forget(name)
+    if serving is not None:
+        memory.keep_release(name, serving)
+    return {"forgotten": name}
 
 
 def _kept(scene: Scene, release: Release) -> ReleaseRecord:

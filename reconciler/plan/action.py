@@ -110,10 +110,14 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class CutTraffic:
-    """Roll back, first half: the candidate gets 0 % at once. Its intent on the ledger is already the rejection."""
+    """Roll back, first half: the candidate gets 0 % at once. Its intent on the ledger is already the rejection.
+
+    `started` tells which rollout of the release is meant: it is the one that is never resumed.
+    """
 
     release: Release
     wanted: str
+    started: datetime
 
 
 @dataclass(frozen=True, slots=True)

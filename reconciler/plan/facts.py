@@ -16,7 +16,6 @@ from reconciler.observed import (
     TAG_REJECTED,
     TAG_ROLLOUT,
     InferenceService,
-    Known,
     ModelVersion,
     ObservedModel,
     RegisteredModel,
@@ -31,7 +30,10 @@ from reconciler.registry_roles import role
 
 @dataclass(frozen=True, slots=True)
 class RolloutRecord:
-    """A rollout in progress, as it stands in the candidate's tag: step 0 is before any traffic."""
+    """A rollout in progress, as it stands in the candidate's tag: step 0 is before any traffic.
+
+    `percent` is the share of the step that was begun, `namespace` where the object stands; both empty if not told.
+    """
 
     release: Release
     stable: Release
@@ -40,6 +42,8 @@ class RolloutRecord:
     since: datetime
     started: datetime
     wanted: str
+    percent: int = 0
+    namespace: str = ""
 
     def to_tag(self) -> str:
         """Write the tag's value."""
@@ -51,6 +55,8 @@ class RolloutRecord:
             "since": self.since.isoformat(),
             "started": self.started.isoformat(),
             "wanted": self.wanted,
+            "percent": self.percent,
+            "namespace": self.namespace,
         }
         return json.dumps(value, sort_keys=True)
 
@@ -70,6 +76,8 @@ class RolloutRecord:
                 datetime.fromisoformat(raw["since"]),
                 datetime.fromisoformat(raw["started"]),
                 str(raw["wanted"]),
+                int(raw.get("percent", 0)),
+                str(raw.get("namespace", "")),
             )
         except (ValueError, KeyError, TypeError):
             return None
@@ -165,28 +173,50 @@ def gather(desired: DesiredModel, observed: ObservedModel, now: datetime) -> Fac
     if isinstance(observed.serving, Unknown):
         return Unknown(f"serving: {observed.serving.why}", observed.serving.since)
     registered = observed.registry.value
+    rollout = rollout_of(registered)
     return Facts(
         desired=desired,
         observed=observed,
         now=now,
         registered=registered,
-        live=observed.serving.value,
-        rollout=_rollout(registered),
-        rejections=_rejections(registered, observed.memory.rejections),
+        live=_object(observed.serving.value, observed.strays, rollout),
+        rollout=rollout,
+        rejections=_rejections(registered, observed.memory.rejections, rollout),
         wanted=wanted_digest(desired.spec),
     )
 
 
-def _rollout(registered: RegisteredModel | None) -> RolloutRecord | None:
+def versions_of(registered: RegisteredModel | None) -> tuple[ModelVersion, ...]:
+    """Return all versions, oldest first; none of a model that does not exist."""
+    return registered.versions if registered else ()
+
+
+def rollout_of(registered: RegisteredModel | None) -> RolloutRecord | None:
     """Return the newest rollout on record; an older one is left over from a supersession that was cut short."""
-    records = [RolloutRecord.from_tag(v.tags.get(TAG_ROLLOUT)) for v in registered.versions] if registered else []
+    records = [RolloutRecord.from_tag(v.tags[TAG_ROLLOUT]) for v in versions_of(registered) if TAG_ROLLOUT in v.tags]
     return max((r for r in records if r), key=lambda r: r.started, default=None)
 
 
-def _rejections(registered: RegisteredModel | None, remembered: tuple[Rejection, ...]) -> dict[Release, Rejection]:
-    tags = [rejection_from_tag(v.tags.get(TAG_REJECTED)) for v in registered.versions] if registered else []
-    found = [r for r in (*tags, *remembered) if r]
-    return {r.release: r for r in sorted(found, key=lambda r: r.at)}
+def _object(
+    wanted: InferenceService | None, strays: tuple[InferenceService, ...], rollout: RolloutRecord | None
+) -> InferenceService | None:
+    """Return the object that is dealt with: that of the rollout, wherever Git wants the model by now."""
+    if rollout is None or not rollout.namespace:
+        return wanted
+    return next((live for live in (wanted, *strays) if live and live.namespace == rollout.namespace), None)
+
+
+def _rejections(
+    registered: RegisteredModel | None, remembered: tuple[Rejection, ...], rollout: RolloutRecord | None
+) -> dict[Release, Rejection]:
+    """Return what is marked rejected, and the rollout in progress if the ledger says that it was decided against.
+
+    Older rollouts on the ledger do not count: what became of them is in the tags.
+    """
+    found = [rejection_from_tag(v.tags[TAG_REJECTED]) for v in versions_of(registered) if TAG_REJECTED in v.tags]
+    if rollout is not None:
+        found += [r for r in remembered if r.release == rollout.release and r.rollout == rollout.started]
+    return {r.release: r for r in found if r}
 
 
 def revision_release(live: InferenceService, revision: str, rollout: RolloutRecord | None) -> Release | None:
@@ -217,10 +247,16 @@ def previous_target(live: InferenceService) -> TrafficTarget | None:
 
 
 def settled(live: InferenceService) -> bool:
-    """Return whether the newest revision is also the newest ready one, and no deletion is under way."""
-    return live.latest_created is not None and live.latest_created == live.latest_ready and not live.deleting
+    """Return whether the newest revision is also the newest ready one, and no deletion is under way.
+
+    A revision that is newer than what the status names shows that the status is behind.
+    """
+    created = live.latest_created
+    if created is None or created != live.latest_ready or live.deleting:
+        return False
+    return all(_number(revision) <= _number(created) for revision in live.revisions or ())
 
 
-def known_runs(observed: ObservedModel) -> bool:
-    """Return whether training runs could be read."""
-    return isinstance(observed.runs, Known)
+def _number(revision: str) -> int:
+    digits = revision.rpartition("-")[2]
+    return int(digits) if digits.isdigit() else 0

@@ -351,7 +351,7 @@ def _close(action: Reject | Withdraw, world: ObservedModel) -> ObservedModel:
 
 
 def _cut(action: CutTraffic, world: ObservedModel, now: datetime) -> ObservedModel:
-    rejection = Rejection(action.release, action.wanted, "forecast", now)
+    rejection = Rejection(action.release, action.wanted, "forecast", now, action.started)
     rejected = replace(world, memory=replace(world.memory, rejections=(*world.memory.rejections, rejection)))
     return _shift(0, rejected)
 

@@ -19,11 +19,12 @@ from reconciler.plan.action import (
     RecordGates,
     Reject,
     RestoreStable,
+    ShiftTraffic,
     StopTraining,
     Withdraw,
 )
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import Facts, gather
+from reconciler.plan.facts import Facts, gather, served
 from reconciler.plan.removal import decide_removal
 from reconciler.plan.rollback import decide_rollback
 from reconciler.plan.selection import Selected, production_of, select
@@ -33,6 +34,11 @@ from reconciler.status import Health, Phase, Sync
 
 # What is never held up: it protects callers, or only writes down what already happened.
 ALWAYS = (Analyse, BeginStep, CutTraffic, FinishRollback, RecordGates, Reject, RestoreStable, StopTraining, Withdraw)
+
+
+def always_allowed(action: Action) -> bool:
+    """Return whether neither suspension nor freeze nor guard holds an action up; taking traffic away never waits."""
+    return isinstance(action, ALWAYS) or (isinstance(action, ShiftTraffic) and action.percent == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +62,20 @@ def decide(desired: DesiredModel, observed: ObservedModel, rules: Rules, now: da
 def _decide(facts: Facts) -> Decision:
     selected = select(facts)
     wanted = _approved(facts, selected)
-    serving = facts.spec.serving
-    release = facts.release(wanted.version, serving) if wanted and serving else None
-    undo = decide_rollback(facts, release)
-    if undo is not None:
-        return _with_versions(undo, selected)
-    training = decide_training(facts)
-    if training is not None and training.action is not None:
-        return _with_versions(training, selected)
-    if selected.missing is not None:
-        return _with_versions(_missing_evidence(facts, selected.missing), selected)
-    if selected.unrecorded is not None:
-        return _with_versions(_record(selected), selected)
-    return _with_versions(_together(facts, training, decide_serving(facts, wanted), selected), selected)
+    fields = facts.spec.serving
+    release = facts.release(wanted.version, fields) if wanted and fields else None
+    undo = decide_rollback(facts, release, _lost(facts, selected))
+    if undo is None:
+        serving = _record(facts, selected) or _missing_evidence(facts, selected, decide_serving(facts, wanted))
+        undo = _together(facts, decide_training(facts), serving, selected)
+    return replace(undo, versions=selected.verdicts)
+
+
+def _lost(facts: Facts, selected: Selected) -> frozenset[int]:
+    """Return the versions that Git does not want, whatever it does want."""
+    pin = facts.spec.promotion.version
+    others = {v.version for v in facts.versions if v.version != int(pin)} if pin != "auto" else set()
+    return frozenset(others | {v.version for v in selected.verdicts if v.lost})
 
 
 def _approved(facts: Facts, selected: Selected) -> ModelVersion | None:
@@ -79,27 +86,37 @@ def _approved(facts: Facts, selected: Selected) -> ModelVersion | None:
     return production_of(facts.registered) if facts.registered else None
 
 
-def _missing_evidence(facts: Facts, missing: Unknown) -> Decision:
+def _missing_evidence(facts: Facts, selected: Selected, serving: Decision) -> Decision:
+    """Keep what serves, or is on its way, while a version cannot be judged."""
+    if selected.missing is None or serving.action is not None or facts.rollout is not None:
+        return serving
     health = Health.PROGRESSING if facts.live is None or facts.live.ready else Health.DEGRADED
-    return wait(f"the gates: {missing.why}", Phase.GATING, health)
+    return wait(f"the gates: {selected.missing.why}", Phase.GATING, health)
 
 
-def _record(selected: Selected) -> Decision:
-    assert selected.unrecorded is not None  # noqa: S101  the caller asked
+def _record(facts: Facts, selected: Selected) -> Decision | None:
+    if selected.unrecorded is None:
+        return None
     verdict, mark = selected.unrecorded
+    callers = served(facts.live, facts.rollout) if facts.live else ()
+    if verdict.lost and any(release and release.version == verdict.version for release, _ in callers):
+        return None  # first it loses its traffic
     said = verdict.lost or "; ".join(r.said for r in verdict.results) or "no gate is asked for"
     why = f"because version {verdict.version} {'fails' if verdict.lost else 'passes'} its gates: {said}"
     return act(RecordGates(verdict.version, mark), why, Phase.GATING)
 
 
 def _together(facts: Facts, training: Decision | None, serving: Decision, selected: Selected) -> Decision:
-    """Put serving first; show a training that runs or is stuck where serving has nothing to do."""
+    """Let neither wait for the other: serving acts first, as callers depend on it; a training starts while it waits.
+
+    A training that runs or is stuck is shown where serving has nothing to do.
+    """
     if serving.action is not None:
         return serving
-    decision = serving
-    if training is not None and (serving.sync is Sync.SYNCED or serving.phase is Phase.GATING):
+    decision, idle = serving, serving.sync is Sync.SYNCED or serving.phase is Phase.GATING
+    if training is not None and (training.action is not None or idle):
         decision = training.sooner(serving.look_again_at)
-    elif serving.sync is Sync.SYNCED or serving.phase is Phase.GATING:
+    elif idle:
         decision = _not_as_wanted(facts, serving, selected)
     return decision.sooner(next_trigger(facts.desired, facts.registered, facts.now))
 
@@ -126,10 +143,6 @@ def _not_as_wanted(facts: Facts, serving: Decision, selected: Selected) -> Decis
     return serving
 
 
-def _with_versions(decision: Decision, selected: Selected) -> Decision:
-    return replace(decision, versions=selected.verdicts)
-
-
 def _stale(facts: Facts, decision: Decision) -> Decision:
     """Show that the spec at this commit is invalid while the last good one stays in force."""
     if not facts.desired.stale:
@@ -142,7 +155,7 @@ def _stale(facts: Facts, decision: Decision) -> Decision:
 def _guarded(facts: Facts, rules: Rules, decision: Decision) -> Decision:
     """Hold up every action that something forbids to start; rolling back is always allowed."""
     frozen, changes = _freeze(facts.desired.name, rules.policy, facts.now)
-    if decision.action is None or isinstance(decision.action, ALWAYS):
+    if decision.action is None or always_allowed(decision.action):
         return _suspended(facts, decision).sooner(changes)
     block = _block(facts, rules, frozen)
     if not block:

@@ -10,15 +10,34 @@ from dataclasses import replace
 from reconciler.analysis.verdict import Verdict
 from reconciler.desired.duration import format_duration
 from reconciler.observed import InferenceService, Release, Stage
-from reconciler.plan.action import CutTraffic, FinishRollback, Reject, RestoreStable, ShiftTraffic, Withdraw
+from reconciler.plan.action import (
+    CutTraffic,
+    FinishRollback,
+    Reject,
+    RestoreStable,
+    ShiftTraffic,
+    StageCandidate,
+    Withdraw,
+)
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import Facts, RolloutRecord, previous_target, revision_release, settled, sole_release
+from reconciler.plan.facts import (
+    Facts,
+    RolloutRecord,
+    previous_target,
+    revision_release,
+    served,
+    settled,
+    sole_release,
+)
 from reconciler.plan.rollout import candidate_ready, check_verdicts
 from reconciler.status import Health, Phase
 
 
-def decide_rollback(facts: Facts, wanted: Release | None) -> Decision | None:
-    """Roll back what goes wrong or is no longer wanted; None when no rollout is on record or all is well."""
+def decide_rollback(facts: Facts, wanted: Release | None, lost: frozenset[int]) -> Decision | None:
+    """Roll back what goes wrong or is no longer wanted; None when no rollout is on record or all is well.
+
+    `lost` are the versions that Git does not want, whatever it does want.
+    """
     record, live = facts.rollout, facts.live
     if record is None or (live is not None and not live.ours):
         return None
@@ -28,9 +47,15 @@ def decide_rollback(facts: Facts, wanted: Release | None) -> Decision | None:
         return _take_back(facts, live, record)
     if live.release == record.release and live.canary_percent is None:
         return None  # all traffic was given to it: the promotion is completed first
-    if wanted == record.stable:
+    if wanted == record.stable or _moved(facts, record) or (wanted is None and record.release.version in lost):
         return _take_back(facts, live, record)
     return _running(facts, live, record, wanted)
+
+
+def _moved(facts: Facts, record: RolloutRecord) -> bool:
+    """Return whether Git wants the model served elsewhere, or not at all, while the rollout runs where it was."""
+    serving = facts.spec.serving
+    return serving is None or (bool(record.namespace) and serving.namespace != record.namespace)
 
 
 def _running(facts: Facts, live: InferenceService, record: RolloutRecord, wanted: Release | None) -> Decision | None:
@@ -44,7 +69,7 @@ def _running(facts: Facts, live: InferenceService, record: RolloutRecord, wanted
 def rolled_back(facts: Facts, record: RolloutRecord) -> str | None:
     """Return why this very rollout was decided against, None when it was not."""
     rejection = facts.rejections.get(record.release)
-    return rejection.reason if rejection is not None and rejection.at >= record.started else None
+    return rejection.reason if rejection is not None and rejection.rollout == record.started else None
 
 
 def _going_wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision | None:
@@ -53,11 +78,13 @@ def _going_wrong(facts: Facts, live: InferenceService, record: RolloutRecord) ->
         return None
     verdicts = check_verdicts(facts, record)
     if facts.spec.rollout.on_failure == "pause" and _previous_moved(live, record) is None:
+        if record.wanted != facts.wanted:
+            return _restart(live, record)
         paused = stall(
             f"the rollout is paused: {why}", Phase.CANARY, "a commit that changes the rollout or the version"
         )
         return replace(paused, checks=verdicts)
-    cut = CutTraffic(record.release, facts.wanted)
+    cut = CutTraffic(record.release, facts.wanted, record.started)
     return replace(act(cut, f"because {why}", Phase.ROLLING_BACK, Health.DEGRADED), checks=verdicts)
 
 
@@ -85,12 +112,25 @@ def _previous_moved(live: InferenceService, record: RolloutRecord) -> str | None
     return f"the traffic tagged prev goes to {previous.revision}, not to the stable revision {record.stable_revision}"
 
 
+def _restart(live: InferenceService, record: RolloutRecord) -> Decision:
+    """Begin a paused rollout anew, as Git changed what is wanted since it began."""
+    why = "because Git changed what is wanted since the rollout was paused"
+    restaged = StageCandidate(record.release, record.stable, record.stable_revision)
+    return _down(live, record, why) or act(restaged, why, Phase.CANARY)
+
+
 def _supersede(live: InferenceService, record: RolloutRecord, wanted: Release) -> Decision | None:
     """Take the old candidate to 0 % first: a new template must not hand its share to the unproven."""
-    if live.canary_percent == 0:
-        return None
-    cut = ShiftTraffic(record.release, 0, record.stable_revision)
-    return act(cut, f"because Git now wants {wanted}, not {record.release}", Phase.CANARY)
+    return _down(live, record, f"because Git now wants {wanted}, not {record.release}")
+
+
+def _down(live: InferenceService, record: RolloutRecord, why: str) -> Decision | None:
+    """Take the candidate to 0 %; None when callers are not sent to it any more."""
+    if live.canary_percent:
+        return act(ShiftTraffic(record.release, 0, record.stable_revision), why, Phase.CANARY)
+    if any(release == record.release for release, _ in served(live, record)):
+        return wait(f"0 % of the traffic to reach version {record.release.version}", Phase.CANARY)
+    return None
 
 
 def _take_back(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
@@ -113,7 +153,7 @@ def _leave_candidate(facts: Facts, live: InferenceService, record: RolloutRecord
     if live.canary_percent:
         reason = rolled_back(facts, record)
         why = f"because {reason or f'Git wants {record.stable} again'}"
-        cut = CutTraffic(record.release, facts.wanted) if reason else _lower(record)
+        cut = CutTraffic(record.release, facts.wanted, record.started) if reason else _lower(record)
         return act(cut, why, Phase.ROLLING_BACK, Health.DEGRADED)
     why = f"because the candidate is not wanted and version {record.stable.version} is stable"
     return act(RestoreStable(record.stable), why, Phase.ROLLING_BACK, Health.DEGRADED)

@@ -45,9 +45,9 @@ def deploy_first(facts: Facts, release: Release) -> Decision:
 
 
 def begin_rollout(live: InferenceService, stable: Release, release: Release) -> Decision:
-    """Make the release the candidate; only from a settled state, in which one revision has all traffic."""
+    """Make the release the candidate; only while one revision has all traffic, and no newer one may take it."""
     serving = next((t.revision for t in live.traffic if t.percent == 100), None)
-    if serving is None or not settled(live) or live.canary_percent is not None or serving != live.latest_ready:
+    if serving is None or live.canary_percent is not None or serving != live.latest_ready:
         return wait("the live service to settle before a rollout begins", Phase.DEPLOYING)
     action = StageCandidate(release, stable, serving)
     return act(action, f"because version {release.version} is wanted and version {stable.version} serves", Phase.CANARY)
@@ -97,6 +97,8 @@ def _step(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decisi
             _enter(facts, live, record, 1) if steps else _route_all(record, "it is ready and the rollout has no steps")
         )
     step = steps[index - 1]
+    if record.percent not in (0, step.traffic):
+        return _enter(facts, live, record, index)  # Git changed the step since it was begun
     if live.canary_percent != step.traffic and not _entering(live, steps, index):
         return _shift(record, step, f"because step {index} of {len(steps)} asks for {step.traffic} %")
     if _entering(live, steps, index):

@@ -15,7 +15,6 @@ from reconciler.observed import (
     ModelVersion,
     RegisteredModel,
     Stage,
-    Unknown,
     VersionEvidence,
 )
 from reconciler.plan.decision import VersionVerdict
@@ -25,6 +24,14 @@ from reconciler.registry_roles import role
 
 # A model whose newest versions all fail is not worth more reads than this at each look.
 MOST_CANDIDATES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A version whose evidence is needed, and why it is not there."""
+
+    version: ModelVersion
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Selected:
     version: ModelVersion | None
     verdicts: tuple[VersionVerdict, ...] = ()
     unrecorded: tuple[VersionVerdict, str] | None = None
-    missing: Unknown | None = None
+    missing: Missing | None = None
     rejected: ModelVersion | None = None
     absent: int | None = None
 
@@ -57,30 +64,6 @@ def candidates(desired: DesiredModel, registered: RegisteredModel | None) -> tup
     recipe = recipe_of(desired)
     found = [v for v in registered.versions if recipe is None or of_recipe(v, recipe) or not _keyed(v)]
     return tuple(v for v in reversed(found) if v.ready)
-
-
-def versions_in_question(desired: DesiredModel, registered: RegisteredModel | None) -> tuple[ModelVersion, ...]:
-    """Return the versions whose evidence a decision asks for: those not on record, and what they are held against."""
-    asked = _not_on_record(desired, registered)
-    gates = desired.spec.promotion.gates
-    if not asked or registered is None:
-        return ()
-    wanted = list(asked)
-    if any(needs_production(gate) for gate in gates):
-        production = production_of(registered)
-        wanted += [production] if production and production not in wanted else []
-    return tuple(wanted)
-
-
-def _not_on_record(desired: DesiredModel, registered: RegisteredModel | None) -> list[ModelVersion]:
-    mark, asked = passed_mark(desired.spec), []
-    if not any(needs_evidence(gate) for gate in desired.spec.promotion.gates):
-        return []
-    for version in candidates(desired, registered)[:MOST_CANDIDATES]:
-        if version.tags.get(TAG_GATES) == mark or _holds_production(version):
-            break
-        asked.append(version)
-    return asked
 
 
 def production_of(registered: RegisteredModel) -> ModelVersion | None:
@@ -105,7 +88,7 @@ def select(facts: Facts) -> Selected:
         if on_record(facts, version):
             return Selected(version, tuple(verdicts), unrecorded, rejected=rejected)
         verdict = evaluate(facts, version)
-        if isinstance(verdict, Unknown):
+        if isinstance(verdict, Missing):
             return Selected(None, tuple(verdicts), unrecorded, missing=verdict, rejected=rejected)
         verdicts.append(verdict)
         mark = verdict_mark(facts, verdict)
@@ -119,21 +102,29 @@ def select(facts: Facts) -> Selected:
 def on_record(facts: Facts, version: ModelVersion) -> bool:
     """Return whether the version need not be asked again.
 
-    It passed these very gates; or it is in Production and passed the gates of its day: tightening a gate is no reason
-    to take away what serves.
+    It passed these very gates; or it serves and passed the gates of its day: tightening a gate is no reason to take
+    away what serves.
     """
-    mark = version.tags.get(TAG_GATES)
-    return mark == passed_mark(facts.spec) or _holds_production(version)
+    return version.tags.get(TAG_GATES) == passed_mark(facts.spec) or (
+        facts.proven(version) and (role(version) is Stage.PRODUCTION or _has_all_traffic(facts, version))
+    )
 
 
-def evaluate(facts: Facts, version: ModelVersion) -> VersionVerdict | Unknown:
+def _has_all_traffic(facts: Facts, version: ModelVersion) -> bool:
+    """Return whether all traffic was given to the version, also where it is not in Production yet."""
+    live = facts.live
+    given = live is not None and live.ours and live.canary_percent is None and live.release is not None
+    return given and live is not None and live.release is not None and live.release.version == version.version
+
+
+def evaluate(facts: Facts, version: ModelVersion) -> VersionVerdict | Missing:
     """Hold a version against every gate."""
     gates = facts.spec.promotion.gates
     ours = _evidence(facts, version) if any(needs_evidence(g) for g in gates) else VersionEvidence({}, "")
-    if isinstance(ours, Unknown):
+    if isinstance(ours, Missing):
         return ours
     production = _production(facts, version) if any(needs_production(g) for g in gates) else None
-    if isinstance(production, Unknown):
+    if isinstance(production, Missing):
         return production
     results = tuple(check_gate(gate, Candidate(version, ours), production) for gate in gates)
     lost = "; ".join(r.said for r in results if not r.passed)
@@ -147,19 +138,19 @@ def verdict_mark(facts: Facts, verdict: VersionVerdict) -> str:
     return f"failed {gates_digest(facts.spec)} {digest([r.said for r in verdict.results])}"
 
 
-def _production(facts: Facts, version: ModelVersion) -> Candidate | Unknown | None:
+def _production(facts: Facts, version: ModelVersion) -> Candidate | Missing | None:
     production = production_of(facts.registered) if facts.registered else None
     if production is None or production.version == version.version:
         return None
     evidence = _evidence(facts, production)
-    return evidence if isinstance(evidence, Unknown) else Candidate(production, evidence)
+    return evidence if isinstance(evidence, Missing) else Candidate(production, evidence)
 
 
-def _evidence(facts: Facts, version: ModelVersion) -> VersionEvidence | Unknown:
+def _evidence(facts: Facts, version: ModelVersion) -> VersionEvidence | Missing:
     reading = facts.observed.evidence.get(version.version)
     if isinstance(reading, Known):
         return reading.value
-    return reading or Unknown(f"metrics of version {version.version} are not read yet")
+    return Missing(version, reading.why if reading else f"metrics of version {version.version} are not read yet")
 
 
 def _rejection(facts: Facts, version: ModelVersion) -> str | None:
@@ -170,7 +161,3 @@ def _rejection(facts: Facts, version: ModelVersion) -> str | None:
 
 def _keyed(version: ModelVersion) -> bool:
     return TAG_TRAINING_KEY in version.tags
-
-
-def _holds_production(version: ModelVersion) -> bool:
-    return role(version) is Stage.PRODUCTION and version.tags.get(TAG_GATES, "").startswith("passed ")

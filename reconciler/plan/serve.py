@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reconciler.observed import InferenceService, Known, ModelVersion, Release, Stage
+from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersion, Release, Stage
 from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, RolloutRecord, settled, sole_release
@@ -40,13 +40,30 @@ def _toward(facts: Facts, live: InferenceService, release: Release | None) -> De
     if live.canary_percent is not None:
         return _split_by_hand(live)
     if release is not None and release != stable:
-        return begin_rollout(live, stable, release)
+        return _stable_first(facts, live, stable) or _replace(facts, live, stable, release)
     return keep(facts, live, stable)
+
+
+def _stable_first(facts: Facts, live: InferenceService, stable: Release) -> Decision | None:
+    """Promote what serves before another version sets out to replace it."""
+    version = facts.version(stable.version)
+    if version is None or not facts.proven(version) or (settled(live) and not live.ready):
+        return None
+    holders = facts.holders(Stage.PRODUCTION)
+    return None if holders == (version,) else _promote(version, stable)
+
+
+def _replace(facts: Facts, live: InferenceService, stable: Release, release: Release) -> Decision:
+    if live.release == release:
+        return deploy_first(facts, release)  # applied while nothing served yet, and not ready so far
+    if live.release == stable and not settled(live):
+        return _drifted(facts, live, stable) or wait("the live service to settle before a rollout", Phase.DEPLOYING)
+    return begin_rollout(live, stable, release)
 
 
 def _rolling(facts: Facts, live: InferenceService, record: RolloutRecord, release: Release | None) -> Decision:
     routed = live.release == record.release and live.canary_percent is None
-    if routed and sole_release(live, record) == record.release and settled(live):
+    if routed and sole_release(live, record) == record.release:
         return keep(facts, live, record.release)
     if release is None or release == record.release or routed:
         return continue_rollout(facts, live, record)
@@ -60,20 +77,32 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
     if version is None:
         what = f"version {stable.version} serves, but is not in the registry"
         return stall(what, Phase.IDLE, f"version {stable.version} to be registered again, or another one to be wanted")
-    if not (live.ready and settled(live)) and version not in facts.holders(Stage.PRODUCTION):
+    if live.release != stable:
+        why = f"because {stable} serves, and what was applied over it is not wanted"
+        return act(Deploy(stable), why, Phase.DEPLOYING)
+    if settled(live) and not live.ready and version not in facts.holders(Stage.PRODUCTION):
         return deploy_first(facts, stable)
-    return _roles(facts, version, stable) or _strays(facts) or _drifted(facts, live, stable) or _in_sync(live)
+    return (
+        _roles(facts, version, stable)
+        or (_strays(facts) if live.ready and settled(live) else None)
+        or _drifted(facts, live, stable)
+        or _in_sync(live)
+    )
 
 
 def _roles(facts: Facts, version: ModelVersion, release: Release | None) -> Decision | None:
     holders = {v.version for v in facts.holders(Stage.PRODUCTION)}
     if holders != {version.version} or (facts.rollout is not None and facts.rollout.release == release):
-        why = f"because version {version.version} serves all traffic" if release else "because it passed its gates"
-        return act(Promote(version.version, release), why, Phase.PROMOTING)
+        return _promote(version, release)
     for other in facts.holders(Stage.STAGING):
         why = f"because it is staged, but version {version.version} is what is wanted"
         return act(Archive(other.version), why, Phase.ARCHIVING)
     return None
+
+
+def _promote(version: ModelVersion, release: Release | None) -> Decision:
+    why = f"because version {version.version} serves all traffic" if release else "because it passed its gates"
+    return act(Promote(version.version, release), why, Phase.PROMOTING)
 
 
 def _strays(facts: Facts) -> Decision | None:
@@ -113,7 +142,11 @@ def _missing(facts: Facts, wanted: ModelVersion | None) -> Decision:
         return wait("a version that passes its gates", Phase.GATING, Health.MISSING)
     release = facts.release(version.version, serving)
     if facts.rejected(release) is not None:
-        return wait("a version that was not rolled back", Phase.GATING, Health.MISSING)
+        # The version is good, these serving fields are not: it served by others before.
+        served_before = Release.parse(version.tags.get(TAG_RELEASE))
+        if served_before is None or served_before == release:
+            return wait("a version that was not rolled back", Phase.GATING, Health.MISSING)
+        release = served_before
     why = "because it is in Production" if version is production else "because it passed its gates"
     return act(Deploy(release), f"{why} and nothing is served", Phase.DEPLOYING, Health.MISSING)
 
@@ -146,7 +179,9 @@ def _registry_only(facts: Facts, wanted: ModelVersion | None) -> Decision:
     if facts.live is not None and facts.live.ours and not facts.live.deleting:
         take_down = TakeDown(facts.live.namespace, facts.live.uid)
         return act(take_down, "because the spec has no serving any more", Phase.ARCHIVING)
+    if (stray := _strays(facts)) is not None:
+        return stray
     if wanted is None:
         return wait("a version that passes its gates", Phase.GATING, Health.MISSING)
     done = Decision(Phase.IDLE, Sync.SYNCED, Health.HEALTHY, reason="everything is as Git says")
-    return _roles(facts, wanted, None) or _strays(facts) or done
+    return _roles(facts, wanted, None) or done

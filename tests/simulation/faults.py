@@ -33,6 +33,7 @@ class Faults:
     choose: Callable[[str], Fault]
     log: list[str] = field(default_factory=list)
     calls: int = 0
+    before_write: Callable[[str], None] = lambda _: None
 
     def call(self, what: str, do: Callable[[], T], *, writes: bool = True) -> T:
         """Make a call that may fail."""
@@ -44,6 +45,8 @@ class Faults:
             raise Transient(f"{what} was refused")
         if fault is Fault.CRASH_BEFORE:
             raise Crash(what)
+        if writes:
+            self.before_write(what)
         result = do()
         if fault is Fault.CRASH_AFTER:
             raise Crash(what)

@@ -25,41 +25,46 @@ class SimRegistry:
         return self.faults.call("registry.read_all", lambda: dict(self.models), writes=False)
 
     def read(self, name: str) -> RegisteredModel | None:
-        return self.faults.call("registry.read", lambda: self.models.get(name), writes=False)
+        return self.faults.call(f"registry.read {name}", lambda: self.models.get(name), writes=False)
 
     def evidence(self, name: str, version: ModelVersion) -> VersionEvidence:
         metrics = self.metrics[name, version.version]
         evidence = VersionEvidence(metrics, f"s3://models/{name}/{version.version}")
-        return self.faults.call("registry.evidence", lambda: evidence, writes=False)
+        return self.faults.call(f"registry.evidence {name} {version.version}", lambda: evidence, writes=False)
 
     def artifact(self, name: str, version: int, path: str) -> bytes | None:
         raise AssertionError(f"nothing asks for {path} of {name} {version}")
 
     def input_rows(self, name: str, version: int) -> Sequence[Any] | None:
-        return self.faults.call("registry.input_rows", lambda: [[float(version), 0.0]] * bool(name), writes=False)
+        return self.faults.call(
+            f"registry.input_rows {name}", lambda: [[float(version), 0.0]] * bool(name), writes=False
+        )
 
     def set_stage(self, name: str, version: int, stage: Stage) -> None:
         for alias in ALIASES.values():
             if self._points_wrong(name, version, alias, wanted=ALIASES.get(stage) == alias):
                 self.faults.call(
-                    f"registry.alias {alias} {version} {stage}", lambda a=alias: self._alias(name, version, a, stage)
+                    f"registry.alias {name} {alias} {version} {stage}",
+                    lambda a=alias: self._alias(name, version, a, stage),
                 )  # type: ignore[misc]  # bound now
         found = self.models[name].get(version)
         if found is not None and found.stage is not stage:
-            self.faults.call(f"registry.transition {version} {stage}", lambda: self._transition(name, version, stage))
+            self.faults.call(
+                f"registry.transition {name} {version} {stage}", lambda: self._transition(name, version, stage)
+            )
 
     def tag(self, name: str, version: int, key: str, value: str | None) -> None:
-        self.faults.call(f"registry.tag {version} {key}={value}", lambda: self._tag(name, version, key, value))
+        self.faults.call(f"registry.tag {name} {version} {key}={value}", lambda: self._tag(name, version, key, value))
 
     def tag_model(self, name: str, key: str, value: str | None) -> None:
         def write() -> None:
             self.writes += 1
             self.models[name] = replace(self.models[name], tags={**self.models[name].tags, key: value or ""})
 
-        self.faults.call(f"registry.tag_model {key}", write)
+        self.faults.call(f"registry.tag_model {name} {key}", write)
 
     def delete(self, name: str) -> None:
-        self.faults.call("registry.delete", lambda: self.models.pop(name, None))
+        self.faults.call(f"registry.delete {name}", lambda: self.models.pop(name, None))
 
     def register(self, name: str, tags: Mapping[str, str], metrics: Mapping[str, float], now: datetime) -> int:
         """Add a version, as a training run or a person does."""

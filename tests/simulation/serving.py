@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.demo.kserve.knative import (
@@ -20,6 +20,8 @@ from reconciler.errors import Conflict, Transient
 from reconciler.observed import LABEL_RELEASE, Failure, InferenceService, Known, Release, TrafficTarget, Unknown
 from reconciler.ports import Clock
 from tests.simulation.faults import Faults
+
+Key = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -56,40 +58,66 @@ def template_of(manifest: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class SimServing:
-    """Implements ports.Serving; `tick` lets the controllers take their turn, one step at a time."""
+    """Implements ports.Serving; `tick` lets the controllers take their turn, one step at a time.
+
+    While `blind`, the watch is known to be broken; while `lagging`, it shows nothing new but our own writes.
+    """
 
     faults: Faults
     clock: Clock
-    live: dict[tuple[str, str], Live] = field(default_factory=dict)
+    live: dict[Key, Live] = field(default_factory=dict)
     never_ready: set[int] = field(default_factory=set)
     writes: int = 0
     uids: int = 0
     blind: bool = False
+    lagging: bool = False
+    before_delete: Callable[[Key], None] = lambda _: None
+    _seen: dict[Key, InferenceService] = field(default_factory=dict)
 
-    def read_all(self) -> Known[Mapping[tuple[str, str], InferenceService]] | Unknown:
+    def read_all(self) -> Known[Mapping[Key, InferenceService]] | Unknown:
         if self.blind:
             return Unknown("the watch is cut")
-        return Known({key: self._translate(key, live) for key, live in self.live.items()}, self.clock())
+        if not self.lagging:
+            self._show()
+        return Known(self._seen, self.clock())
+
+    def _show(self) -> None:
+        """Let the watch catch up; what was shown before stays as it is."""
+        if self._seen.keys() == self.live.keys() and all(
+            (seen.uid, seen.resource_version) == (self.live[key].uid, str(self.live[key].resource_version))
+            for key, seen in self._seen.items()
+        ):
+            return
+        self._seen = {key: self._translate(key, live) for key, live in self.live.items()}
 
     def drift(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
-        live = self.live[manifest["metadata"]["namespace"], manifest["metadata"]["name"]]
-        differs = template_of(manifest) != template_of(live.manifest)
-        return self.faults.call("serving.drift", lambda: ("spec.predictor",) * differs, writes=False)
+        key = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+        def compare() -> tuple[str, ...]:
+            live = self.live.get(key)
+            if live is None:
+                raise Conflict("the object is gone")
+            return ("spec.predictor",) * (template_of(manifest) != template_of(live.manifest))
+
+        return self.faults.call(f"serving.drift {key[1]}", compare, writes=False)
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
         percent = manifest["spec"]["predictor"].get("canaryTrafficPercent")
         release = manifest["spec"]["predictor"]["labels"][LABEL_RELEASE]
-        self.faults.call(f"serving.apply {release} at {percent}", lambda: self._apply(manifest))
+        name = manifest["metadata"]["name"]
+        self.faults.call(f"serving.apply {name} {release} at {percent}", lambda: self._apply(manifest))
 
     def delete(self, namespace: str, name: str, uid: str) -> None:
         def delete() -> None:
             live = self.live.get((namespace, name))
             if live is not None and live.uid != uid:
                 raise Conflict("another object has that name now")
+            self.before_delete((namespace, name))
             self.writes += 1
             self.live.pop((namespace, name), None)
+            self._show()
 
-        self.faults.call(f"serving.delete {name}", delete)
+        self.faults.call(f"serving.delete {namespace}/{name}", delete)
 
     def _apply(self, manifest: Mapping[str, Any]) -> None:
         wanted = copy.deepcopy(dict(manifest))
@@ -102,30 +130,35 @@ class SimServing:
             self.uids += 1
             self.live[key] = Live(wanted, f"uid-{self.uids}")
             self.writes += 1
+            self._show()
             return
         if uid != live.uid or version != str(live.resource_version):
             raise Transient("the object was changed meanwhile")
         if live.manifest != wanted:
             live.manifest, live.generation = wanted, live.generation + 1
-            self._touch(live)
+            live.resource_version += 1
             self.writes += 1
+        self._show()
 
-    def edit_by_hand(self, key: tuple[str, str], field_name: str, value: object) -> None:
+    def edit_by_hand(self, key: Key, field_name: str, value: object) -> None:
         """Change the template as a person does with kubectl."""
         live = self.live[key]
         live.manifest = copy.deepcopy(live.manifest)
         live.manifest["spec"]["predictor"][field_name] = value
-        self._touch(live)
-
-    def _touch(self, live: Live) -> None:
+        live.generation += 1
         live.resource_version += 1
 
-    def tick(self, key: tuple[str, str]) -> bool:
-        """Let one controller take one step; return whether anything changed."""
+    def tick(self, key: Key, turn: int = 0) -> bool:
+        """Let one controller take one step, `turn` says which begins; return whether anything changed."""
         live = self.live.get(key)
-        return live is not None and (
-            self._revise(live) or self._become_ready(live) or self._route(live) or self._report(live)
-        )
+        if live is None:
+            return False
+        steps = (self._revise, self._become_ready, self._route, self._report)
+        first = turn % len(steps)
+        if any(step(live) for step in (*steps[first:], *steps[:first])):
+            live.resource_version += 1
+            return True
+        return False
 
     def _revise(self, live: Live) -> bool:
         template = template_of(live.manifest)
@@ -135,49 +168,53 @@ class SimServing:
         live.templates[live.newest] = template
         labels = live.manifest["spec"]["predictor"].get("labels", {})
         live.releases[live.newest] = Release.parse(labels.get(LABEL_RELEASE))
-        self._touch(live)
         return True
 
     def _become_ready(self, live: Live) -> bool:
-        release = live.releases.get(live.newest)
-        stuck = release is not None and release.version in self.never_ready
-        if stuck or live.newest in live.ready:
+        """Bring up the oldest revision that is still coming up, as an older one may come first."""
+        waiting = [r for r in live.templates if r not in live.ready and not self._stuck(live.releases[r])]
+        if not waiting:
             return False
-        live.ready.add(live.newest)
+        live.ready.add(waiting[0])
         live.latest_ready = latest_ready(live.latest_ready, live.ready)
-        self._touch(live)
         return True
+
+    def _stuck(self, release: Release | None) -> bool:
+        return release is not None and release.version in self.never_ready
 
     def _route(self, live: Live) -> bool:
         shares = route(traffic_targets(live.percent, "latest", live.component), live.latest_ready, live.shares)
         changed = shares != live.shares
         live.shares = shares
-        if changed:
-            self._touch(live)
         return changed
 
     def _report(self, live: Live) -> bool:
         seen = propagate(live.component, Service(live.newest, live.latest_ready, live.shares))
         changed = seen != live.component
         live.component = seen
-        if changed:
-            self._touch(live)
         return changed
 
-    def shares(self, key: tuple[str, str]) -> dict[int | None, int]:
+    def shares(self, key: Key) -> dict[int | None, int]:
         """Return the truth: the percent that each version's callers get."""
-        live, found = self.live[key], dict[int | None, int]()
+        found = dict[int | None, int]()
+        for release, percent in self.releases(key).items():
+            number = release.version if release else None
+            found[number] = found.get(number, 0) + percent
+        return found
+
+    def releases(self, key: Key) -> dict[Release | None, int]:
+        """Return the truth: the percent that each release's callers get."""
+        live, found = self.live[key], dict[Release | None, int]()
         for share in live.shares:
             release = live.releases.get(share.revision)
-            number = release.version if release else None
-            found[number] = found.get(number, 0) + share.percent
-        return {number: percent for number, percent in found.items() if percent}
+            found[release] = found.get(release, 0) + share.percent
+        return {release: percent for release, percent in found.items() if percent}
 
-    def _translate(self, key: tuple[str, str], live: Live) -> InferenceService:
+    def _translate(self, key: Key, live: Live) -> InferenceService:
         component = live.component
         labels = live.manifest["spec"]["predictor"].get("labels", {})
         release = Release.parse(labels.get(LABEL_RELEASE))
-        stuck = release is not None and release.version in self.never_ready and live.newest not in live.ready
+        stuck = self._stuck(release) and live.newest not in live.ready
         return InferenceService(
             namespace=key[0],
             name=key[1],
@@ -202,8 +239,3 @@ class SimServing:
 def _target(share: Any) -> TrafficTarget:
     url = f"http://serving/{share.revision}"
     return TrafficTarget(share.revision, share.percent, share.tag or None, share.latest, url)
-
-
-def replaced(live: InferenceService, **changes: Any) -> InferenceService:
-    """Return a copy with changes, for tests."""
-    return replace(live, **changes)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from reconciler.desired.documents import ModelSpec
 from tests.simulation.faults import Fault
-from tests.simulation.world import NAME, PIPELINE, World
+from tests.simulation.systems import PIPELINE
+from tests.simulation.world import NAME, World
 
 
 def spec(**changes: object) -> ModelSpec:

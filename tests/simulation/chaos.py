@@ -1,0 +1,277 @@
+"""A run in which everything may happen, told by a tape; then everything is healed, and it must come to rest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from reconciler.desired.documents import DeletionLimits, PolicySpec
+from reconciler.observe import Observer
+from reconciler.observed import TAG_ROLLOUT, Stage
+from reconciler.plan.planner import decide
+from reconciler.plan.selection import production_of
+from reconciler.registry_roles import role
+from tests.simulation.systems import Metrics
+from tests.simulation.tape import Tape
+from tests.simulation.wishes import CHOICES, Wish, spec_of
+from tests.simulation.world import World
+
+NAMES = ("iris", "wine", "rose")
+GOOD: Metrics = {"accuracy": 0.95}
+# Metrics of trainings, None for one that fails.
+OUTCOMES: tuple[Metrics | None, ...] = (
+    GOOD, GOOD, GOOD, GOOD, {"accuracy": 0.98}, {"accuracy": 0.9}, {"accuracy": 0.5}, {"accuracy": math.nan}, {}, None,
+)  # fmt: skip
+QUIET_PASSES = 4
+
+
+@dataclass(slots=True)
+class Chaos:
+    """One run. `story` is told when it fails."""
+
+    tape: Tape
+    world: World = field(init=False)
+    wishes: dict[str, Wish] = field(default_factory=dict)
+    before: dict[str, Wish] = field(default_factory=dict)
+    names: tuple[str, ...] = NAMES[:1]
+
+    def __post_init__(self) -> None:
+        self.world = World(self.tape.fault, lambda: self.tape.pick(OUTCOMES) if self.tape.running else GOOD)
+        self.world.source.policy = PolicySpec(deletion=DeletionLimits(models=1, share=0.5))
+        self.names = NAMES[: self.tape.pick((1, 1, 2, 3))]
+        for name in self.names:
+            self.commit(name, Wish())
+
+    def story(self) -> list[str]:
+        """Return what happened, in order."""
+        return self.world.faults.log
+
+    def note(self, what: str) -> None:
+        """Add to the story."""
+        self.story().append(f"== {what}")
+
+    def run(self, rounds: int) -> None:
+        """Let anything happen for some rounds, then let it come to rest."""
+        if self.tape.byte() < 200:
+            self.rest()  # most stories begin with a version in production
+        for _ in range(rounds):
+            if self.tape.ended:
+                break
+            self.round()
+        self.heal()
+        self.rest()
+        self.quiet()
+
+    def round(self) -> None:
+        """Let one thing happen, one model be looked at, and the controllers take some steps."""
+        name = self.tape.pick(self.names)
+        self.happen(name)
+        self.world.one_pass(name)
+        self.see(name)
+        for _ in range(self.tape.pick((6, 6, 0, 1, 2, 3))):
+            if not self.world.tick(name, self.tape.pick((0, 0, 1, 2, 3))):
+                break
+            self.see(name)
+        if self.tape.byte() < 128:
+            self.world.training.tick(name)
+        self.let_time_pass(name)
+
+    def see(self, name: str) -> None:
+        """Hold the invariants."""
+        self.world.truth.published()
+        self.world.check(name)
+
+    def let_time_pass(self, name: str) -> None:
+        """Go on to when the model is to be looked at again, or some other time."""
+        status = self.world.status(name)
+        wake = status.look_again_at if status else None
+        match self.tape.pick(("next", "next", "next", "soon", "second", "minutes", "back")):
+            case "next" if wake is not None:
+                self.world.now = max(self.world.now, wake)
+            case "second":
+                self.world.now += timedelta(seconds=1)
+            case "minutes":
+                self.world.now += timedelta(minutes=7)
+            case "back":
+                self.world.now -= timedelta(minutes=2)
+
+    def happen(self, name: str) -> None:
+        """Let a person, a system or fate do something."""
+        what = self.tape.byte()
+        if what < 96:
+            return
+        events = (
+            self.change, self.change, self.change, self.revert, self.revert, self.remove, self.bring_back, self.fail,
+            self.hang, self.edit, self.delete, self.move_role, self.register, self.blind, self.lag, self.restart,
+            self.break_source, self.hide_file,
+        )  # fmt: skip
+        event = events[(what - 96) * len(events) // 160]
+        self.note(f"{name}: {event.__name__}")
+        event(name)
+
+    def commit(self, name: str, wish: Wish) -> None:
+        """Commit a spec."""
+        self.before[name] = self.wishes.get(name, wish)
+        self.wishes[name] = wish
+        self.world.source.write(name, spec_of(wish))
+        self.note(f"{name}: commit {wish}")
+
+    def change(self, name: str) -> None:
+        """Commit a spec that differs in one thing."""
+        part, choices = self.tape.pick(CHOICES)
+        self.commit(name, replace(self.wishes[name], **{part: self.tape.pick(choices)}))  # type: ignore[arg-type]  # of that field
+
+    def revert(self, name: str) -> None:
+        """Commit the spec before."""
+        self.commit(name, self.before[name])
+
+    def remove(self, name: str) -> None:
+        """Commit a removal."""
+        self.world.source.write(name, None)
+
+    def bring_back(self, name: str) -> None:
+        """Commit the last spec again."""
+        self.commit(name, self.wishes[name])
+
+    def fail(self, name: str) -> None:
+        """The next version fails its callers."""
+        self.world.bad.add(self._next(name))
+
+    def hang(self, name: str) -> None:
+        """The next version does not become ready, or what hung does."""
+        if self.tape.byte() < 128:
+            self.world.serving.never_ready.add(self._next(name))
+        else:
+            self.world.serving.never_ready.clear()
+
+    def _next(self, name: str) -> int:
+        model = self.world.registry.models.get(name)
+        return len(model.versions) + 1 if model else 1
+
+    def edit(self, name: str) -> None:
+        """Somebody edits the InferenceService."""
+        for key in tuple(self.world.serving.live):
+            if key[1] == name:
+                self.world.serving.edit_by_hand(key, "maxReplicas", self.tape.byte())
+
+    def delete(self, name: str) -> None:
+        """Somebody deletes the InferenceService."""
+        for key in tuple(self.world.serving.live):
+            if key[1] == name:
+                self.world.serving.live.pop(key)
+
+    def move_role(self, name: str) -> None:
+        """Somebody moves a stage or an alias."""
+        model = self.world.registry.models.get(name)
+        if model is None:
+            return
+        version = self.tape.pick(model.versions)
+        stage = self.tape.pick((Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED, Stage.NONE))
+        self.world.truth.edited.add(name)
+        if self.tape.byte() < 128:
+            self.world.registry._transition(name, version.version, stage)
+        else:
+            self.world.registry._alias(name, version.version, "champion", stage)
+
+    def register(self, name: str) -> None:
+        """Somebody registers a version by hand."""
+        metrics = self.tape.pick(OUTCOMES) or {}
+        self.world.registry.register(name, {}, metrics, self.world.now)
+
+    def blind(self, _: str) -> None:
+        """The watch breaks, or works again."""
+        self.world.serving.blind = not self.world.serving.blind
+
+    def lag(self, _: str) -> None:
+        """The watch falls behind, or catches up."""
+        self.world.serving.lagging = not self.world.serving.lagging
+
+    def restart(self, _: str) -> None:
+        """The process is killed between two passes."""
+        self.world.restart()
+
+    def break_source(self, _: str) -> None:
+        """Git does not answer, or answers again."""
+        self.world.source.broken = not self.world.source.broken
+
+    def hide_file(self, _: str) -> None:
+        """A file cannot be read, or can be again."""
+        self.world.source.unreadable = not self.world.source.unreadable
+
+    def heal(self) -> None:
+        """Stop all faults."""
+        self.note("everything is healed")
+        self.tape.running = False
+        self.world.serving.blind = self.world.serving.lagging = False
+        self.world.source.broken = self.world.source.unreadable = False
+        self.world.serving.never_ready.clear()
+        self.world.reconciler.refresh_source()
+        self.world.truth.published()
+
+    def rest(self) -> None:
+        """Come to rest within a bounded number of rounds."""
+        self.world.settle(*self.names)
+
+    def quiet(self) -> None:
+        """At rest nothing is written, deciding is repeatable, and what is there is what Git says, or why not is told."""
+        world = self.world
+        before = (world.registry.writes, world.serving.writes, len(world.ledger.records))
+        for _ in range(QUIET_PASSES):
+            for name in self.names:
+                acted = world.one_pass(name)
+                assert not acted, f"I8: {name} is at rest, but {acted}"
+                self.see(name)
+            world.now += timedelta(minutes=5)
+        after = (world.registry.writes, world.serving.writes, len(world.ledger.records))
+        assert before == after, f"I8: written at rest: {before} {after}"
+        for name in self.names:
+            self._ended(name)
+
+    def _ended(self, name: str) -> None:
+        state = self.world.source.published
+        desired = state.models.get(name) if state else None
+        status = self.world.status(name)
+        if desired is None:
+            assert name not in self.world.source.specs
+            assert status is None, f"{name} was let go, but has a status"
+            return
+        observer: Observer = self.world.observer
+        observed = observer.observe(desired, self.world.now)
+        rules = self.world.reconciler._rules
+        first = decide(desired, observed, rules, self.world.now)
+        again = decide(replace(desired), observed, rules, self.world.now)
+        assert first == again, f"I8: {name}: deciding twice differs"
+        assert status is not None
+        told = status.conditions.stalled.message or status.blocked_by
+        waits = "approval" in status.waits_for
+        assert status.sync == "Synced" or told or waits, f"{name} is stuck: {status.phase} {status.waits_for!r}"
+        if status.sync == "Synced" or not (status.blocked_by or "paused" in told):
+            self._tidy(name)
+
+    def _tidy(self, name: str) -> None:
+        """No rollout is left over, one release has all traffic, and it is the version in Production."""
+        model = self.world.registry.models.get(name)
+        versions = model.versions if model else ()
+        open_rollouts = [v.version for v in versions if TAG_ROLLOUT in v.tags]
+        assert not open_rollouts, f"{name}: rollouts left on record: {open_rollouts}"
+        services = [live for key, live in self.world.serving.live.items() if key[1] == name]
+        assert len(services) <= 1, f"{name} is served {len(services)} times"
+        for live in services:
+            assert live.percent is None, f"{name}: a split is left over"
+            keys = [key for key, x in self.world.serving.live.items() if x is live]
+            shares = self.world.serving.shares(keys[0])
+            assert len(shares) <= 1, f"{name}: traffic is split: {shares}"
+            production = production_of(model) if model else None
+            if shares:
+                assert production is not None, f"{name}: {shares} is served, nothing is in Production"
+                assert shares == {production.version: 100}, f"{name}: {shares}, but Production is {production.version}"
+            staged = [v.version for v in versions if role(v) is Stage.STAGING]
+            assert not staged, f"{name}: left in Staging: {staged}"
+
+
+def run(data: bytes, rounds: int = 150) -> Chaos:
+    """Run a tape."""
+    chaos = Chaos(Tape(data))
+    chaos.run(rounds)
+    return chaos

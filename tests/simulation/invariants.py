@@ -1,0 +1,193 @@
+"""What must always hold (I1 to I7 of the design), checked on a truth that the reconciler cannot see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.desired.documents import OnRemoval
+from reconciler.observed import TAG_GATES, Release, RunState, Stage
+from reconciler.plan.facts import wanted_digest
+from reconciler.ports import Entry, Moment
+from reconciler.registry_roles import role
+from tests.simulation.registry import SimRegistry
+from tests.simulation.serving import Key, SimServing
+from tests.simulation.systems import SimLedger, SimProber, SimSource, SimTraining
+
+MOST_ATTEMPTS = 3
+
+
+@dataclass(slots=True)
+class Exposure:
+    """What callers of one model may be sent to: the share that each release was allowed, and who was rolled back."""
+
+    allowed: dict[Release, int] = field(default_factory=dict)
+    cut: dict[Release, str] = field(default_factory=dict)
+    out: set[Release] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Truth:
+    """Looks at everything after every event. `edited` are models whose roles a person has just moved by hand."""
+
+    registry: SimRegistry
+    serving: SimServing
+    training: SimTraining
+    ledger: SimLedger
+    source: SimSource
+    prober: SimProber
+    edited: set[str] = field(default_factory=set)
+    exposures: dict[str, Exposure] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ledger.on_entry = self._entered
+        self.ledger.faults.before_write = self._written
+        self.serving.before_delete = self._deleted
+
+    def check(self, name: str) -> None:
+        """Hold the invariants of one model."""
+        self._trainings(name)
+        try:
+            self._roles(name)
+            self._archived(name)
+        except AssertionError:
+            if name not in self.edited:
+                raise
+        else:
+            self.edited.discard(name)
+        for key in self.serving.live:
+            if key[1] == name:
+                self._traffic(name, key)
+
+    def exposure(self, name: str) -> Exposure:
+        """Return what is known of a model's callers."""
+        return self.exposures.setdefault(name, Exposure())
+
+    def _roles(self, name: str) -> None:
+        model = self.registry.models.get(name)
+        versions = model.versions if model else ()
+        production = [v for v in versions if role(v) is Stage.PRODUCTION]
+        assert len(production) <= 1, f"I1: several versions in Production: {[v.version for v in production]}"
+        for v in production:
+            assert v.tags.get(TAG_GATES, "").startswith("passed "), f"I1: {v.version} in Production without gates"
+
+    def _archived(self, name: str) -> None:
+        model = self.registry.models.get(name)
+        for key in self.serving.live:
+            for number in self.serving.shares(key) if key[1] == name else ():
+                version = model.get(number) if model and number else None
+                archived = version is not None and role(version) is Stage.ARCHIVED
+                assert not archived, f"I3: {number} gets traffic in {key} and is archived"
+
+    def _traffic(self, name: str, key: Key) -> None:
+        live = self.serving.live[key]
+        if not live.shares:
+            return
+        releases = self.serving.releases(key)
+        assert sum(releases.values()) == 100, f"I2: traffic adds up to {releases}"
+        for share in live.shares:
+            assert not share.percent or share.revision in live.ready, f"I2: callers go to {share.revision}, not ready"
+        for release, percent in releases.items():
+            if release is not None:
+                self._share(name, release, percent)
+        exposure = self.exposure(name)
+        for release in exposure.cut:
+            if release not in releases:
+                exposure.out.add(release)
+
+    def _share(self, name: str, release: Release, percent: int) -> None:
+        model = self.registry.models.get(name)
+        version = model.get(release.version) if model else None
+        assert version is not None, f"traffic goes to {release}, which is not registered"
+        proven = version.tags.get(TAG_GATES, "").startswith("passed ")
+        assert proven, f"I1: {release} gets traffic without passed gates: {version.tags.get(TAG_GATES)}"
+        exposure = self.exposure(name)
+        allowed = exposure.allowed.get(release, 0)
+        assert percent <= allowed, f"I2: {release} gets {percent} %, but was allowed {allowed} %"
+        if release in exposure.out and self._wanted(name) == exposure.cut[release]:
+            raise AssertionError(f"I7: {release} was rolled back and gets {percent} % again")
+
+    def _wanted(self, name: str) -> str | None:
+        state = self.source.published
+        desired = state.models.get(name) if state else None
+        return None if desired is None else wanted_digest(desired.spec)
+
+    def published(self) -> None:
+        """Forget rollbacks of wishes that Git has changed since."""
+        for name, exposure in self.exposures.items():
+            wanted = self._wanted(name)
+            for release, under in list(exposure.cut.items()):
+                if under != wanted:
+                    exposure.cut.pop(release)
+                    exposure.out.discard(release)
+
+    def _trainings(self, name: str) -> None:
+        started = self.training.started
+        assert len(set(started)) == len(started), f"I5: started twice: {started}"
+        by_key: dict[str, list[RunState]] = {}
+        for run in self.training.all.get(name, ()):
+            by_key.setdefault(run.key, []).append(run.state)
+        for key, states in by_key.items():
+            assert states.count(RunState.RUNNING) <= 1, f"I5: {key} is trained twice at once"
+            assert states.count(RunState.SUCCEEDED) <= 1, f"I5: {key} was trained twice"
+            assert states.count(RunState.FAILED) <= MOST_ATTEMPTS, f"I5: {key} failed {states}"
+
+    def _written(self, what: str) -> None:
+        records = self.ledger.records
+        intended = bool(records) and records[-1].entry.moment is Moment.INTENT
+        assert intended, f"I6: {what} without an intent on the ledger"
+        assert records[-1].entry.model in what, f"I6: {what} under the intent of {records[-1].entry.model}"
+
+    def _deleted(self, key: Key) -> None:
+        state = self.source.published
+        assert state is not None
+        desired = state.models.get(key[1])
+        if desired is None or not desired.removed:
+            elsewhere = desired is not None and (
+                desired.spec.serving is None or desired.spec.serving.namespace != key[0]
+            )
+            assert elsewhere, f"I4: {key} is deleted, but Git wants it"
+            return
+        assert not state.unreadable, f"I4: {key} is deleted while a file cannot be read"
+        assert desired.spec.retention.on_removal is not OnRemoval.RETAIN, f"I4: {key} is deleted, but was to be kept"
+        self._within_limits()
+
+    def _within_limits(self) -> None:
+        state = self.source.published
+        assert state is not None
+        removed, limits = sum(m.removed for m in state.models.values()), state.policy.deletion
+        beyond = removed > limits.models and removed > limits.share * len(state.models)
+        assert not beyond, f"I4: {removed} of {len(state.models)} models are being removed"
+
+    def _entered(self, entry: Entry) -> None:
+        if entry.moment is not Moment.INTENT:
+            return
+        exposure, release = self.exposure(entry.model), Release.parse(str(entry.after.get("release") or ""))
+        match entry.action:
+            case "ArchiveAll" | "DeleteModel":
+                self._within_limits()
+            case "Deploy" | "RouteAll" if release is not None:
+                exposure.allowed[release] = 100
+                self._is_good(entry, release)
+            case "StartCanary" if release is not None:
+                if not self._has_traffic(entry.model, release):
+                    exposure.allowed[release] = 0
+            case "ShiftTraffic" if release is not None:
+                exposure.allowed[release] = max(exposure.allowed.get(release, 0), int(entry.after["percent"]))
+            case "CutTraffic" if release is not None:
+                exposure.cut[release] = str(entry.after["wanted"])
+                exposure.out.discard(release)
+
+    def _has_traffic(self, name: str, release: Release) -> bool:
+        return any(release in self.serving.releases(key) for key in self.serving.live if key[1] == name)
+
+    def _is_good(self, entry: Entry, release: Release) -> None:
+        """A candidate that answers with errors is found out before it gets all traffic."""
+        desired = self.source.published.models.get(entry.model) if self.source.published else None
+        if entry.action != "RouteAll" or desired is None:
+            return
+        rollout = desired.spec.rollout
+        live: Any = next((x for key, x in self.serving.live.items() if key[1] == entry.model), None)
+        if rollout.steps and rollout.analysis and live is not None:
+            bad = self.prober.fails(release, live.templates.get(live.newest, ""))
+            assert not bad, f"I2: {release} fails its callers and is given all traffic"

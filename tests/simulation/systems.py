@@ -1,0 +1,235 @@
+"""Ledger, memory, training, prober and Git as small state machines; what they hold survives every crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from reconciler.desired.documents import ModelSpec, PolicySpec
+from reconciler.desired.state import Commit, DesiredModel, DesiredState, Diagnostic
+from reconciler.observed import (
+    TAG_TRAINING_KEY,
+    Package,
+    Release,
+    ReleaseRecord,
+    RunState,
+    Side,
+    TrainingRequest,
+    TrainingRun,
+)
+from reconciler.ports import Entry, ProbeResult, ProbeTarget, Recorded, SourceStatus
+from tests.simulation.faults import Faults
+from tests.simulation.registry import SimRegistry
+from tests.simulation.serving import SimServing
+
+PIPELINE = "pipelines/iris.yaml"
+BAD_TEMPLATE = "('minReplicas', 3)"
+Metrics = Mapping[str, float]
+
+
+@dataclass(slots=True)
+class SimLedger:
+    """Implements ports.Ledger."""
+
+    faults: Faults
+    records: list[Recorded] = field(default_factory=list)
+    of: dict[str, list[Recorded]] = field(default_factory=dict)
+    on_entry: Callable[[Entry], None] = lambda _: None
+
+    def append(self, entry: Entry) -> Recorded:
+        def write() -> Recorded:
+            recorded = Recorded(len(self.records) + 1, entry, "", "")
+            self.records.append(recorded)
+            self.of.setdefault(entry.model, []).append(recorded)
+            self.on_entry(entry)
+            return recorded
+
+        return self.faults.call(f"ledger {entry.moment.value} {entry.action} {entry.model}", write, writes=False)
+
+    def entries(
+        self,
+        *,
+        model: str | None = None,
+        actions: Iterable[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after_seq: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[Recorded]:
+        wanted = set(actions)
+
+        def read() -> list[Recorded]:
+            found = [
+                r
+                for r in (self.records if model is None else self.of.get(model, []))
+                if (not wanted or r.entry.action in wanted)
+                and (since is None or r.entry.at >= since)
+                and (until is None or r.entry.at < until)
+                and r.seq > after_seq
+            ]
+            return found[-limit:] if limit else found
+
+        return self.faults.call(f"ledger read {model}", read, writes=False)
+
+
+@dataclass(slots=True)
+class SimMemory:
+    """Implements ports.Memory."""
+
+    faults: Faults
+    specs: dict[str, DesiredModel] = field(default_factory=dict)
+    kept: dict[str, dict[Release, ReleaseRecord]] = field(default_factory=dict)
+    claims: set[str] = field(default_factory=set)
+
+    def last_good(self) -> Mapping[str, DesiredModel]:
+        return dict(self.specs)
+
+    def remember(self, models: Iterable[DesiredModel]) -> None:
+        new = {m.name: m for m in models if self.specs.get(m.name) != m}
+        if new:
+            self.faults.call("memory.remember", lambda: self.specs.update(new), writes=False)
+
+    def forget(self, model: str) -> None:
+        def forget() -> None:
+            self.specs.pop(model, None)
+            self.kept.pop(model, None)
+
+        self.faults.call(f"memory.forget {model}", forget)
+
+    def releases(self, model: str) -> Mapping[Release, ReleaseRecord]:
+        return dict(self.kept.get(model, {}))
+
+    def keep_release(self, model: str, record: ReleaseRecord) -> None:
+        kept = self.kept.setdefault(model, {})
+        if kept.get(record.release) != record:
+            self.faults.call(f"memory.keep_release {model}", lambda: kept.update({record.release: record}))
+
+    def claim(self, key: str, at: datetime) -> bool:
+        del at
+        new = key not in self.claims
+        self.faults.call(f"memory.claim {key}", lambda: self.claims.add(key))
+        return new
+
+
+@dataclass(slots=True)
+class SimTraining:
+    """Implements ports.Training: a run ends at a later tick, and registers a version when it succeeds."""
+
+    faults: Faults
+    registry: SimRegistry
+    clock: Callable[[], datetime]
+    outcomes: Callable[[], Metrics | None]
+    all: dict[str, list[TrainingRun]] = field(default_factory=dict)
+    settle_seconds: float = 0.0
+    started: list[str] = field(default_factory=list)
+
+    def runs(self, model: str) -> tuple[TrainingRun, ...]:
+        return self.faults.call(f"training.runs {model}", lambda: tuple(self.all.get(model, ())), writes=False)
+
+    def ensure_started(self, request: TrainingRequest) -> TrainingRun:
+        assert isinstance(request.pipeline, Package)
+        what = f"training.start {request.model} {request.key} {request.attempt}"
+        return self.faults.call(what, lambda: self._start(request))
+
+    def _start(self, request: TrainingRequest) -> TrainingRun:
+        for run in self.all.get(request.model, []):
+            if (run.key, run.attempt) == (request.key, request.attempt):
+                return run
+        run_id = f"{request.key}-{request.attempt}"
+        run = TrainingRun(request.key, request.attempt, run_id, RunState.RUNNING, self.clock())
+        self.all.setdefault(request.model, []).append(run)
+        self.started.append(f"{request.model}/{run_id}")
+        return run
+
+    def ensure_stopped(self, model: str, run_id: str) -> None:
+        self.faults.call(f"training.stop {model} {run_id}", lambda: self._end(model, run_id, RunState.STOPPED, None))
+
+    def _end(self, model: str, run_id: str, state: RunState, cause: str | None) -> None:
+        self.all[model] = [
+            replace(r, state=state, finished_at=self.clock(), cause=cause)
+            if r.run_id == run_id and r.state is RunState.RUNNING
+            else r
+            for r in self.all.get(model, [])
+        ]
+
+    def tick(self, model: str) -> bool:
+        """End the oldest run that is under way."""
+        run = next((r for r in self.all.get(model, ()) if r.state is RunState.RUNNING), None)
+        if run is None:
+            return False
+        metrics = self.outcomes()
+        if metrics is not None:
+            self.registry.register(model, {TAG_TRAINING_KEY: run.key}, metrics, self.clock())
+        failed = metrics is None
+        self._end(model, run.run_id, RunState.FAILED if failed else RunState.SUCCEEDED, "boom" if failed else None)
+        return True
+
+
+@dataclass(slots=True)
+class SimProber:
+    """Implements ports.Prober: a bad version, or a bad template, answers every request with an error."""
+
+    faults: Faults
+    bad: set[int]
+    serving: SimServing
+
+    def probe(self, target: ProbeTarget, rows: Sequence[object], requests: int) -> ProbeResult:
+        revision = target.url.rpartition("/")[2]
+        live = next((x for key, x in self.serving.live.items() if key[1] == target.model), None)
+        failing = live is None or self.fails(live.releases.get(revision), live.templates.get(revision, ""))
+        side = Side(requests, requests if failing else 0, () if failing else (5.0,) * requests)
+        result = ProbeResult(side, (None if failing else 1,) * len(rows))
+        return self.faults.call(f"probe {target.model}", lambda: result, writes=False)
+
+    def fails(self, release: Release | None, template: str) -> bool:
+        """Return whether what is served so answers with errors."""
+        return (release is not None and release.version in self.bad) or BAD_TEMPLATE in template
+
+
+@dataclass(slots=True)
+class SimSource:
+    """Implements ports.Source over specs that the story commits; what was fetched last is `published`."""
+
+    memory: SimMemory
+    clock: Callable[[], datetime]
+    specs: dict[str, ModelSpec] = field(default_factory=dict)
+    commits: int = 0
+    seen: dict[str, DesiredModel] = field(default_factory=dict)
+    policy: PolicySpec = field(default_factory=PolicySpec)
+    published: DesiredState | None = None
+    broken: bool = False
+    unreadable: bool = False
+
+    def commit(self) -> Commit:
+        return Commit(f"{self.commits:040x}", "Ana <ana@example.org>", self.clock(), "a commit")
+
+    def write(self, name: str, spec: ModelSpec | None) -> None:
+        """Commit a spec, or its removal."""
+        self.commits += 1
+        if spec is None:
+            self.specs.pop(name, None)
+            self.seen.pop(name, None)
+        else:
+            self.specs[name] = spec
+            files = {PIPELINE: b"pipeline"}
+            self.seen[name] = DesiredModel(name, spec, self.commit(), f"models/{name}.yaml", files=files)
+
+    def fetch(self) -> SourceStatus:
+        if not self.broken:
+            self.published = self._settle()
+        return SourceStatus(self.commit(), self.clock(), self.clock() if self.broken else None)
+
+    def desired(self) -> DesiredState | None:
+        return self.published
+
+    def _settle(self) -> DesiredState:
+        """Tell what is in force as desired.settle does: nothing is removed while a file cannot be read."""
+        missing = {n: m for n, m in self.memory.last_good().items() if n not in self.specs}
+        old = self.published.models if self.published else {}
+        held = (Diagnostic("removal-held", "a file cannot be read", "models/x.yaml"),)
+        for name, model in missing.items():
+            kept = replace(model, stale=held) if self.unreadable else replace(model, removed=True)
+            missing[name] = old[name] if old.get(name) == kept else kept
+        unreadable = frozenset({"models/x.yaml"} if self.unreadable else ())
+        return DesiredState(self.commit(), {**self.seen, **missing}, self.policy, unreadable=unreadable)

@@ -1,0 +1,78 @@
+"""Specs as a few choices each, so that a tape can change one of them at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from reconciler.desired.documents import ModelSpec
+from tests.simulation.stories import spec
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One spec; every first choice is the calm one."""
+
+    parameters: int = 1
+    replicas: int = 1
+    namespace: str = "models"
+    steps: tuple[int, ...] = (10, 50)
+    hold: str = "30s"
+    gate: str = "absolute"
+    version: str = "auto"
+    approval: str = "none"
+    suspend: bool = False
+    on_failure: str = "rollback"
+    on_removal: str = "archive"
+    served: bool = True
+    trained: bool = True
+    analysed: bool = True
+
+
+CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
+    ("parameters", (1, 2, 3, 4)),
+    ("parameters", (1, 2, 3, 4)),
+    ("replicas", (1, 2, 3)),
+    ("replicas", (1, 2, 3)),
+    ("steps", ((10, 50), (20,), (), (5, 10, 90))),
+    ("hold", ("30s", "5s")),
+    ("version", ("auto", "1", "2", "9")),
+    ("gate", ("absolute", "none", "stricter", "regression")),
+    ("approval", ("none", "required")),
+    ("suspend", (False, True)),
+    ("on_failure", ("rollback", "pause")),
+    ("on_removal", ("archive", "retain", "delete")),
+    ("served", (True, False)),
+    ("namespace", ("models", "other")),
+    ("trained", (True, False)),
+    ("analysed", (True, False)),
+)
+_GATES: dict[str, list[dict[str, object]]] = {
+    "absolute": [{"metric": "accuracy", "min": 0.9}],
+    "none": [],
+    "stricter": [{"metric": "accuracy", "min": 0.97}],
+    "regression": [{"metric": "accuracy", "against": "production", "maxRegression": 0.01}],
+}
+
+
+@lru_cache
+def spec_of(wish: Wish) -> ModelSpec:
+    """Return the spec; the same wish gives the same object."""
+    base = spec()
+    assert base.training is not None
+    assert base.serving is not None
+    training = {**base.training.content(), "parameters": {"n": wish.parameters}}
+    predictor = {**base.serving.predictor, "minReplicas": wish.replicas}
+    rollout = {
+        **base.rollout.content(),
+        "steps": [{"traffic": step, "hold": wish.hold} for step in wish.steps],
+        "onFailure": wish.on_failure,
+    }
+    return spec(
+        suspend=wish.suspend,
+        training=training if wish.trained else None,
+        promotion={"gates": _GATES[wish.gate], "version": wish.version, "approval": wish.approval},
+        serving={"namespace": wish.namespace, "predictor": predictor} if wish.served else None,
+        rollout=rollout if wish.analysed else {**rollout, "analysis": []},
+        retention={"onRemoval": wish.on_removal},
+    )
