@@ -20,11 +20,13 @@ _Revisions = Mapping[str, Release | None]
 class Entry:
     """One InferenceService; `fingerprint` changes with its spec and with who owns which field of it.
 
-    `adopt` is true until the fields that our create wrote belong to our apply.
+    `held` stands for the fields that are ours, with their values. `adopt` is true until the fields that our create
+    wrote belong to our apply.
     """
 
     service: InferenceService
     fingerprint: str
+    held: str
     adopt: bool
 
 

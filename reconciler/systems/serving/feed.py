@@ -7,6 +7,7 @@ from typing import Protocol
 
 from reconciler.systems.serving.api import Json, Key
 from reconciler.systems.serving.cache import Cache, Entry
+from reconciler.systems.serving.holding import held
 from reconciler.systems.serving.ownership import fingerprint, needs_adoption
 from reconciler.systems.serving.translate import inference_service, key_of, revision
 
@@ -90,4 +91,4 @@ class RevisionSink:
 
 
 def _entry(obj: Json) -> Entry:
-    return Entry(inference_service(obj), fingerprint(obj), needs_adoption(obj))
+    return Entry(inference_service(obj), fingerprint(obj), held(obj), needs_adoption(obj))

@@ -9,7 +9,6 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Self
 
-from reconciler.desired.digest import digest
 from reconciler.errors import Refused, Transient, UnknownOutcome
 from reconciler.observed import InferenceService, Known, Unknown
 from reconciler.ports import Clock
@@ -19,6 +18,7 @@ from reconciler.systems.serving.cache import Cache, Entry, OnChange, Services
 from reconciler.systems.serving.difference import changed_fields
 from reconciler.systems.serving.feed import RevisionSink, ServiceSink
 from reconciler.systems.serving.health import Feeds
+from reconciler.systems.serving.holding import asked
 from reconciler.systems.serving.reading import mapping, text
 from reconciler.systems.serving.reflector import Pace, Reflector
 from reconciler.systems.serving.translate import key_of
@@ -103,12 +103,18 @@ class KServe:
             return Known(services, at)
 
     def drift(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the fields of `manifest` whose live value differs. Makes calls only when a side changed."""
+        """Return the fields of `manifest` whose live value differs.
+
+        Makes calls only where what we hold is not what the manifest asks for, and then only when a side changed.
+        """
         key = key_of(dict(manifest))
         entry = self._entry(key)
         if entry is None:
             raise Transient(f"InferenceService {key[0]}/{key[1]} is not there, so there is nothing to compare")
-        sides = f"{digest(manifest)} {entry.service.uid} {entry.fingerprint}"
+        wanted = asked(manifest)
+        if entry.held == wanted:
+            return ()
+        sides = f"{wanted} {entry.service.uid} {entry.fingerprint}"
         known = self._compared.get(key)
         if known is None or known[0] != sides:
             known = self._compared[key] = (sides, self._compare(key, manifest, entry.service.uid))

@@ -68,12 +68,21 @@ def needs_adoption(obj: Json) -> bool:
 
 def adopted(obj: Json) -> list[Json]:
     """Return the managed fields with what our create wrote moved to our apply."""
-    ours = [e for e in _writers(obj) if text(e, "manager") == MANAGER]
-    fields: Json = {}
-    for entry in ours:
-        fields = _union(fields, mapping(entry, "fieldsV1"))
+    ours = _our_writes(obj)
     rest = [entry for entry in items(obj, "metadata", "managedFields") if entry not in ours]
-    return [{**ours[0], "operation": "Apply", "fieldsV1": fields}, *rest]
+    return [{**ours[0], "operation": "Apply", "fieldsV1": own_fields(obj)}, *rest]
+
+
+def own_fields(obj: Json) -> Json:
+    """Return the set of fields that are ours, by create or by apply, as fieldsV1."""
+    fields: Json = {}
+    for entry in _our_writes(obj):
+        fields = _union(fields, mapping(entry, "fieldsV1"))
+    return fields
+
+
+def _our_writes(obj: Json) -> list[Json]:
+    return [entry for entry in _writers(obj) if text(entry, "manager") == MANAGER]
 
 
 def _union(one: Json, other: Json) -> Json:
