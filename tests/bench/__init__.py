@@ -1,0 +1,1 @@
+"""How fast, how large, and how many calls: ratios against raw reads, measured in the same run."""
