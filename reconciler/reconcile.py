@@ -20,6 +20,7 @@ from reconciler.plan.decision import Decision
 from reconciler.plan.describe import status_of
 from reconciler.plan.facts import Facts, gather
 from reconciler.plan.planner import Rules, decide
+from reconciler.plan.removal import removal_guard
 from reconciler.plan.training import ENDED
 from reconciler.ports import Source, SourceStatus
 from reconciler.status import ModelStatus, Sync, SystemStatus
@@ -167,15 +168,3 @@ class ModelReconciler:
         if unread or any(run.state not in ENDED for run in runs):
             return decision.sooner(now + self.training_poll).look_again_at
         return decision.look_again_at
-
-
-def removal_guard(state: DesiredState) -> str:
-    """Say why removals are stopped when more models left Git at once than the policy allows; empty when they may go."""
-    removed = sum(1 for m in state.models.values() if m.removed)
-    total, limits = len(state.models), state.policy.deletion
-    if removed <= limits.models or removed <= limits.share * total:
-        return ""
-    return (
-        f"{removed} of {total} models left Git at once, more than {limits.models} and more than {limits.share:.0%}: "
-        "bring them back, or raise spec.deletion in the RepositoryPolicy"
-    )

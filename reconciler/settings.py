@@ -20,6 +20,7 @@ from reconciler.errors import SettingsError
 from reconciler.registry_roles import RegistryWrites
 
 PREFIX = "RECONCILER_"
+OPTIONS = frozenset({PREFIX + "CONFIG", PREFIX + "URL"})
 
 
 class Section(BaseModel):
@@ -151,11 +152,16 @@ class Settings(Section):
         return self.ledger_url or f"sqlite:///{self.state_dir / 'ledger.db'}"
 
 
+def names_settings(variable: str) -> bool:
+    """Return whether an environment variable is a setting; some are options of commands instead."""
+    return variable.startswith(PREFIX) and variable not in OPTIONS
+
+
 def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read settings from a file (optional) and the environment, which wins. Raises SettingsError."""
     raw = _read_file(path) if path else {}
     for name, value in sorted(environ.items()):
-        if name.startswith(PREFIX) and name != PREFIX + "CONFIG":
+        if names_settings(name):
             _overlay(raw, [to_camel(part.lower()) for part in name.removeprefix(PREFIX).split("__")], value)
     try:
         return Settings.model_validate(raw)

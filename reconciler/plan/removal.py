@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.desired.documents import OnRemoval
+from reconciler.desired.state import DesiredState
 from reconciler.observed import Known, Stage
 from reconciler.plan.action import ArchiveAll, DeleteModel, LetGo, StopTraining, TakeDown
 from reconciler.plan.decision import Decision, act, wait
@@ -48,3 +49,15 @@ def _registry(facts: Facts, on_removal: OnRemoval, why: str) -> Decision:
     if left:
         return act(ArchiveAll(left), why, Phase.ARCHIVING)
     return act(LetGo(), "because nothing of it is left to take down", Phase.ARCHIVING)
+
+
+def removal_guard(state: DesiredState) -> str:
+    """Say why removals are stopped when more models left Git at once than the policy allows; empty when they may go."""
+    removed = sum(1 for m in state.models.values() if m.removed)
+    total, limits = len(state.models), state.policy.deletion
+    if removed <= limits.models or removed <= limits.share * total:
+        return ""
+    return (
+        f"{removed} of {total} models left Git at once, more than {limits.models} and more than {limits.share:.0%}: "
+        "bring them back, or raise spec.deletion in the RepositoryPolicy"
+    )

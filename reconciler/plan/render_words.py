@@ -120,13 +120,15 @@ def counts(proposal: Proposal) -> str:
 
 def summary(proposal: Proposal) -> str:
     """Write the line that counts."""
-    rest = len(proposal.plans) - len(proposal.changed) - len(proposal.waiting)
-    also = f" {plural(len(proposal.waiting), 'model')} {'waits' if len(proposal.waiting) == 1 else 'wait'}."
-    also = also if proposal.waiting else ""
-    if not proposal.changed:
-        policy = " The policy changes." if proposal.policy else ""
-        return f"Plan: nothing to do.{policy}{also} {plural(rest, 'model')} as Git says."
-    return f"Plan: {counts(proposal)}.{also} Nothing else changes ({plural(rest, 'model')})."
+    waits = len(proposal.waiting)
+    rest = len(proposal.plans) - len(proposal.changed) - waits
+    also = f" {plural(waits, 'model')} {'waits' if waits == 1 else 'wait'}." if waits else ""
+    if proposal.changed:
+        unchanged = f" Nothing else changes ({plural(rest, 'model')})." if rest else ""
+        return f"Plan: {counts(proposal)}.{also}{unchanged}"
+    policy = " The policy changes." if proposal.policy else ""
+    are = f" {plural(rest, 'model')} {'is' if rest == 1 else 'are'} as Git says." if rest else ""
+    return f"Plan: nothing to do.{policy}{also}{are}"
 
 
 def irreversible(plan: ModelPlan) -> tuple[str, ...]:

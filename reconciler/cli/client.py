@@ -1,0 +1,102 @@
+"""Asks a running service, found through its state folder or by its URL."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reconciler.errors import Refused, Transient
+
+TIMEOUT_SECONDS = 10
+PAGE = 1000
+START = "start it with `reconciler run -c settings.yaml`, or name another one with --url or RECONCILER_URL"
+
+Json = dict[str, Any]
+
+
+def base_url(url: str | None, config: Path | None) -> str:
+    """Return the service's base URL. Raises Transient when none runs here."""
+    if url is not None:
+        if not url.startswith(("http://", "https://")):
+            raise Refused(f"--url must begin with http:// or https://, not {url!r}")
+        return url.rstrip("/")
+    from reconciler.settings import load_settings  # noqa: PLC0415  pydantic: not for --help
+    from reconciler.web.address import read_address  # noqa: PLC0415
+
+    state_dir = load_settings(config, os.environ).state_dir
+    address = read_address(state_dir)
+    if address is None:
+        raise Transient(f"no reconciler runs here: {state_dir / 'http.json'} names none", help=START)
+    return address.url
+
+
+def answers(url: str) -> bool:
+    """Return whether a service listens at a base URL, ready or not."""
+    try:
+        _open(f"{url}/healthz").close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def all_models(url: str) -> list[Json]:
+    """Return the status of every model, by name. Raises Transient or Refused."""
+    found: list[Json] = []
+    after = ""
+    while True:
+        page = get(url, f"/api/v1/models?{urllib.parse.urlencode({'limit': PAGE, 'after': after})}")
+        found += page["items"]
+        if page.get("next") is None:
+            return found
+        after = str(page["next"])
+
+
+def one_model(url: str, name: str) -> Json:
+    """Return one model's status. Raises Transient or Refused."""
+    return get(url, f"/api/v1/models/{urllib.parse.quote(name, safe='')}")
+
+
+def get(url: str, path: str) -> Json:
+    """Return the JSON object at a path. Raises Transient when nothing answers, Refused for an error of the service."""
+    try:
+        with _open(url + path) as answer:
+            found = json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise _problem(error) from error
+    except OSError as error:
+        raise Transient(f"the reconciler at {url} does not answer: {_cause(error)}", help=START) from error
+    except ValueError as error:
+        raise Refused(f"what answers at {url} is no reconciler: {error}", help="check --url") from error
+    if not isinstance(found, dict):
+        raise Refused(f"what answers at {url} is no reconciler", help="check --url")
+    return found
+
+
+def _open(url: str) -> Any:
+    # A proxy that the environment names cannot reach this machine's loopback.
+    local = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    handlers = [urllib.request.ProxyHandler({})] if local else []
+    return urllib.request.build_opener(*handlers).open(url, timeout=TIMEOUT_SECONDS)
+
+
+def _cause(error: OSError) -> object:
+    return getattr(error, "reason", None) or error
+
+
+def _problem(error: urllib.error.HTTPError) -> Refused | Transient:
+    try:
+        document: Mapping[str, Any] = json.load(error)
+        detail, advice = str(document["detail"]), str(document.get("help", ""))
+    except (ValueError, KeyError, TypeError):
+        detail, advice = f"the service answered {error.code}", "check --url"
+    kind = Transient if error.code >= 500 else Refused
+    return kind(detail, help=advice)

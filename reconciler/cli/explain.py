@@ -1,0 +1,162 @@
+"""`reconciler explain`: one model in full, so that nobody has to guess."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from reconciler.cli.present import (
+    Cell,
+    ConfigOption,
+    ExitCode,
+    Format,
+    FormatOption,
+    Screen,
+    Tone,
+    command,
+    finish,
+)
+from reconciler.cli.present import status as shown_status
+from reconciler.cli.status import Json, UrlOption, is_fine, live, needs_attention, registry, when, why
+
+EXAMPLES = """\
+\b
+Examples:
+  reconciler explain iris
+  reconciler explain iris -o json | jq .verdicts
+"""
+
+Line = tuple[str | Cell, ...]
+
+
+def explain(
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    *,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Explain one model: what is wanted, what is there, what blocks it, what it waits for, and what to do next.
+
+    Exit code 0 when it is Synced and Healthy, 2 when not, 1 when no service answers.
+    """
+    with command() as screen:
+        from reconciler.cli.client import base_url, one_model  # noqa: PLC0415  pydantic and urllib: not for --help
+
+        found = one_model(base_url(url, config), model)
+        if output is Format.JSON:
+            screen.json(found)
+        else:
+            for line in explanation(screen, found):
+                screen.say(*line)
+    finish(ExitCode.FINE if is_fine(found) else ExitCode.FOUND)
+
+
+def explanation(screen: Screen, model: Json) -> Iterator[Line]:
+    """Yield the explanation line by line."""
+    yield (
+        Cell(model["name"], Tone.STRONG),
+        "  ",
+        shown_status(model["sync"]),
+        "  ",
+        shown_status(model["health"]),
+        f"  {model['phase']}",
+    )
+    yield (Cell("Why: ", Tone.FAINT), "everything is as Git says" if is_fine(model) else why(model))
+    yield from _tree([("Git", _git(model)), ("Registry", registry(model)), ("Live", live(model))], _verdicts(model))
+    yield from _rest(screen, model)
+    yield (Cell("Next: ", Tone.FAINT), *_next(model))
+
+
+def _git(model: Json) -> str:
+    version = "the newest version that passes the gates" if model["git"] == "auto" else f"version {model['git']}"
+    if model["git"] == "removed":
+        version = "nothing: the spec left Git"
+    commit, by = model["lastAttemptedCommit"][:7], model["commit"]
+    author = f", {by['author'].split(' <')[0]}: {by['subject']}" if by else ""
+    return f"{version} (commit {commit}{author})" if commit else version
+
+
+def _tree(branches: list[tuple[str, str]], leaves: list[Line]) -> Iterator[Line]:
+    for index, (name, said) in enumerate(branches):
+        arm = "└─" if index == len(branches) - 1 else "├─"
+        yield f"{arm} {name:<9} ", said
+    for index, leaf in enumerate(leaves):
+        arm = "└─" if index == len(leaves) - 1 else "├─"
+        yield f"   {arm} ", *leaf
+
+
+def _verdicts(model: Json) -> list[Line]:
+    lines = [line for verdict in model["verdicts"] for line in _verdict(verdict)]
+    told = {v["version"] for v in model["verdicts"] if v["kind"] == "gates"}
+    lost = [r for r in model["rejected"] if r["version"] not in told]
+    return [*lines, *((_mark("fail"), f"version {r['version']}  {r['reason']}") for r in lost)]
+
+
+_MARKS = {"pass": Cell("✔ ", Tone.GOOD), "fail": Cell("✖ ", Tone.BAD)}
+
+
+def _mark(verdict: str) -> Cell:
+    return _MARKS.get(verdict, Cell("? ", Tone.WARNING))
+
+
+def _verdict(verdict: Mapping[str, Any]) -> Iterator[Line]:
+    if verdict["kind"] == "gates":
+        name = f"gates of version {verdict['version']}"
+        if not verdict["gates"]:
+            yield _mark(verdict["verdict"]), f"{name}  {verdict['why']}"
+        for gate in verdict["gates"]:
+            yield _mark("pass" if gate["passed"] else "fail"), f"{name}  {gate['said']}"
+        return
+    unmeasured = verdict["verdict"] == "inconclusive" or not verdict["findings"]
+    if unmeasured:
+        yield _mark(verdict["verdict"]), f"{verdict['check']}  {verdict['why']}"
+    for finding in () if unmeasured and verdict["samples"] == 0 else verdict["findings"]:
+        yield _mark(_holds(finding)), f"{verdict['check']}  {_finding(finding)}"
+
+
+def _holds(finding: Mapping[str, Any]) -> str:
+    return "inconclusive" if finding["holds"] is None else "pass" if finding["holds"] else "fail"
+
+
+def _finding(finding: Mapping[str, Any]) -> str:
+    """Write value, operator, limit, samples and what stable does."""
+    if finding["measured"] is None:
+        return f"{finding['what']}: nothing measured yet"
+    operator = finding["operator"] if finding["holds"] else {"<=": ">", ">=": "<"}[finding["operator"]]
+    numbers = [_number(finding[key], finding["unit"]) for key in ("measured", "limit")]
+    stable = "" if finding["stable"] is None else f", stable {_number(finding['stable'], finding['unit'])}"
+    return f"{finding['what']} {numbers[0]} {operator} {numbers[1]}  ({finding['samples']:,} requests{stable})"
+
+
+def _number(value: float | str, unit: str) -> str:
+    if isinstance(value, str):
+        return value  # nan and inf have no number in JSON
+    return f"{value:.0f} ms" if unit == "ms" else f"{value * 100:.3g} %"
+
+
+def _rest(screen: Screen, model: Json) -> Iterator[Line]:
+    if model["blockedBy"]:
+        yield Cell("Blocked by: ", Tone.FAINT), model["blockedBy"]
+    again = when(screen, model["lookAgainAt"])
+    looks = f"Looks again {again}." if again else ""
+    if model["waitsFor"]:
+        yield Cell("Waits for: ", Tone.FAINT), f"{model['waitsFor']}. {looks}".rstrip()
+    elif looks:
+        yield (looks,)
+    applied = model["lastAppliedCommit"][:7]
+    if applied and applied != model["lastAttemptedCommit"][:7]:
+        yield Cell("Applied last: ", Tone.FAINT), f"commit {applied}"
+
+
+def _next(model: Json) -> Line:
+    name = model["name"]
+    if needs_attention(model):
+        stalled = model["conditions"]["stalled"]["status"] == "True"
+        what = model["waitsFor"] if stalled and model["waitsFor"] else ""
+        return (f"{what}; " if what else "", Cell(f"reconciler history {name}", Tone.MOVING), " shows what was tried")
+    if is_fine(model):
+        return ("nothing to do",)
+    return "nothing to do but wait; ", Cell(f"reconciler status {name} --watch", Tone.MOVING), " follows it"
