@@ -30,7 +30,7 @@ from tests.systems.serving.world import manifest
 
 ROOT = Path(__file__).parents[1]
 BASE = ROOT / "manifests" / "base"
-DOCUMENTS = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")))]
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")))
 NAMESPACE = "models"
 
 
