@@ -196,6 +196,11 @@ class Promotion(Document):
         default="none", description="required: waits until Git names the version."
     )
 
+    @cached_property
+    def gates_digest(self) -> str:
+        """Stand for the rules that a version is held against."""
+        return digest([gate.digest for gate in self.gates])
+
 
 class Mode(StrEnum):
     """KServe's deployment modes."""
@@ -361,6 +366,11 @@ class ModelSpec(Document):
     serving: Serving | None = Field(default=None, description="Without it the model lives in the registry only.")
     rollout: Rollout = Rollout()
     retention: Retention = Retention()
+
+    @cached_property
+    def wanted_digest(self) -> str:
+        """Stand for what decides which release is wanted and how it proves itself; training is no part of it."""
+        return digest([self.promotion.digest, self.serving.digest if self.serving else None, self.rollout.digest])
 
 
 class Model(Document):

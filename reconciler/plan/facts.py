@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from reconciler.desired.digest import digest
 from reconciler.desired.documents import ModelSpec, Serving
 from reconciler.desired.state import DesiredModel
 from reconciler.manifest import release_of
@@ -108,12 +107,12 @@ def rejection_from_tag(text: str | None) -> Rejection | None:
 
 def wanted_digest(spec: ModelSpec) -> str:
     """Stand for what decides which release is wanted and how it proves itself; training is no part of it."""
-    return digest([spec.promotion.digest, spec.serving.digest if spec.serving else None, spec.rollout.digest])
+    return spec.wanted_digest
 
 
 def gates_digest(spec: ModelSpec) -> str:
     """Stand for the rules a version was held against."""
-    return digest([gate.digest for gate in spec.promotion.gates])
+    return spec.promotion.gates_digest
 
 
 def passed_mark(spec: ModelSpec) -> str:

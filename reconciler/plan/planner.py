@@ -83,7 +83,7 @@ def _approved(facts: Facts, selected: Selected) -> ModelVersion | None:
     promotion, version = facts.spec.promotion, selected.version
     if promotion.approval == "none" or promotion.version != "auto" or version is None:
         return version
-    return production_of(facts.registered) if facts.registered else None
+    return production_of(facts.registered)
 
 
 def _missing_evidence(facts: Facts, selected: Selected, serving: Decision) -> Decision:

@@ -18,7 +18,7 @@ from reconciler.observed import (
     VersionEvidence,
 )
 from reconciler.plan.decision import VersionVerdict
-from reconciler.plan.facts import Facts, gates_digest, passed_mark
+from reconciler.plan.facts import Facts, gates_digest, passed_mark, versions_of
 from reconciler.plan.training import of_recipe, recipe_of
 from reconciler.registry_roles import role
 
@@ -66,9 +66,10 @@ def candidates(desired: DesiredModel, registered: RegisteredModel | None) -> tup
     return tuple(v for v in reversed(found) if v.ready)
 
 
-def production_of(registered: RegisteredModel) -> ModelVersion | None:
+def production_of(registered: RegisteredModel | None) -> ModelVersion | None:
     """Return the production version; of several, the newest."""
-    return max((v for v in registered.versions if role(v) is Stage.PRODUCTION), key=lambda v: v.version, default=None)
+    found = (v for v in versions_of(registered) if role(v) is Stage.PRODUCTION)
+    return max(found, key=lambda v: v.version, default=None)
 
 
 def select(facts: Facts) -> Selected:
@@ -139,7 +140,7 @@ def verdict_mark(facts: Facts, verdict: VersionVerdict) -> str:
 
 
 def _production(facts: Facts, version: ModelVersion) -> Candidate | Missing | None:
-    production = production_of(facts.registered) if facts.registered else None
+    production = production_of(facts.registered)
     if production is None or production.version == version.version:
         return None
     evidence = _evidence(facts, production)

@@ -40,7 +40,9 @@ def _toward(facts: Facts, live: InferenceService, release: Release | None) -> De
     if live.canary_percent is not None:
         return _split_by_hand(live)
     if release is not None and release != stable:
-        return _stable_first(facts, live, stable) or _replace(facts, live, stable, release)
+        return (
+            _stable_first(facts, live, stable) or _leave_strays(facts, live) or _replace(facts, live, stable, release)
+        )
     return keep(facts, live, stable)
 
 
@@ -84,7 +86,7 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
         return deploy_first(facts, stable)
     return (
         _roles(facts, version, stable)
-        or (_strays(facts) if live.ready and settled(live) else None)
+        or _leave_strays(facts, live)
         or _drifted(facts, live, stable)
         or _in_sync(live)
     )
@@ -103,6 +105,11 @@ def _roles(facts: Facts, version: ModelVersion, release: Release | None) -> Deci
 def _promote(version: ModelVersion, release: Release | None) -> Decision:
     why = f"because version {version.version} serves all traffic" if release else "because it passed its gates"
     return act(Promote(version.version, release), why, Phase.PROMOTING)
+
+
+def _leave_strays(facts: Facts, live: InferenceService) -> Decision | None:
+    """Take the model down where it was before, once callers are served where Git wants it."""
+    return _strays(facts) if live.ready and settled(live) else None
 
 
 def _strays(facts: Facts) -> Decision | None:
@@ -136,7 +143,7 @@ def _in_sync(live: InferenceService) -> Decision:
 def _missing(facts: Facts, wanted: ModelVersion | None) -> Decision:
     """Deploy; where a proven version is in Production, that one first: callers had it, the newer one is unproven."""
     serving = facts.spec.serving
-    production = production_of(facts.registered) if facts.registered else None
+    production = production_of(facts.registered)
     version = production if production and facts.proven(production) else wanted
     if version is None or serving is None:
         return wait("a version that passes its gates", Phase.GATING, Health.MISSING)
@@ -152,6 +159,13 @@ def _missing(facts: Facts, wanted: ModelVersion | None) -> Decision:
 
 
 def _first(facts: Facts, release: Release | None) -> Decision:
+    """Serve here for the first time: the version that callers have, or had, as long as it may still come up."""
+    serving, live = facts.spec.serving, facts.live
+    production = production_of(facts.registered)
+    if production is not None and serving is not None and facts.proven(production):
+        before = facts.release(production.version, serving)
+        coming_up = live is not None and live.release == before and live.failure is None
+        release = before if coming_up or facts.observed.strays else release
     if release is None:
         return wait("a version that passes its gates", Phase.GATING, Health.MISSING)
     return deploy_first(facts, release)

@@ -244,7 +244,8 @@ class Chaos:
         assert first == again, f"I8: {name}: deciding twice differs"
         assert status is not None
         told = status.conditions.stalled.message or status.blocked_by
-        waits = "approval" in status.waits_for
+        untrained = not (desired.spec.training or status.registry) and "passes its gates" in status.waits_for
+        waits = "approval" in status.waits_for or untrained
         assert status.sync == "Synced" or told or waits, f"{name} is stuck: {status.phase} {status.waits_for!r}"
         if status.sync == "Synced" or not (status.blocked_by or "paused" in told):
             self._tidy(name)

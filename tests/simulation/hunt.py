@@ -31,7 +31,7 @@ def kind(what: str) -> str:
 
 
 def shrink(data: bytes, fails: Callable[[bytes], bool]) -> bytes:
-    """Zero as much of a failing tape as possible, in blocks that get smaller, then cut its end."""
+    """Zero as much of a failing tape as possible, in blocks that get smaller."""
     size = len(data) // 2
     while size:
         for start in range(0, len(data), size):
@@ -39,7 +39,7 @@ def shrink(data: bytes, fails: Callable[[bytes], bool]) -> bytes:
             if tried != data and fails(tried):
                 data = tried
         size //= 2
-    return data.rstrip(b"\0")
+    return data
 
 
 def main() -> int:
@@ -58,7 +58,7 @@ def main() -> int:
             small = shrink(data, lambda d, k=kind(what): kind(failure(d)[0]) == k)  # type: ignore[misc]  # bound now
             what, story, _ = failure(small)
             print(f"--- seed {seed + runs - 1}: {what}", *story, f"tape: {small!r}", sep="\n  ")
-            if len(found) >= 3:
+            if len(found) >= int(sys.argv[3] if len(sys.argv) > 3 else 3):
                 break
     print(f"{runs} runs, {passes} passes, {calls} calls, {len(found)} kinds of failures")
     return bool(found)

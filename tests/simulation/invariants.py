@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from reconciler.desired.documents import OnRemoval
 from reconciler.observed import TAG_GATES, Release, RunState, Stage
 from reconciler.plan.facts import wanted_digest
-from reconciler.ports import Entry, Moment
+from reconciler.ports import Entry, Moment, Result
 from reconciler.registry_roles import role
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import Key, SimServing
@@ -28,7 +27,7 @@ class Exposure:
 
 @dataclass(slots=True)
 class Truth:
-    """Looks at everything after every event. `edited` are models whose roles a person has just moved by hand."""
+    """Looks at everything after every event. `edited` are models whose roles a person moved, until one is promoted."""
 
     registry: SimRegistry
     serving: SimServing
@@ -53,8 +52,6 @@ class Truth:
         except AssertionError:
             if name not in self.edited:
                 raise
-        else:
-            self.edited.discard(name)
         for key in self.serving.live:
             if key[1] == name:
                 self._traffic(name, key)
@@ -77,7 +74,7 @@ class Truth:
             for number in self.serving.shares(key) if key[1] == name else ():
                 version = model.get(number) if model and number else None
                 archived = version is not None and role(version) is Stage.ARCHIVED
-                assert not archived, f"I3: {number} gets traffic in {key} and is archived"
+                assert not archived or self.serving.live[key].flipped, f"I3: {number} gets traffic in {key} and is archived"
 
     def _traffic(self, name: str, key: Key) -> None:
         live = self.serving.live[key]
@@ -160,6 +157,8 @@ class Truth:
         assert not beyond, f"I4: {removed} of {len(state.models)} models are being removed"
 
     def _entered(self, entry: Entry) -> None:
+        if entry.action == "Promote" and entry.result is Result.DONE:
+            self.edited.discard(entry.model)
         if entry.moment is not Moment.INTENT:
             return
         exposure, release = self.exposure(entry.model), Release.parse(str(entry.after.get("release") or ""))
@@ -187,7 +186,7 @@ class Truth:
         if entry.action != "RouteAll" or desired is None:
             return
         rollout = desired.spec.rollout
-        live: Any = next((x for key, x in self.serving.live.items() if key[1] == entry.model), None)
-        if rollout.steps and rollout.analysis and live is not None:
-            bad = self.prober.fails(release, live.templates.get(live.newest, ""))
+        for live in [x for key, x in self.serving.live.items() if key[1] == entry.model]:
+            judged = rollout.steps and rollout.analysis and live.releases.get(live.newest) == release
+            bad = judged and self.prober.fails(release, live.templates.get(live.newest, ""))
             assert not bad, f"I2: {release} fails its callers and is given all traffic"

@@ -26,7 +26,10 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Live:
-    """One InferenceService with what its controllers know."""
+    """One InferenceService with what its controllers know.
+
+    `flipped`: KServe itself put an older revision back, as it may when a second canary races (facts of KServe).
+    """
 
     manifest: dict[str, Any]
     uid: str
@@ -39,6 +42,7 @@ class Live:
     latest_ready: str = ""
     component: Component = field(default_factory=Component)
     shares: tuple[Any, ...] = ()
+    flipped: bool = False
 
     @property
     def percent(self) -> int | None:
@@ -191,6 +195,8 @@ class SimServing:
     def _report(self, live: Live) -> bool:
         seen = propagate(live.component, Service(live.newest, live.latest_ready, live.shares))
         changed = seen != live.component
+        if seen.rolledout != live.component.rolledout:
+            live.flipped = seen.rolledout < live.component.rolledout
         live.component = seen
         return changed
 
@@ -227,7 +233,7 @@ class SimServing:
             canary_percent=live.percent,
             ready=bool(component.ready) and component.created == component.ready,
             message="",
-            traffic=tuple(_target(share) for share in component.shares),
+            traffic=tuple(_target(key, share) for share in component.shares),
             latest_created=component.created or None,
             latest_ready=component.ready or None,
             latest_rolledout=component.rolledout or None,
@@ -236,6 +242,6 @@ class SimServing:
         )
 
 
-def _target(share: Any) -> TrafficTarget:
-    url = f"http://serving/{share.revision}"
+def _target(key: Key, share: Any) -> TrafficTarget:
+    url = f"http://{key[0]}/{key[1]}/{share.revision}"
     return TrafficTarget(share.revision, share.percent, share.tag or None, share.latest, url)

@@ -175,8 +175,8 @@ class SimProber:
     serving: SimServing
 
     def probe(self, target: ProbeTarget, rows: Sequence[object], requests: int) -> ProbeResult:
-        revision = target.url.rpartition("/")[2]
-        live = next((x for key, x in self.serving.live.items() if key[1] == target.model), None)
+        namespace, name, revision = target.url.removeprefix("http://").split("/")
+        live = self.serving.live.get((namespace, name))
         failing = live is None or self.fails(live.releases.get(revision), live.templates.get(revision, ""))
         side = Side(requests, requests if failing else 0, () if failing else (5.0,) * requests)
         result = ProbeResult(side, (None if failing else 1,) * len(rows))
