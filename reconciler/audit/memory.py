@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from reconciler.audit import tables
+from reconciler.audit import contents, tables
 from reconciler.audit.database import Database
 from reconciler.audit.record import canonical, format_time
 from reconciler.desired.state import DesiredModel
@@ -30,8 +30,9 @@ _Releases = dict[str, dict[Release, ReleaseRecord]]
 class SqlMemory:
     """The memory's port on a database: read once, then kept in the process, written through.
 
-    One process writes at a time (the leader); whoever becomes it calls `reload`. `decode` raises ValueError for a
-    text that it cannot read: such a model counts as never taken over, and stands in `unreadable`.
+    The files that specs name are stored apart from them, each content once. One process writes at a time (the
+    leader); whoever becomes it calls `reload`. `decode` raises ValueError for a text that it cannot read: such a model
+    counts as never taken over, and stands in `unreadable`.
     """
 
     def __init__(self, database: Database, encode: Encode, decode: Decode) -> None:
@@ -40,6 +41,7 @@ class SqlMemory:
         self._decode = decode
         self._guard = threading.RLock()
         self._specs: dict[str, DesiredModel] | None = None
+        self._contents: contents.Contents = {}
         self._releases: _Releases | None = None
         self._unreadable: dict[str, str] = {}
 
@@ -68,12 +70,28 @@ class SqlMemory:
             given = {model.name: model for model in models}
             changed = [model for model in given.values() if not _same(specs.get(model.name), model)]
             if changed:
-                rows = [{"model": model.name, "document": self._encode(model)} for model in changed]
-                with self._database.write() as connection:
-                    _put(connection, tables.spec, rows)
+                self._write_specs(changed, {**specs, **given})
             specs.update(given)
             for name in given:
                 self._unreadable.pop(name, None)
+
+    def _write_specs(self, changed: Iterable[DesiredModel], specs: Mapping[str, DesiredModel]) -> None:
+        used = contents.contents_of(specs.values(), self._contents)
+        rows = [
+            {
+                "model": model.name,
+                "document": self._encode(replace(model, files={})),
+                "files": contents.to_text(model.files, used),
+            }
+            for model in changed
+        ]
+        with self._database.write() as connection:
+            _put(connection, tables.content, contents.missing(used, self._contents))
+            _put(connection, tables.spec, rows)
+            if not self._unreadable:
+                contents.drop(connection, used, self._contents)
+        # What an unreadable spec may name is still stored.
+        self._contents = {**self._contents, **used} if self._unreadable else used
 
     def forget(self, model: str) -> None:
         """Let go of a model: its last good spec and its releases."""
@@ -120,17 +138,20 @@ class SqlMemory:
     def _loaded_specs(self) -> dict[str, DesiredModel]:
         if self._specs is None:
             with self._database.read() as connection:
-                rows = connection.execute(sa.select(tables.spec.c.model, tables.spec.c.document)).all()
+                rows = connection.execute(sa.select(tables.spec)).all()
+                self._contents = contents.load(connection)
             self._specs, self._unreadable = self._decoded(rows)
         return self._specs
 
     def _decoded(self, rows: Iterable[Any]) -> tuple[dict[str, DesiredModel], dict[str, str]]:
         specs, unreadable = {}, {}
-        for name, document in rows:
+        by_digest = {digest: data for data, digest in self._contents.items()}
+        for row in rows:
             try:
-                specs[name] = self._decode(document)
+                files = contents.from_text(row.files, by_digest)
+                specs[row.model] = replace(self._decode(row.document), files=files)
             except ValueError as error:
-                unreadable[name] = str(error)
+                unreadable[row.model] = str(error)
         return specs, unreadable
 
     def _loaded_releases(self) -> _Releases:
@@ -157,8 +178,10 @@ def _group(rows: Iterable[Any]) -> _Releases:
     return grouped
 
 
-def _put(connection: Connection, table: sa.Table, rows: list[dict[str, str]]) -> None:
+def _put(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, str | bytes]]) -> None:
     """Insert rows, or replace those with the same key."""
+    if not rows:
+        return
     insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     statement = insert(table)
     keys = [column.name for column in table.primary_key]

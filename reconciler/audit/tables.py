@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 REVISION = "0001"
 """The migration that this code needs; revisions are numbers, so that a newer database can be told as such."""
@@ -37,6 +37,14 @@ spec = Table(
     metadata,
     Column("model", String(253), primary_key=True),
     Column("document", Text, nullable=False),
+    Column("files", Text, nullable=False),
+)
+
+content = Table(
+    "content",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
 )
 
 release = Table(

@@ -35,6 +35,15 @@ def decode(text: str) -> DesiredModel:
     return desired(value["name"], suspend=value["suspend"])
 
 
+def with_files(name: str, **files: bytes) -> DesiredModel:
+    return replace(desired(name), files=files)
+
+
+def stored_contents(database: Database) -> list[bytes]:
+    with database.read() as connection:
+        return sorted(bytes(row.data) for row in connection.execute(sa.text("SELECT data FROM content")))
+
+
 @pytest.fixture
 def memory(database: Database) -> SqlMemory:
     return SqlMemory(database, encode, decode)
@@ -159,3 +168,56 @@ def test_ten_thousand_models_are_remembered_in_one_transaction(
     assert len(writes) == 1
     assert took < 5
     assert len(restarted.last_good()) == 10_000
+
+
+def test_a_file_that_many_models_name_is_stored_once_and_shared_again(
+    memory: SqlMemory, restarted: SqlMemory, database: Database
+) -> None:
+    models = [with_files("iris", package=b"p" * 9, rows=b"1"), with_files("wine", package=b"p" * 9)]
+
+    memory.remember(models)
+
+    assert stored_contents(database) == [b"1", b"p" * 9]
+    found = restarted.last_good()
+    assert list(found.values()) == models
+    assert found["iris"].files["package"] is found["wine"].files["package"]
+
+
+def test_a_file_that_no_model_names_any_more_is_not_kept(
+    memory: SqlMemory, restarted: SqlMemory, database: Database
+) -> None:
+    memory.remember([with_files("iris", package=b"old"), with_files("wine", package=b"other")])
+    memory.remember([with_files("iris", package=b"new")])
+    assert stored_contents(database) == [b"new", b"other"]
+
+    restarted.forget("wine")
+    restarted.remember([with_files("iris", package=b"newest")])
+
+    assert stored_contents(database) == [b"newest"]
+    assert SqlMemory(database, encode, decode).last_good() == {"iris": with_files("iris", package=b"newest")}
+
+
+def test_a_spec_whose_file_is_lost_counts_as_never_taken_over(
+    memory: SqlMemory, restarted: SqlMemory, database: Database
+) -> None:
+    memory.remember([with_files("iris", package=b"old"), desired("wine")])
+    with database.write() as connection:
+        connection.execute(sa.text("DELETE FROM content"))
+
+    assert restarted.last_good() == {"wine": desired("wine")}
+    assert "names a file that is not stored" in restarted.unreadable["iris"]
+
+
+def test_the_files_of_a_spec_that_cannot_be_read_stay(memory: SqlMemory, database: Database) -> None:
+    memory.remember([with_files("iris", package=b"of iris"), with_files("wine", package=b"old")])
+
+    def only_wine(text: str) -> DesiredModel:
+        if "iris" in text:
+            raise ValueError("of a newer release")
+        return decode(text)
+
+    older = SqlMemory(database, encode, only_wine)
+    older.remember([with_files("wine", package=b"new")])
+
+    assert b"of iris" in stored_contents(database)
+    assert SqlMemory(database, encode, decode).last_good()["iris"] == with_files("iris", package=b"of iris")

@@ -38,6 +38,12 @@ def upgrade() -> None:
         "last_good_spec",
         sa.Column("model", sa.String(253), primary_key=True),
         sa.Column("document", sa.Text, nullable=False),
+        sa.Column("files", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "content",
+        sa.Column("digest", sa.String(64), primary_key=True),
+        sa.Column("data", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "applied_release",
