@@ -95,7 +95,13 @@ class _Settling:
             files=verdict.files,
         )
         old = self.past.good(name)
-        return old if old is not None and replace(model, commit=old.commit) == old else model
+        if old is None:
+            return model
+        same = replace(model, commit=old.commit)
+        if same != old:
+            return model
+        # One that was stored is equal, but shares no section and no file with any other model.
+        return old if name in self.past.settlement.good else same
 
     def fall_back(self, name: str, problems: tuple[Diagnostic, ...]) -> None:
         """Keep the last good spec, if there is one, with what is wrong with the current one."""
