@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -64,7 +64,8 @@ class ModelPlan:
     """What happens to one model: `base` is the spec before (None: it is new), `decision` the next action.
 
     `way` is the whole way to convergence, `changes` what the spec changes, `drift` the fields whose live value
-    differs from Git before anything was changed.
+    differs from Git before anything was changed. `assumed` is true where no registry was asked, so that version
+    numbers are only counted from 1.
     """
 
     desired: DesiredModel
@@ -74,6 +75,7 @@ class ModelPlan:
     way: Way
     changes: tuple[FieldChange, ...]
     drift: tuple[str, ...] = ()
+    assumed: bool = False
 
     @property
     def name(self) -> str:
@@ -185,7 +187,8 @@ def propose(
     """Plan every model of a commit; `base` is what was wanted before, `observe` tells what is there."""
     before = base.models if isinstance(base, DesiredState) else base
     plans = [
-        plan_model(model, before.get(name), observe(model), outlook) for name, model in sorted(state.models.items())
+        replace(plan_model(model, before.get(name), observe(model), outlook), assumed=bool(compared.assumed))
+        for name, model in sorted(state.models.items())
     ]
     order = list(Outcome)
     return Proposal(

@@ -25,7 +25,7 @@ from typing import Any
 from reconciler.desired.render import as_json as diagnostic_json
 from reconciler.plan.decision import Decision, VersionVerdict
 from reconciler.plan.proposal import ModelPlan, Proposal
-from reconciler.plan.render_words import action_json, gate, irreversible, summary
+from reconciler.plan.render_words import action_json, gate, irreversible, summary, why
 from reconciler.plan.spec_changes import FieldChange
 
 SCHEMA = "reconciler.dev/plan/v1"
@@ -81,7 +81,7 @@ def _model(plan: ModelPlan) -> dict[str, Any]:
                 {
                     "afterSeconds": round(step.after.total_seconds()),
                     "action": action_json(step.action),
-                    "reason": step.reason,
+                    "reason": why(step),
                 }
                 for step in way.steps
             ],

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 
 from reconciler.plan.action import Deploy, StageCandidate, Train
 from reconciler.plan.proposal import REMOVALS, ModelPlan, Outcome, Proposal
-from reconciler.plan.render_text import Show, render_text
+from reconciler.plan.render_text import render_text, ways_text
 from reconciler.plan.render_way import assumption
-from reconciler.plan.render_words import about, canary, gates, irreversible, value, versions
+from reconciler.plan.render_words import about, canary, gates, irreversible, value, versions_of
 from reconciler.plan.spec_changes import FieldChange, Kind
 
 LONGEST = 60_000
@@ -93,8 +93,8 @@ def _short(text: str, limit: int) -> str:
 def _what(plan: ModelPlan) -> str:
     if plan.outcome not in REMOVALS or plan.outcome is Outcome.LET_GO:
         return escape(plan.outcome.value)
-    numbers = [v.version for v in plan.versions]
-    return f"**{escape(f'{plan.outcome.value} {versions(numbers)}' if numbers else plan.outcome.value)}**"
+    what = versions_of(plan, (v.version for v in plan.versions)) if plan.versions else ""
+    return f"**{escape(f'{plan.outcome.value} {what}'.strip())}**"
 
 
 def _from_to(plan: ModelPlan) -> str:
@@ -178,8 +178,8 @@ def _takeover(plan: ModelPlan) -> str:
 def _folded(proposal: Proposal, room: int) -> Iterator[str]:
     if not proposal.changed and not proposal.waiting:
         return
-    for summary, show in (("Full plan", frozenset[Show]()), ("The whole way, step by step", frozenset({Show.WAY}))):
-        block = _details(summary, render_text(proposal, show), room)
+    for summary, text in (("Full plan", render_text(proposal)), ("Step by step", ways_text(proposal))):
+        block = _details(summary, text, room) if text else ""
         room -= len(block)
         yield block
 

@@ -9,7 +9,17 @@ from enum import StrEnum
 from reconciler.plan.action import ArchiveAll, DeleteModel, Deploy, LetGo, RouteAll, StageCandidate, TakeDown, Train
 from reconciler.plan.proposal import ModelPlan, Outcome, Proposal
 from reconciler.plan.render_way import assumption, way_lines
-from reconciler.plan.render_words import SENTENCES, about, canary, gates, plural, service_of, summary, value, versions
+from reconciler.plan.render_words import (
+    about,
+    canary,
+    gates,
+    plural,
+    sentence,
+    service_of,
+    summary,
+    value,
+    versions_of,
+)
 from reconciler.plan.spec_changes import FieldChange, Kind
 
 
@@ -88,9 +98,7 @@ def _foot(proposal: Proposal, show: frozenset[Show], used: list[Role]) -> Iterat
         yield Line(legend, Role.FAINT)
     assumed = assumption(proposal.changed, proposal.assumptions)
     if assumed and Show.WAY in show:
-        yield Line(assumed, Role.FAINT)
-    for plan in proposal.waiting:
-        yield Line(f"! {plan.name}: {_waits(plan)}", Role.HELD)
+        yield Line(f"{assumed} Other times: --assume-training, --assume-ready.", Role.FAINT)
     yield Line(summary(proposal), Role.COUNT)
 
 
@@ -102,7 +110,7 @@ def _policy(proposal: Proposal) -> list[Line]:
 
 
 def _block(plan: ModelPlan, show: frozenset[Show]) -> list[Line]:
-    lines = [Line(f"  # {plan.name}: {SENTENCES[plan.outcome]}", Role.INTENT)]
+    lines = [Line(f"  # {plan.name}: {sentence(plan)}", Role.INTENT)]
     why = _why(plan)
     if why:
         lines.append(Line(f"  #   {why}", Role.INTENT))
@@ -114,9 +122,9 @@ def _block(plan: ModelPlan, show: frozenset[Show]) -> list[Line]:
 
 
 def _why(plan: ModelPlan) -> str:
-    reason = plan.way.steps[0].reason if plan.way.steps else plan.decision.reason
-    if not reason:
+    if not plan.way.steps:
         return ""
+    reason = plan.way.steps[0].reason
     return reason if reason.startswith("because ") else f"because {reason}"
 
 
@@ -142,9 +150,11 @@ def _removals(plan: ModelPlan) -> Iterator[Row]:
             case TakeDown():
                 yield Row(Role.REMOVE, f"service {service_of(plan)}", "callers get no answer any more")
             case ArchiveAll():
-                yield Row(Role.REMOVE, versions(action.versions), "can no longer be rolled back to")
+                yield Row(Role.REMOVE, versions_of(plan, action.versions), "can no longer be rolled back to")
             case DeleteModel():
-                yield Row(Role.REMOVE, versions(v.version for v in plan.versions), "deleted; this cannot be undone")
+                yield Row(
+                    Role.REMOVE, versions_of(plan, (v.version for v in plan.versions)), "deleted; this cannot be undone"
+                )
             case LetGo() if plan.outcome is Outcome.LET_GO:
                 yield Row(Role.PLAIN, "service and versions", "stay, and nobody looks after them")
             case _:
@@ -163,11 +173,17 @@ def _new(plan: ModelPlan) -> Iterator[Row]:
                     Role.ADD if new else Role.CHANGE, "service", f"{service_of(plan)}, {_version(action, trains)}"
                 )
             case StageCandidate() if not trains:
-                was = plan.serving_version
-                said = f"{was} -> {action.release.version}" if was != action.release.version else f"{was}, served anew"
-                yield Row(Role.CHANGE, "version that serves", said)
+                yield Row(Role.CHANGE, "version that serves", _from_to(plan, action))
             case _:
                 pass
+
+
+def _from_to(plan: ModelPlan, action: StageCandidate) -> str:
+    was = plan.serving_version
+    if was == action.release.version:
+        return "the same, served anew" if plan.assumed else f"{was}, served anew"
+    known = not plan.assumed or (plan.base is not None and plan.base.spec.promotion.version != "auto")
+    return f"{was} -> {action.release.version}" if known else f"-> {action.release.version}"
 
 
 def _version(action: Deploy, trains: bool) -> str:
@@ -191,7 +207,7 @@ def _lost(plan: ModelPlan) -> Iterator[Row]:
 
 
 def _then(plan: ModelPlan) -> Iterator[Row]:
-    if plan.desired.removed:
+    if plan.desired.removed or (plan.decision.blocked_by and not plan.actions):
         return
     if plan.outcome is Outcome.UPDATE:
         yield Row(Role.PLAIN, "then", "nothing now; it holds from the next version on")
@@ -206,9 +222,10 @@ def _then(plan: ModelPlan) -> Iterator[Row]:
         yield Row(Role.PLAIN, "waits for", plan.way.last.waits_for or plan.way.last.blocked_by)
 
 
-def _waits(plan: ModelPlan) -> str:
-    decision = plan.decision
-    return decision.stalled or decision.blocked_by or f"waits for {decision.waits_for}"
+def ways_text(proposal: Proposal) -> str:
+    """Return the whole ways alone."""
+    plans = [plan for plan in proposal.changed if plan.actions]
+    return "\n".join("".join(f"{line.text}\n" for line in (Line(plan.name), *_way(plan))) for plan in plans)
 
 
 def _way(plan: ModelPlan) -> Iterator[Line]:

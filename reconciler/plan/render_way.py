@@ -7,15 +7,15 @@ from datetime import timedelta
 from itertools import groupby
 
 from reconciler.desired.duration import format_duration
-from reconciler.plan.action import Analyse, Deploy, PutBack, RestoreStable, StartCanary, Train
+from reconciler.plan.action import Analyse, Deploy, Promote, PutBack, RestoreStable, StartCanary, Train
 from reconciler.plan.forecast import Assumptions, Forecast
 from reconciler.plan.proposal import ModelPlan
-from reconciler.plan.render_words import plural, say
+from reconciler.plan.render_words import plural, say, why
 
 
 def way_lines(plan: ModelPlan) -> list[tuple[str, str, str]]:
     """Return the way as (after, what, why), the end last; measurements of one check in a row are one line."""
-    lines = [line for _, steps in groupby(plan.way.steps, _folded) for line in _lines(list(steps))]
+    lines = [line for _, steps in groupby(plan.way.steps, _folded) for line in _lines(list(steps), plan)]
     return [*lines, (clock(plan.way.took), *_end(plan))]
 
 
@@ -24,21 +24,24 @@ def _folded(step: Forecast) -> object:
     return Analyse if isinstance(step.action, Analyse) else id(step)
 
 
-def _lines(steps: Sequence[Forecast]) -> Iterator[tuple[str, str, str]]:
+def _lines(steps: Sequence[Forecast], plan: ModelPlan) -> Iterator[tuple[str, str, str]]:
     checks: dict[str, list[Forecast]] = {}
     for step in steps:
-        checks.setdefault(say(step.action), []).append(step)
+        checks.setdefault(_what(step, plan), []).append(step)
     for what, made in checks.items():
         first = made[0]
         if len(made) == 1:
-            yield clock(first.after), what, _why(first)
+            yield clock(first.after), what, why(first)
         else:
             until = clock(made[-1].after)
             yield clock(first.after), f"{what}, {plural(len(made), 'time')}", f"the last time at {until}"
 
 
-def _why(step: Forecast) -> str:
-    return step.reason.removeprefix("because ")
+def _what(step: Forecast, plan: ModelPlan) -> str:
+    before = plan.serving_version
+    if isinstance(step.action, Promote) and before is not None and before != step.action.version:
+        return f"{say(step.action)}, version {before} is archived"
+    return say(step.action)
 
 
 def _end(plan: ModelPlan) -> tuple[str, str]:
@@ -62,7 +65,7 @@ def assumption(plans: Sequence[ModelPlan], assumptions: Assumptions) -> str:
     actions = [action for plan in plans for action in plan.actions]
     assumed = []
     if any(isinstance(action, Train) for action in actions):
-        assumed.append(f"a training takes {format_duration(assumptions.training)} (--assume-training)")
+        assumed.append(f"a training takes {format_duration(assumptions.training)}")
     if any(isinstance(action, Deploy | StartCanary | RestoreStable | PutBack) for action in actions):
-        assumed.append(f"a revision is ready after {format_duration(assumptions.ready)} (--assume-ready)")
-    return f"Assumed: {' and '.join(assumed)}, and every gate and check passes." if assumed else ""
+        assumed.append(f"a revision is ready after {format_duration(assumptions.ready)}")
+    return f"Assumed: {', '.join(assumed)}, every gate and check passes." if assumed else ""

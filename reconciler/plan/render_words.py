@@ -36,9 +36,10 @@ from reconciler.plan.action import (
     Train,
     Withdraw,
 )
+from reconciler.plan.forecast import Forecast
 from reconciler.plan.proposal import ModelPlan, Outcome, Proposal
 
-LONGEST_VALUE = 60
+LONGEST_VALUE = 100
 
 SENTENCES = {
     Outcome.DELETE: "will be deleted",
@@ -57,6 +58,15 @@ SENTENCES = {
     Outcome.PUT_BACK: "has drifted and will be put back",
     Outcome.NOTHING: "is as Git says",
 }
+
+
+def sentence(plan: ModelPlan) -> str:
+    """Say what happens to a model, after its name."""
+    if not plan.actions and plan.decision.blocked_by:
+        return "is held up, nothing happens yet"
+    if plan.outcome is Outcome.WAIT and plan.desired.stale:
+        return "keeps the last spec that could be used"
+    return SENTENCES[plan.outcome]
 
 
 def plural(count: int, word: str) -> str:
@@ -80,9 +90,14 @@ def about(length: timedelta) -> str:
 
 def value(found: Any) -> str:
     """Write a value of a spec in one short line."""
-    text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, sort_keys=True)
+    text = found if isinstance(found, str) else json.dumps(_short(found), ensure_ascii=False, sort_keys=True)
     text = " ".join(text.split()) or '""'
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
+
+
+def _short(found: Any) -> Any:
+    """Return numbers as people wrote them: 60, not 60.0."""
+    return int(found) if isinstance(found, float) and found.is_integer() else found
 
 
 def gate(rule: Gate) -> str:
@@ -139,7 +154,7 @@ def irreversible(plan: ModelPlan) -> tuple[str, ...]:
             case DeleteModel():
                 found.append(f"{name} and all its versions are deleted from the registry. This cannot be undone.")
             case ArchiveAll():
-                found.append(f"Archiving removes the way back to {versions(action.versions)} of {name}.")
+                found.append(f"Archiving removes the way back to {versions_of(plan, action.versions)} of {name}.")
             case TakeDown():
                 found.append(f"Callers of {service or name} get no answer any more.")
             case _:
@@ -155,12 +170,23 @@ def service_of(plan: ModelPlan) -> str:
     return f"{serving.namespace}/{plan.name}" if serving else ""
 
 
+def versions_of(plan: ModelPlan, numbers: Iterable[int]) -> str:
+    """Write the versions of a model that something happens to; all of them, where their numbers are not known."""
+    return "every version" if plan.assumed else versions(numbers)
+
+
 def versions(numbers: Iterable[int]) -> str:
     """Write version numbers: version 1, versions 1 and 2."""
     shown = [str(number) for number in numbers]
     if len(shown) < 2:
         return f"version {''.join(shown)}"
     return f"versions {', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def why(step: Forecast) -> str:
+    """Return a step's reason without what was measured on the way: in a forecast nothing was."""
+    reason = step.reason.removeprefix("because ")
+    return reason.partition(" (")[0] if isinstance(step.action, ShiftTraffic | RouteAll) else reason
 
 
 def say(action: Action) -> str:  # noqa: C901, PLR0911  one line an action
@@ -173,7 +199,7 @@ def say(action: Action) -> str:  # noqa: C901, PLR0911  one line an action
         case RecordGates():
             return f"put the verdict on version {action.version} on record"
         case Promote():
-            return f"version {action.version} becomes Production, the one before is archived"
+            return f"version {action.version} becomes Production"
         case Archive():
             return f"archive version {action.version}"
         case PutBack():
