@@ -109,9 +109,10 @@ class ModelReconciler:
         if decision.action is not None and self.observer.refresh_model(desired.registered_model):
             now = self.systems.clock()
             observed, decision = self._look(desired, now)
+        decision = self._look_again(observed, decision, now)
         status = self._publish(desired, observed, decision, now)
         if decision.action is None:
-            return StepResult(status, look_again_at=self._look_again(observed, decision, now))
+            return StepResult(status, look_again_at=decision.look_again_at)
         return self._act(desired, observed, decision, status)
 
     def _look(self, desired: DesiredModel, now: datetime) -> tuple[ObservedModel, Decision]:
@@ -161,10 +162,10 @@ class ModelReconciler:
             self._statuses[desired.name] = status
         return status
 
-    def _look_again(self, observed: ObservedModel, decision: Decision, now: datetime) -> datetime | None:
+    def _look_again(self, observed: ObservedModel, decision: Decision, now: datetime) -> Decision:
         """Look again after a while where something under way, or unreadable, will tell of itself by no event."""
         runs = observed.runs.value if isinstance(observed.runs, Known) else ()
         unread = any(isinstance(r, Unknown) for r in (observed.runs, observed.drift, *observed.evidence.values()))
         if unread or any(run.state not in ENDED for run in runs):
-            return decision.sooner(now + self.training_poll).look_again_at
-        return decision.look_again_at
+            return decision.sooner(now + self.training_poll)
+        return decision

@@ -83,7 +83,17 @@ def _approved(facts: Facts, selected: Selected) -> ModelVersion | None:
     promotion, version = facts.spec.promotion, selected.version
     if promotion.approval == "none" or promotion.version != "auto" or version is None:
         return version
-    return production_of(facts.registered)
+    production = production_of(facts.registered)
+    if production is None or not facts.proven(production) or _rolled_back(facts, production):
+        return None
+    return production
+
+
+def _rolled_back(facts: Facts, version: ModelVersion) -> str:
+    """Return why the version's release was rolled back under these wishes; empty when it was not."""
+    serving = facts.spec.serving
+    rejection = facts.rejected(facts.release(version.version, serving)) if serving else None
+    return rejection.reason if rejection else ""
 
 
 def _missing_evidence(facts: Facts, selected: Selected, serving: Decision) -> Decision:
@@ -136,7 +146,12 @@ def _not_as_wanted(facts: Facts, serving: Decision, selected: Selected) -> Decis
             stall(f"version {newest.version} does not pass its gates: {newest.lost}", Phase.GATING, "a better version"),
             health=serving.health,
         )
-    waiting = _approved(facts, selected) is not selected.version and selected.version is not None
+    approved = _approved(facts, selected)
+    serves = production_of(facts.registered)
+    if approved is None and serves is not None and (why := _rolled_back(facts, serves)):
+        what = f"version {serves.version} with these serving fields was rolled back: {why}"
+        return stall(what, Phase.IDLE, "a commit that changes what is wanted")
+    waiting = approved is not selected.version and selected.version is not None
     if waiting and selected.version is not None:
         number = selected.version.version
         return replace(serving, sync=Sync.OUT_OF_SYNC, waits_for=f'approval: a commit that sets version: "{number}"')

@@ -113,9 +113,9 @@ def on_record(facts: Facts, version: ModelVersion) -> bool:
 
 def _has_all_traffic(facts: Facts, version: ModelVersion) -> bool:
     """Return whether all traffic was given to the version, also where it is not in Production yet."""
-    live = facts.live
-    given = live is not None and live.ours and live.canary_percent is None and live.release is not None
-    return given and live is not None and live.release is not None and live.release.version == version.version
+    objects = (facts.live, *facts.observed.strays)
+    given = [live.release for live in objects if live and live.ours and live.canary_percent is None]
+    return any(release is not None and release.version == version.version for release in given)
 
 
 def evaluate(facts: Facts, version: ModelVersion) -> VersionVerdict | Missing:

@@ -143,8 +143,8 @@ def _in_sync(live: InferenceService) -> Decision:
 def _missing(facts: Facts, wanted: ModelVersion | None) -> Decision:
     """Deploy; where a proven version is in Production, that one first: callers had it, the newer one is unproven."""
     serving = facts.spec.serving
-    production = production_of(facts.registered)
-    version = production if production and facts.proven(production) else wanted
+    before = _before(facts)
+    version = before or wanted
     if version is None or serving is None:
         return wait("a version that passes its gates", Phase.GATING, Health.MISSING)
     release = facts.release(version.version, serving)
@@ -154,16 +154,23 @@ def _missing(facts: Facts, wanted: ModelVersion | None) -> Decision:
         if served_before is None or served_before == release:
             return wait("a version that was not rolled back", Phase.GATING, Health.MISSING)
         release = served_before
-    why = "because it is in Production" if version is production else "because it passed its gates"
+    why = "because it is what callers have" if version is before else "because it passed its gates"
     return act(Deploy(release), f"{why} and nothing is served", Phase.DEPLOYING, Health.MISSING)
+
+
+def _before(facts: Facts) -> ModelVersion | None:
+    """Return the proven version that callers have, or had: what serves where the model was, or Production."""
+    elsewhere = [sole_release(stray, None) for stray in facts.observed.strays]
+    found = [facts.version(release.version) for release in elsewhere if release is not None]
+    return next((v for v in (*found, production_of(facts.registered)) if v is not None and facts.proven(v)), None)
 
 
 def _first(facts: Facts, release: Release | None) -> Decision:
     """Serve here for the first time: the version that callers have, or had, as long as it may still come up."""
     serving, live = facts.spec.serving, facts.live
-    production = production_of(facts.registered)
-    if production is not None and serving is not None and facts.proven(production):
-        before = facts.release(production.version, serving)
+    version = _before(facts)
+    if version is not None and serving is not None:
+        before = facts.release(version.version, serving)
         coming_up = live is not None and live.release == before and live.failure is None
         release = before if coming_up or facts.observed.strays else release
     if release is None:

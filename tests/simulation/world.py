@@ -99,7 +99,7 @@ class World:
         """Hold what must always be true, against the truth."""
         self.truth.check(name)
 
-    def settle(self, *names: str, limit: int = 400) -> int:
+    def settle(self, *names: str, limit: int = 1500) -> int:
         """Run passes, controllers and time until nothing moves any more; return the number of rounds."""
         known = names or (NAME,)
         for number in range(limit):
