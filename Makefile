@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOG := $(VENV)/install.log
 
-HOSTS := (extra-)?index-url|trusted-host|find-links|pypi\.(org|python)|pythonhosted
+HOSTS := (extra-)?index-url|trusted-host|find-links
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench schemas format clean
