@@ -2,54 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from reconciler.errors import Transient
 from reconciler.systems.serving.api import Api, Call, Json, Key, Resource
 from reconciler.systems.serving.reading import mapping, text
 from reconciler.systems.serving.translate import key_of
 
+T = TypeVar("T")
 _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """Everything there was at one `version`, from which a watch goes on."""
+class Listing(Generic[T]):
+    """Everything there was at one `version`, from which a watch goes on, as it was translated."""
 
-    objects: tuple[Json, ...]
+    found: tuple[T, ...]
+    keys: frozenset[Key]
     version: str
 
 
-def list_all(api: Api, resource: Resource, namespace: str) -> Listing:
-    """List completely; raises Transient for an answer that is no list."""
-    objects: list[Json] = []
+def list_all(api: Api, resource: Resource, namespace: str, translate: Callable[[Json], T]) -> Listing[T]:
+    """List completely; raises Transient for an answer that is no list.
+
+    Each page is translated before the next one is asked for: all of the JSON at once would be the largest thing that
+    this process ever holds.
+    """
+    found: list[T] = []
+    keys: set[Key] = set()
     token = ""
     while True:
         page = api.call(Call("list", resource, namespace, query=_query(resource, token)))
-        objects += _items(page, resource)
+        for obj in _items(page, resource):
+            found.append(translate(obj))
+            keys.add(key_of(obj))
         meta = mapping(page, "metadata")
         token = text(meta, "continue")
         if not token:
-            return Listing(tuple(objects), text(meta, "resourceVersion"))
+            return Listing(tuple(found), frozenset(keys), text(meta, "resourceVersion"))
 
 
-def confirmed(api: Api, resource: Resource, namespace: str, held: frozenset[Key]) -> Listing:
+def confirmed(
+    api: Api, resource: Resource, namespace: str, held: frozenset[Key], translate: Callable[[Json], T]
+) -> Listing[T]:
     """List completely; what is held and not listed must be missing in a second list too, else raises Transient."""
-    first = list_all(api, resource, namespace)
-    missing = held - _keys(first)
+    first = list_all(api, resource, namespace, translate)
+    missing = held - first.keys
     if not missing:
         return first
-    found = missing & _keys(list_all(api, resource, namespace))
+    found = missing & list_all(api, resource, namespace, key_of).keys
     if found:
         place, name = min(found)
         raise Transient(
             f"two lists of {resource.qualified} disagree: {place}/{name} is missing in one and present in the other"
         )
     return first
-
-
-def _keys(listing: Listing) -> frozenset[Key]:
-    return frozenset(key_of(obj) for obj in listing.objects)
 
 
 def _query(resource: Resource, token: str) -> tuple[tuple[str, str], ...]:

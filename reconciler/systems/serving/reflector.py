@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.logs import get_logger
@@ -40,7 +41,7 @@ class Reflector:
     """Follows one resource in one namespace ("" for all) until stopped."""
 
     def __init__(
-        self, api: Api, resource: Resource, namespace: str, *, sink: Sink, feeds: Feeds, pace: Pace, random: Random
+        self, api: Api, resource: Resource, namespace: str, *, sink: Sink[Any], feeds: Feeds, pace: Pace, random: Random
     ) -> None:
         self._api = api
         self._resource = resource
@@ -127,8 +128,8 @@ class Reflector:
         return any(resource.get("name") == self._resource.plural for resource in items(found, "resources"))
 
     def _list(self) -> None:
-        listing = confirmed(self._api, self._resource, self._namespace, self._sink.keys())
-        self._sink.replace(listing.objects)
+        listing = confirmed(self._api, self._resource, self._namespace, self._sink.keys(), self._sink.translate)
+        self._sink.replace(listing.found)
         self._version = listing.version
         self._listed = time.monotonic()
         self._feeds.live(self.name)
