@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,13 +15,13 @@ import psutil
 import yaml
 
 from reconciler.demo.processes import child
-from reconciler.settings import Settings
 from tests.bench.fleet import EXAMPLE, Repository
 from tests.bench.report import Row
-from tests.bench.world import QUIET, START_SECONDS, World, answers, wait_until
+from tests.bench.world import QUIET, START_SECONDS, World, answers, running_kubernetes, running_mlflow, wait_until
 
 NAME = "memory"
 MEBIBYTE, KIBIBYTE = 1024 * 1024, 1024
+EXAMPLE_MODELS = 2
 IDLE_MEBIBYTES, MODEL_KIBIBYTES = 250, 20
 SETTLE_SECONDS = 8.0
 
@@ -29,14 +29,25 @@ SETTLE_SECONDS = 8.0
 def run(world: World, rounds: int) -> Iterator[Row]:
     """Measure the service with the whole fleet, and with the example repository."""
     del rounds
-    example = Repository.of(world.folder / f"example-{world.size}.git", _suspended_example())
-    idle = _resident(world, _settings(world, "idle", example.path), 2)
-    yield Row(NAME, 2, "reconciler run, idle, example repository", idle / MEBIBYTE, "MiB", limit=IDLE_MEBIBYTES)
+    with _empty_world(world.folder / "empty") as empty:
+        idle = _resident(empty, _settings(empty, "idle"), EXAMPLE_MODELS)
+    yield Row(
+        NAME, EXAMPLE_MODELS, "reconciler run, idle, example repository", idle / MEBIBYTE, "MiB", limit=IDLE_MEBIBYTES
+    )
     world.remember_releases("memory")
-    full = _resident(world, _settings(world, "memory", world.repository.path), world.size)
+    full = _resident(world, _settings(world, "memory"), world.size)
     yield Row(NAME, world.size, "reconciler run, all in sync", full / MEBIBYTE, "MiB")
     each = (full - idle) / world.size / KIBIBYTE
     yield Row(NAME, world.size, "a model, above the idle process", each, "KiB", limit=MODEL_KIBIBYTES)
+
+
+@contextmanager
+def _empty_world(folder: Path) -> Iterator[World]:
+    """Run systems that hold nothing, beside the example repository."""
+    folder.mkdir()
+    example = Repository.of(folder / "example.git", _suspended_example())
+    with running_mlflow(folder / "mlflow") as mlflow, running_kubernetes(folder) as url:
+        yield World(EXAMPLE_MODELS, folder, example, mlflow, folder / "kubeconfig", url, ())
 
 
 def _suspended_example() -> list[tuple[str, bytes]]:
@@ -53,10 +64,8 @@ def _suspended_example() -> list[tuple[str, bytes]]:
     return files
 
 
-def _settings(world: World, state: str, repository: Path) -> Path:
-    settings: Settings = world.settings(state)
-    raw = settings.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    raw["git"]["url"] = str(repository)
+def _settings(world: World, state: str) -> Path:
+    raw = world.settings(state).model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     raw["mlflow"]["timeout"] = "5m"
     raw["http"] = {"port": 0}
     path = world.folder / f"{state}.yaml"
@@ -68,7 +77,6 @@ def _settings(world: World, state: str, repository: Path) -> Path:
 def _resident(world: World, settings: Path, models: int) -> float:
     """Return the resident bytes of the service once it has looked at every model and calmed down."""
     state = world.folder / settings.stem
-    shutil.rmtree(state / "http.json", ignore_errors=True)
     command = [sys.executable, "-m", "reconciler", "run", "--config", str(settings)]
     log = world.folder / f"{settings.stem}.log"
     with child(command, {**os.environ, **QUIET}, log, lambda: _address(state) is not None, START_SECONDS) as process:
