@@ -1,0 +1,1 @@
+"""Tests of deciding and of presenting plans."""
