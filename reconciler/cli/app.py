@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +30,10 @@ Begin here:
 
 Exit codes: 0 fine and nothing to do, 1 could not finish, 2 finished and found changes or problems.
 """
+
+# 2 tells scripts that there are changes; a mistyped option must not.
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+_USAGE_ERROR.exit_code = 1
 
 app = typer.Typer(
     name="reconciler",

@@ -90,7 +90,7 @@ def _tree(branches: list[tuple[str, str]], leaves: list[Line]) -> Iterator[Line]
 
 def _verdicts(model: Json) -> list[Line]:
     lines = [line for verdict in model["verdicts"] for line in _verdict(verdict)]
-    told = {v["version"] for v in model["verdicts"] if v["kind"] == "gates"}
+    told = {v["version"] for v in model["verdicts"] if v.get("kind") == "gates"}
     lost = [r for r in model["rejected"] if r["version"] not in told]
     return [*lines, *((_mark("fail"), f"version {r['version']}  {r['reason']}") for r in lost)]
 
@@ -103,13 +103,15 @@ def _mark(verdict: str) -> Cell:
 
 
 def _verdict(verdict: Mapping[str, Any]) -> Iterator[Line]:
-    if verdict["kind"] == "gates":
+    if verdict.get("kind") == "gates":
         name = f"gates of version {verdict['version']}"
         if not verdict["gates"]:
-            yield _mark(verdict["verdict"]), f"{name}  {verdict['why']}"
+            yield _mark(verdict["verdict"]), f"version {verdict['version']}  {verdict['why']}"
         for gate in verdict["gates"]:
             yield _mark("pass" if gate["passed"] else "fail"), f"{name}  {gate['said']}"
         return
+    if verdict.get("kind") != "check":
+        return  # of a newer service
     unmeasured = verdict["verdict"] == "inconclusive" or not verdict["findings"]
     if unmeasured:
         yield _mark(verdict["verdict"]), f"{verdict['check']}  {verdict['why']}"

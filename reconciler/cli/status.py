@@ -157,11 +157,12 @@ def when(screen: Screen, text: str | None) -> str:
 
 def why(model: Json) -> str:
     """Return the one sentence that says what is wrong with a model, or what it waits for."""
-    failed = [str(v["why"]) for v in model["verdicts"] if v["kind"] == "check" and v["verdict"] == "fail"]
+    failed = [str(v["why"]) for v in model["verdicts"] if v.get("kind") == "check" and v["verdict"] == "fail"]
     stalled = model["conditions"]["stalled"]
     reasons = [*failed, stalled["message"] if stalled["status"] == "True" else "", model["blockedBy"]]
     waits = f"waits for {model['waitsFor']}" if model["waitsFor"] else ""
-    return next(filter(None, [*reasons, waits, model["conditions"]["ready"]["message"]]), "no reason is given")
+    ready = str(model["conditions"]["ready"]["message"]).removeprefix("because ")
+    return next(filter(None, [*reasons, waits, ready]), "no reason is given")
 
 
 def needs_attention(model: Json) -> bool:
