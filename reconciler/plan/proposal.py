@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -76,6 +76,11 @@ class ModelPlan:
     changes: tuple[FieldChange, ...]
     drift: tuple[str, ...] = ()
     assumed: bool = False
+    outcome: Outcome = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Worked out once: every count and every order asks for it.
+        object.__setattr__(self, "outcome", _outcome(self))
 
     @property
     def name(self) -> str:
@@ -102,11 +107,6 @@ class ModelPlan:
     def serving_version(self) -> int | None:
         """Return the version in Production now."""
         return max((v.version for v in self.versions if role(v) is Stage.PRODUCTION), default=None)
-
-    @property
-    def outcome(self) -> Outcome:
-        """Return what the plan means for the model."""
-        return _outcome(self)
 
     @property
     def converges(self) -> bool:

@@ -18,6 +18,7 @@ from reconciler.plan.spec_changes import FieldChange, Kind
 
 LONGEST = 60_000
 CELL, SHORT_CELL = 300, 40
+LEAST_FOLDED = 500
 CUT = "\n... cut: `reconciler plan` shows all of it\n"
 
 
@@ -178,7 +179,9 @@ def _takeover(plan: ModelPlan) -> str:
 def _folded(proposal: Proposal, room: int) -> Iterator[str]:
     if not proposal.changed and not proposal.waiting:
         return
-    for summary, text in (("Full plan", render_text(proposal)), ("Step by step", ways_text(proposal))):
+    for summary, render in (("Full plan", render_text), ("Step by step", ways_text)):
+        # Not even begun where nothing of it would be left: with thousands of models that takes seconds.
+        text = render(proposal) if room > LEAST_FOLDED else ""
         block = _details(summary, text, room) if text else ""
         room -= len(block)
         yield block
