@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, assert_never
 
+from reconciler.breakpoints import reached
 from reconciler.ensure.analysis import ensure_analysed
 from reconciler.ensure.registry import (
     ensure_all_archived,
@@ -81,6 +82,7 @@ def execute(facts: Facts, decision: Decision, systems: Systems) -> Outcome:
         raise ValueError("a decision without an action cannot be carried out")
     intent = _entry(facts, decision, action)
     recorded = systems.ledger.append(intent)
+    reached(f"intended {intent.model} {intent.action}")
     scene = Scene(facts, systems, decision.reason)
     error: ReconcilerError | None = None
     after: After = {}
@@ -88,6 +90,7 @@ def execute(facts: Facts, decision: Decision, systems: Systems) -> Outcome:
         after = _ensure(action, scene)
     except ReconcilerError as raised:
         error = raised
+    reached("acted")
     ended = systems.clock()
     systems.ledger.append(
         Entry(
@@ -104,6 +107,7 @@ def execute(facts: Facts, decision: Decision, systems: Systems) -> Outcome:
             duration_ms=max(0, round((ended - intent.at).total_seconds() * 1000)),
         )
     )
+    reached("recorded")
     return Outcome(action, error)
 
 

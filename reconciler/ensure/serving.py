@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.breakpoints import reached
 from reconciler.ensure.scene import After, Scene
 from reconciler.errors import Conflict
 from reconciler.manifest import inference_service
@@ -93,6 +94,7 @@ def _kept(scene: Scene, release: Release) -> ReleaseRecord:
     """Remember what is about to be applied, so that it can be restored whatever Git says by then."""
     record = scene.release_record(release)
     scene.systems.memory.keep_release(scene.desired.name, record)
+    reached("release kept")
     return record
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+from reconciler.breakpoints import reached
 from reconciler.desired.documents import NamedPipeline
 from reconciler.ensure.scene import After, Scene
 from reconciler.errors import Refused, Transient
@@ -19,6 +20,7 @@ def ensure_training(action: Train, scene: Scene) -> After:
     claim = f"{request.model}/{request.key}/{request.attempt}"
     if not scene.systems.memory.claim(claim, scene.now):
         _wait_until_settled(action, scene)
+    reached("claimed")
     run = scene.systems.training.ensure_started(request)
     return {"run": run.run_id, "key": run.key, "attempt": run.attempt}
 

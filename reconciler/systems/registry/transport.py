@@ -13,6 +13,7 @@ import httpx
 from pydantic_core import from_json
 from tenacity import RetryCallState, Retrying, wait_fixed
 
+from reconciler.breakpoints import reached
 from reconciler.errors import SettingsError, Transient, UnknownOutcome
 from reconciler.settings import MlflowSettings
 from reconciler.systems.registry.answers import error_of
@@ -89,6 +90,7 @@ class Transport:
         url = httpx.URL(self.base + API + path)
         call = Call(method, url, f"writing {path}", time.monotonic() + self._timeout, MAX_ANSWER, UnknownOutcome, body)
         _object(self._send(call), call.what, UnknownOutcome)
+        reached(f"wrote {method} {path}")
 
     def _send(self, call: Call) -> bytes:
         with self._counting:

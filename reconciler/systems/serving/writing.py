@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reconciler.breakpoints import reached
 from reconciler.errors import Conflict, Transient, UnknownOutcome
 from reconciler.observed import MANAGER
 from reconciler.systems.serving.answers import AlreadyExists, NotFound
@@ -59,6 +60,7 @@ def delete(api: Api, key: Key, uid: str) -> None:
     """Delete the object with this uid; absent already is success."""
     try:
         api.call(Call("delete", INFERENCE_SERVICES, *key, body={"preconditions": {"uid": uid}}))
+        reached("wrote delete")
     except NotFound:
         return
 
@@ -125,4 +127,6 @@ def _answer(api: Api, call: Call) -> Json:
     if answer.get("kind") != call.resource.kind or not text(mapping(answer, "metadata"), "resourceVersion"):
         why = f"the answer is no {call.resource.kind}, but kind {answer.get('kind')!r}"
         raise UnknownOutcome(why) if call.writes else Transient(why)
+    if call.writes:
+        reached(f"wrote {call.verb} {call.media_type}")
     return answer

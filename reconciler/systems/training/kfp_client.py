@@ -12,6 +12,7 @@ import kfp_server_api
 import urllib3
 from kfp_server_api.exceptions import ApiException
 
+from reconciler.breakpoints import reached
 from reconciler.errors import ReconcilerError, Refused, Transient, UnknownOutcome
 
 PAGE = 200
@@ -59,6 +60,7 @@ class KfpClient:
         )
         with _calling(f"creating run {run['display_name']}", UnknownOutcome):
             made = self._runs.run_service_create_run(run=body, _request_timeout=self._timeout)
+        reached("run created")
         if not made.run_id or made.display_name != run["display_name"]:
             raise UnknownOutcome(f"creating run {run['display_name']}: the answer shows no such run")
         return made
@@ -67,6 +69,7 @@ class KfpClient:
         """Ask for the end of a run."""
         with _calling(f"terminating run {run_id}", UnknownOutcome):
             self._runs.run_service_terminate_run(run_id=run_id, _request_timeout=self._timeout)
+        reached("run terminated")
 
     def experiments(self, name: str, namespace: str | None) -> list[Any]:
         """Return the experiments of that name."""
@@ -87,6 +90,7 @@ class KfpClient:
         # Sent twice it makes one: a lost answer is no more than a reason to look again.
         with _calling(f"creating experiment {name}", Transient):
             made = _unless(409, lambda: call(experiment=body, _request_timeout=self._timeout))
+        reached("experiment created")
         return None if made is None else made.experiment_id
 
     def pipeline(self, name: str, namespace: str | None) -> Any | None:

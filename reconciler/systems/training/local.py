@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from reconciler.breakpoints import reached
 from reconciler.errors import Refused, Transient, UnknownOutcome
 from reconciler.observed import Package, PipelineVersion, TrainingRequest, TrainingRun
 from reconciler.ports import Clock
@@ -119,6 +120,7 @@ class LocalTraining:
         with locked(new.lock) as lock:
             # The claim: a name that exists is not taken over, and whoever sees the name sees it held.
             new.path.rename(directory.path)
+            reached("run named")
             try:
                 self._spawn(directory, lock)
             except OSError:
@@ -160,6 +162,7 @@ class LocalTraining:
             setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE],
         )
         self._children.add(pid)
+        reached("run begun")
 
     def _reap(self) -> None:
         for pid in tuple(self._children):
