@@ -58,3 +58,39 @@ def world(choose: Callable[[str], Fault] = calm, outcomes: Callable[[], Mapping[
     made = World(choose, outcomes)
     made.source.write(NAME, spec())
     return made
+
+
+class Script:
+    """Faults for named calls, each once, in order; `await_` is a part of the call's name."""
+
+    def __init__(self) -> None:
+        self.faults: list[tuple[str, Fault]] = []
+
+    def then(self, await_: str, fault: Fault) -> None:
+        """Let the next call whose name contains these words fail so."""
+        self.faults.append((await_, fault))
+
+    def __call__(self, what: str) -> Fault:
+        """Return the fault of a call."""
+        if self.faults and self.faults[0][0] in what:
+            return self.faults.pop(0)[1]
+        return Fault.CALM
+
+
+def until(made: World, holds: Callable[[], bool], name: str = NAME) -> None:
+    """Let passes, controllers and time go on until something holds."""
+    for _ in range(200):
+        if holds():
+            return
+        moved = bool(made.one_pass(name))
+        made.check(name)
+        if holds():
+            return
+        while made.tick(name):
+            moved = True
+            made.check(name)
+        moved = made.training.tick(name) or moved
+        status = made.status(name)
+        if not moved and status is not None and status.look_again_at is not None:
+            made.now = max(made.now, status.look_again_at)
+    raise AssertionError(f"it never came to that: {made.status(name)}")
