@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,11 +19,11 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
-from reconciler.audit.database import Database, open_for_reading
+from reconciler.audit.database import open_for_reading
 from reconciler.audit.ledger import LedgerReader
 from reconciler.demo.checks import Check, end_checks
-from reconciler.demo.load import Seen, caller_of, load
-from reconciler.demo.stack import Stack, running_stack
+from reconciler.demo.load import Caller, Seen, caller_of, load
+from reconciler.demo.stack import Folders, Stack, running_stack
 from reconciler.demo.story import Statuses, Story
 from reconciler.demo.view import Picture, View, open_view
 from reconciler.errors import Refused, Terminal
@@ -46,35 +47,66 @@ def run_demo(options: Options) -> int:
     """Run the demo; return 0 when every end state was as it must be."""
     console = Console(highlight=False)
     root = options.directory.resolve()
-    if options.reset:
-        reset(root)
-    root.mkdir(parents=True, exist_ok=True)
-    (root / MARK).touch()
     started = time.monotonic()
-    with (
-        _interruptible(),
-        open_view(console) as view,
-        running_stack(root, lambda what: view.say(f"Starting {what}")) as stack,
-    ):
-        callers = [
-            caller_of(stack.folders.repository, "iris", per_second=20, tolerance=0.0),
-            caller_of(stack.folders.repository, "diabetes", per_second=5, tolerance=0.25),
-        ]
-        with load(stack.ingress_url, callers) as seen:
-            checks = _tell(stack, view, seen, started)
+    with _alone(root):
+        if options.reset:
+            reset(root)
+        known = _newest_entry(root)
+        with (
+            _interruptible(),
+            open_view(console) as view,
+            running_stack(root, lambda what: view.say(f"Starting {what}")) as stack,
+            load(stack.ingress_url, _callers(stack)) as seen,
+            _watcher(stack, view, seen, known, started) as watcher,
+        ):
+            checks = _tell(stack, watcher)
             _report(console, view, checks, stack, options)
             if options.then == "stay":
-                _stay(stack, view, seen, started)
+                _stay(watcher)
     return 0 if all(check.holds for check in checks) else 1
 
 
+def _callers(stack: Stack) -> tuple[Caller, ...]:
+    repository = stack.folders.repository
+    return (
+        caller_of(repository, "iris", per_second=20, tolerance=0.0),
+        caller_of(repository, "diabetes", per_second=5, tolerance=0.25),
+    )
+
+
 def reset(root: Path) -> None:
-    """Remove what an earlier demo left. Raises Refused for a folder that no demo made."""
-    if not root.exists():
-        return
-    if not (root / MARK).exists():
-        raise Refused(f"{root} was not made by the demo, so it is not removed", help="choose another --dir")
-    shutil.rmtree(root)
+    """Remove what an earlier demo left; the folder is known to be a demo's and nobody else's at this moment."""
+    for left in root.iterdir():
+        if left.name == MARK:
+            continue
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the folder for this demo alone. Raises Refused when another runs in it, or when no demo made it."""
+    if root.exists() and any(root.iterdir()) and not (root / MARK).exists():
+        raise Refused(f"{root} holds something else than a demo", help="choose another --dir")
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / MARK).open("a") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"another demo runs in {root}", help="end that one, or choose another --dir") from None
+        yield
+
+
+def _newest_entry(root: Path) -> int:
+    """Return the number of the last entry of an earlier demo: what it did is not told again."""
+    ledger = Folders(root).ledger
+    if not ledger.exists():
+        return 0
+    with closing(open_for_reading(f"sqlite:///{ledger}")) as database:
+        newest = LedgerReader(database).entries(limit=1)
+    return newest[-1].seq if newest else 0
 
 
 @contextmanager
@@ -93,15 +125,26 @@ def _interruptible() -> Iterator[None]:
 
 @dataclass(slots=True)
 class Watcher:
-    """Polls the reconciler's API and its ledger."""
+    """Polls the reconciler's API and its ledger, and shows what it finds."""
 
     stack: Stack
+    view: View
+    seen: Mapping[str, Seen]
     client: httpx.Client
-    database: Database
-    seen_to: int = 0
+    ledger: LedgerReader
+    told_to: int
+    started: float
 
-    def statuses(self) -> Statuses:
-        """Return every model's status by name. Raises Terminal when the reconciler is gone."""
+    def look(self) -> Statuses:
+        """Look once and show it. Raises Terminal when the reconciler is gone."""
+        statuses = self._statuses()
+        for recorded in self.ledger.entries(after_seq=self.told_to):
+            self.told_to = recorded.seq
+            self.view.event(recorded)
+        self.view.show(Picture(timedelta(seconds=time.monotonic() - self.started), statuses, self.seen))
+        return statuses
+
+    def _statuses(self) -> Statuses:
         if self.stack.reconciler.poll() is not None:
             log = self.stack.folders.logs / "reconciler.log"
             raise Terminal(f"the reconciler ended with code {self.stack.reconciler.returncode}", help=f"see {log}")
@@ -111,51 +154,34 @@ class Watcher:
             return {}
         return {model["name"]: model for model in answer["items"]}
 
-    def tell_events(self, view: View) -> None:
-        """Show what was recorded since the last time."""
-        for recorded in LedgerReader(self.database).entries(after_seq=self.seen_to):
-            self.seen_to = recorded.seq
-            view.event(recorded)
-
 
 @contextmanager
-def _watcher(stack: Stack) -> Iterator[Watcher]:
-    database = open_for_reading(f"sqlite:///{stack.folders.state / 'ledger.db'}")
-    try:
-        with httpx.Client(base_url=stack.reconciler_url, timeout=10, trust_env=False) as client:
-            yield Watcher(stack, client, database)
-    finally:
-        database.close()
+def _watcher(stack: Stack, view: View, seen: Mapping[str, Seen], told_to: int, started: float) -> Iterator[Watcher]:
+    with (
+        closing(open_for_reading(f"sqlite:///{stack.folders.ledger}")) as database,
+        httpx.Client(base_url=stack.reconciler_url, timeout=10, trust_env=False) as client,
+    ):
+        yield Watcher(stack, view, seen, client, LedgerReader(database), told_to, started)
 
 
-def _tell(stack: Stack, view: View, seen: Mapping[str, Seen], started: float) -> tuple[Check, ...]:
+def _tell(stack: Stack, watcher: Watcher) -> tuple[Check, ...]:
     """Tell the story to its end, then check it. Raises Terminal when it takes far too long."""
     story = Story.open(stack.repository, stack.folders.root / "story.json")
     ends = time.monotonic() + STORY_SECONDS
     begun = ""
-    with _watcher(stack) as watcher:
-        while story.chapter is not None or not _called_enough(seen):
-            chapter = story.chapter
-            if chapter is not None and chapter.name != begun:
-                begun = chapter.name
-                view.say(chapter.title)
-            statuses = _look(watcher, view, seen, started)
-            story.advance(statuses)
-            if time.monotonic() > ends:
-                name = chapter.name if chapter else "last"
-                raise Terminal(
-                    f"the {name} chapter did not end in time: {_where(statuses)}", help=f"see {stack.folders.logs}"
-                )
-            time.sleep(TICK)
-        _look(watcher, view, seen, started)
-    return end_checks(stack, seen)
-
-
-def _look(watcher: Watcher, view: View, seen: Mapping[str, Seen], started: float) -> Statuses:
-    statuses = watcher.statuses()
-    watcher.tell_events(view)
-    view.show(Picture(timedelta(seconds=time.monotonic() - started), "", statuses, seen))
-    return statuses
+    while story.chapter is not None or not _called_enough(watcher.seen):
+        chapter = story.chapter
+        if chapter is not None and chapter.name != begun:
+            begun = chapter.name
+            watcher.view.say(chapter.title)
+        statuses = watcher.look()
+        story.advance(statuses)
+        if time.monotonic() > ends:
+            what = f"the chapter {begun or 'of callers'} did not end in time: {_where(statuses)}"
+            raise Terminal(what, help=f"see {stack.folders.logs}")
+        time.sleep(TICK)
+    watcher.look()
+    return end_checks(stack, watcher.seen)
 
 
 def _called_enough(seen: Mapping[str, Seen]) -> bool:
@@ -208,11 +234,10 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def _stay(stack: Stack, view: View, seen: Mapping[str, Seen], started: float) -> None:
+def _stay(watcher: Watcher) -> None:
     try:
-        with _watcher(stack) as watcher:
-            while True:
-                _look(watcher, view, seen, started)
-                time.sleep(TICK)
+        while True:
+            watcher.look()
+            time.sleep(TICK)
     except KeyboardInterrupt:
-        view.say("Stopping; the next demo goes on from here")
+        watcher.view.say("Stopping; the next demo goes on from here")

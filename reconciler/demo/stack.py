@@ -48,6 +48,11 @@ class Folders:
         return self.root / "state"
 
     @property
+    def ledger(self) -> Path:
+        """Return the reconciler's ledger."""
+        return self.state / "ledger.db"
+
+    @property
     def logs(self) -> Path:
         """Return the logs of every process."""
         return self.root / "logs"

@@ -31,7 +31,6 @@ class Picture:
     """Everything that is shown at one moment."""
 
     elapsed: timedelta
-    title: str
     statuses: Mapping[str, Mapping[str, Any]]
     seen: Mapping[str, Seen]
 
