@@ -86,7 +86,7 @@ def plan(
             case PlanFormat.TEXT:
                 write_text(screen, proposal, way=until_converged, drift=show_drift)
         if proposal.failed:
-            screen.note(Cell("The plan is not whole: some specs cannot be used.", Tone.BAD))
+            screen.note(Cell("The plan is not whole: some specs or systems could not be read.", Tone.BAD))
     finish(exit_code(proposal))
 
 

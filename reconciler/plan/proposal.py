@@ -161,8 +161,9 @@ class Proposal:
 
     @property
     def failed(self) -> bool:
-        """Return whether a spec could not be read, so that the plan is not whole."""
-        return any(problem.severity is Severity.ERROR for problem in self.diagnostics)
+        """Return whether a spec or a system could not be read, so that the plan is not whole."""
+        unread = any(plan.decision.sync is Sync.UNKNOWN for plan in self.plans)
+        return unread or any(problem.severity is Severity.ERROR for problem in self.diagnostics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,8 @@ def _outcome(plan: ModelPlan) -> Outcome:
 
 
 def _without_action(plan: ModelPlan) -> Outcome:
+    if plan.decision.sync is Sync.UNKNOWN:
+        return Outcome.WAIT
     if plan.changes:
         return Outcome.UPDATE
     if plan.decision.sync is Sync.SYNCED:

@@ -31,7 +31,7 @@ def title(proposal: Proposal, environment: str) -> str:
     """Return one line with the counts, for the comment and the check."""
     named = f" ({environment})" if environment else ""
     said = ", ".join(f"{n} {outcome.value}" for outcome, n in proposal.counts.items()) or "nothing changes"
-    problems = ", some specs cannot be used" if proposal.failed else ""
+    problems = ", not whole" if proposal.failed else ""
     return f"reconciler plan{named}: {said}{problems}"
 
 

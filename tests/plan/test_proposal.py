@@ -96,6 +96,7 @@ def test_a_system_that_does_not_answer_is_a_wait_and_never_a_change() -> None:
     (plan,) = made.waiting
     assert "the registry: connection refused" in plan.decision.waits_for
     assert made.changed == ()
+    assert made.failed
 
 
 def test_live_drift_is_no_change_of_the_commit() -> None:

@@ -114,5 +114,5 @@ def test_no_name_of_an_environment_ends_the_hidden_marker_early() -> None:
 def test_specs_that_cannot_be_used_are_in_the_title_and_in_a_box() -> None:
     problem = Diagnostic("unknown-field", 'there is no field "x"', "models/iris.yaml", 3, 5)
     made = replace(retrain_and_archive(), diagnostics=(problem,))
-    assert title(made, "").endswith("1 retrain, some specs cannot be used")
+    assert title(made, "").endswith("1 retrain, not whole")
     assert '> error unknown-field: there is no field "x" (models/iris.yaml:3)' in render_markdown(made)

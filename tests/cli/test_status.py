@@ -1,0 +1,193 @@
+"""`reconciler status` and `explain` against a real service's API."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.status import (
+    ChangedBy,
+    Condition,
+    Conditions,
+    Health,
+    Phase,
+    RegistryVersion,
+    RejectedVersion,
+    Sync,
+    TrafficShare,
+    Truth,
+)
+from reconciler.web.address import Address, write_address
+from tests.cli.conftest import Run, serving
+from tests.scheduler.scripted import NOW, status
+
+WHY = "latency p95 212 ms > 180 ms (1,204 requests, stable 140 ms)"
+
+
+def finding(what: str, measured: float | None, operator: str, limit: float, **more: object) -> dict[str, object]:
+    """Build a finding as the API writes it."""
+    limits = {"what": what, "measured": measured, "operator": operator, "limit": limit, "unit": "share"}
+    return {**limits, "stable": None, "samples": 1204, "holds": True, **more}
+
+
+FINDINGS = [
+    finding("latency p95", 212.0, "<=", 180.0, unit="ms", stable=140.0, holds=False),
+    finding("error rate", 0.002, "<=", 0.01),
+    finding("agreement with stable", None, ">=", 0.9, samples=0, holds=None),
+]
+CHECK = {"kind": "check", "check": "answers", "verdict": "fail", "why": WHY, "samples": 1204, "findings": FINDINGS}
+GATES = {
+    "kind": "gates",
+    "version": 44,
+    "verdict": "pass",
+    "why": "",
+    "gates": [{"gate": "auc >= 0.91", "passed": True, "said": "auc 0.93 >= 0.91"}],
+}
+CHURN = status(
+    "churn",
+    sync=Sync.OUT_OF_SYNC,
+    health=Health.DEGRADED,
+    phase=Phase.ROLLING_BACK,
+    conditions=Conditions(Condition(Truth.FALSE), Condition(Truth.TRUE), Condition(Truth.FALSE)),
+    git="44",
+    registry=(
+        RegistryVersion(44, "Archived", "rejected"),
+        RegistryVersion(43, "Production"),
+        RegistryVersion(42, "Archived"),
+    ),
+    live=(TrafficShare(44, "churn-00002", 10, 12), TrafficShare(43, "churn-00001", 90, 88)),
+    waits_for="version 43 to be ready again",
+    look_again_at=NOW + timedelta(minutes=3),
+    last_applied_commit="9be0d13" + 33 * "0",
+    last_attempted_commit="4f2c1ab" + 33 * "0",
+    rejected=(RejectedVersion(42, "auc 0.85 < 0.91"),),
+    verdicts=(CHECK, GATES, {"kind": "of a newer service"}),
+    commit=ChangedBy("Ana <ana@example.org>", "Use version 44"),
+)
+MOVING = status(
+    "fraud",
+    sync=Sync.OUT_OF_SYNC,
+    health=Health.PROGRESSING,
+    phase=Phase.TRAINING,
+    waits_for="training run 7, attempt 1, running",
+)
+WELL = status("iris", registry=(RegistryVersion(2, "Production"),), live=(TrafficShare(2, "iris-00002", None, 100),))
+
+EXPLAINED = """\
+churn  OutOfSync  ✖ Degraded  RollingBack
+Why: latency p95 212 ms > 180 ms (1,204 requests, stable 140 ms)
+├─ Git       version 44 (commit 4f2c1ab, Ana: Use version 44)
+├─ Registry  44 rejected, 43 Production
+└─ Live      44 12 % (set 10 %), 43 88 % (set 90 %)
+   ├─ ✖ answers  latency p95 212 ms > 180 ms  (1,204 requests, stable 140 ms)
+   ├─ ✔ answers  error rate 0.2 % <= 1 %  (1,204 requests)
+   ├─ ? answers  agreement with stable: nothing measured yet
+   ├─ ✔ gates of version 44  auc 0.93 >= 0.91
+   └─ ✖ version 42  auc 0.85 < 0.91
+Waits for: version 43 to be ready again. Looks again 2026-08-20T09:34:00Z.
+Applied last: commit 9be0d13
+Next: reconciler history churn shows what was tried
+"""
+
+
+def test_the_worst_comes_first_and_the_last_line_says_why_and_what_to_type(run: Run) -> None:
+    with serving(WELL, MOVING, CHURN) as url:
+        done = run("status", "--url", url)
+    assert done.exit_code == 2
+    *table, last = done.stdout.splitlines()
+    assert [row.split()[0] for row in table] == ["NAME", "churn", "fraud", "iris"]
+    assert re.split(r" {2,}", table[1]) == [
+        "churn", "44", "44 rejected, 43 Production", "44 12 % (set 10 %), 43 88 % (set 90 %)", "OutOfSync",
+        "✖ Degraded", "RollingBack, looks again 2026-08-20T09:34:00Z",
+    ]  # fmt: skip
+    assert re.split(r" {2,}", table[3]) == ["iris", "auto", "2 Production", "2 100 %", "Synced", "✔ Healthy", "Idle"]
+    assert last == f"! churn: {WHY}. reconciler explain churn"
+
+
+def test_what_is_on_its_way_is_said_where_nothing_is_wrong(run: Run) -> None:
+    with serving(WELL, MOVING) as url:
+        done = run("status", "--url", url)
+    assert done.exit_code == 2
+    assert done.stdout.splitlines()[-1] == (
+        "1 of 2 models on the way: fraud waits for training run 7, attempt 1, running. reconciler explain fraud"
+    )
+
+
+def test_all_well_is_exit_code_0(run: Run) -> None:
+    with serving(WELL) as url:
+        done = run("status", "--url", url)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "1 model, Synced and Healthy")
+
+
+def test_only_the_named_models_decide_the_exit_code(run: Run) -> None:
+    with serving(WELL, CHURN) as url:
+        assert run("status", "iris", "--url", url).exit_code == 0
+        unknown = run("status", "irish", "--url", url)
+    assert unknown.exit_code == 1
+    assert "there is no model irish" in unknown.stderr
+    assert "did you mean iris?" in unknown.stderr
+
+
+def test_json_is_what_the_service_says(run: Run) -> None:
+    with serving(WELL, CHURN) as url:
+        items = json.loads(run("status", "--url", url, "-o", "json").stdout)["items"]
+        one = json.loads(run("explain", "churn", "--url", url, "-o", "json").stdout)
+    assert [item["name"] for item in items] == ["churn", "iris"]
+    assert items[0] == one == CHURN.as_json()
+
+
+def test_an_explanation_shows_every_number_and_what_to_do_next(run: Run) -> None:
+    with serving(CHURN) as url:
+        done = run("explain", "churn", "--url", url)
+    assert (done.exit_code, done.stdout) == (2, EXPLAINED)
+
+
+def test_a_model_that_is_well_needs_nothing(run: Run) -> None:
+    with serving(WELL) as url:
+        done = run("explain", "iris", "--url", url)
+    assert done.exit_code == 0
+    assert done.stdout.endswith("Next: nothing to do\n")
+    assert "Why: everything is as Git says" in done.stdout
+
+
+def test_a_service_of_this_machine_is_found_through_its_state_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(WELL) as url:
+        write_address(tmp_path / "state", Address(url, os.getpid()))
+        assert run("status").exit_code == 0
+        monkeypatch.setenv("RECONCILER_URL", url)
+        (tmp_path / "state" / "http.json").unlink()
+        assert run("status").exit_code == 0
+
+
+def test_where_none_runs_it_says_how_to_start_one(run: Run) -> None:
+    done = run("status")
+    assert done.exit_code == 1
+    assert "no reconciler runs here" in done.stderr
+    assert "start it with `reconciler run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    {
+        "nobody listens": ("http://127.0.0.1:9", "does not answer"),
+        "a file is no service": ("file:///etc/passwd", "must begin with http"),
+    }.values(),
+)
+def test_a_wrong_url_is_an_error(run: Run, url: str, said: str) -> None:
+    done = run("status", "--url", url)
+    assert done.exit_code == 1
+    assert said in done.stderr
+
+
+def test_a_name_cannot_steer_the_terminal_nor_the_request(run: Run) -> None:
+    with serving(WELL) as url:
+        done = run("explain", "../\x1b[31m", "--url", url)
+    assert done.exit_code == 1
+    assert "\x1b" not in done.stderr
