@@ -28,7 +28,7 @@ from reconciler.plan.action import (
     StageCandidate,
     Withdraw,
 )
-from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rejection_to_tag
+from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rejection_to_tag, release_to_tag
 from reconciler.registry_roles import role
 
 
@@ -122,8 +122,9 @@ def ensure_deleted(scene: Scene) -> After:
 
 def _record_release(scene: Scene, version: ModelVersion, release: Release) -> None:
     """Write down which release serves; a rejection of another release of the same version stands."""
-    if version.tags.get(TAG_RELEASE) != str(release):
-        scene.systems.registry.tag(scene.name, version.version, TAG_RELEASE, str(release))
+    serves = release_to_tag(scene.live().namespace, release)
+    if version.tags.get(TAG_RELEASE) != serves:
+        scene.systems.registry.tag(scene.name, version.version, TAG_RELEASE, serves)
     rejected = rejection_from_tag(version.tags.get(TAG_REJECTED))
     if rejected is None or rejected.release == release:
         _clear(scene, version, TAG_REJECTED)

@@ -105,6 +105,17 @@ def rejection_from_tag(text: str | None) -> Rejection | None:
         return None
 
 
+def release_to_tag(namespace: str, release: Release) -> str:
+    """Write the value of the tag that tells by which release, and where, a version serves."""
+    return f"{namespace}/{release}"
+
+
+def release_from_tag(text: str | None, namespace: str) -> Release | None:
+    """Read the release by which a version served in this namespace; None if it served elsewhere."""
+    where, _, release = (text or "").partition("/")
+    return Release.parse(release) if where == namespace else None
+
+
 def wanted_digest(spec: ModelSpec) -> str:
     """Stand for what decides which release is wanted and how it proves itself; training is no part of it."""
     return spec.wanted_digest

@@ -7,7 +7,7 @@ from datetime import timedelta
 from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersion, Release, Stage
 from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import Facts, RolloutRecord, settled, sole_release
+from reconciler.plan.facts import Facts, RolloutRecord, release_from_tag, settled, sole_release
 from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first
 from reconciler.plan.selection import production_of
 from reconciler.status import Health, Phase, Sync
@@ -150,9 +150,10 @@ def _missing(facts: Facts, wanted: ModelVersion | None) -> Decision:
     release = facts.release(version.version, serving)
     if facts.rejected(release) is not None:
         # The version is good, these serving fields are not: it served by others before.
-        served_before = Release.parse(version.tags.get(TAG_RELEASE))
+        served_before = release_from_tag(version.tags.get(TAG_RELEASE), serving.namespace)
         if served_before is None or served_before == release:
-            return wait("a version that was not rolled back", Phase.GATING, Health.MISSING)
+            what = f"nothing is served, and {release} was rolled back"
+            return stall(what, Phase.GATING, "a commit that changes what is wanted", Health.MISSING)
         release = served_before
     why = "because it is what callers have" if version is before else "because it passed its gates"
     return act(Deploy(release), f"{why} and nothing is served", Phase.DEPLOYING, Health.MISSING)

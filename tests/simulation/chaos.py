@@ -172,7 +172,7 @@ class Chaos:
         if self.tape.byte() < 128:
             self.world.registry._transition(name, version.version, stage)
         else:
-            self.world.registry._alias(name, version.version, "champion", stage)
+            self.world.registry._point(name, "champion", version.version)
 
     def register(self, name: str) -> None:
         """Somebody registers a version by hand."""

@@ -74,7 +74,9 @@ class Truth:
             for number in self.serving.shares(key) if key[1] == name else ():
                 version = model.get(number) if model and number else None
                 archived = version is not None and role(version) is Stage.ARCHIVED
-                assert not archived or self.serving.live[key].flipped, f"I3: {number} gets traffic in {key} and is archived"
+                assert not archived or self.serving.live[key].flipped, (
+                    f"I3: {number} gets traffic in {key} and is archived"
+                )
 
     def _traffic(self, name: str, key: Key) -> None:
         live = self.serving.live[key]

@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.observed import ModelVersion, RegisteredModel, Stage, VersionEvidence
-from reconciler.registry_roles import ALIASES
+from reconciler.registry_roles import ALIASES, TAG_ARCHIVED, RegistryWrites
+from reconciler.registry_writes import (
+    DropAlias,
+    MarkArchived,
+    PointAlias,
+    Transition,
+    UnmarkArchived,
+    Write,
+    writes_for,
+)
 from tests.simulation.faults import Faults
 
 
@@ -41,17 +50,24 @@ class SimRegistry:
         )
 
     def set_stage(self, name: str, version: int, stage: Stage) -> None:
-        for alias in ALIASES.values():
-            if self._points_wrong(name, version, alias, wanted=ALIASES.get(stage) == alias):
-                self.faults.call(
-                    f"registry.alias {name} {alias} {version} {stage}",
-                    lambda a=alias: self._alias(name, version, a, stage),
-                )  # type: ignore[misc]  # bound now
-        found = self.models[name].get(version)
-        if found is not None and found.stage is not stage:
-            self.faults.call(
-                f"registry.transition {name} {version} {stage}", lambda: self._transition(name, version, stage)
-            )
+        """Write as the real adapter does, one call a write."""
+        model = self.read(name)
+        assert model is not None
+        for write in writes_for(model, version, stage, RegistryWrites.BOTH):
+            self.faults.call(f"registry {name}: {write}", lambda w=write: self._write(name, w))  # type: ignore[misc]  # bound now
+
+    def _write(self, name: str, write: Write) -> None:
+        match write:
+            case Transition(version, stage):
+                self._transition(name, version, stage)
+            case PointAlias(alias, version):
+                self._point(name, alias, version)
+            case DropAlias(alias):
+                self._point(name, alias, None)
+            case MarkArchived(version):
+                self._tag(name, version, TAG_ARCHIVED, "true")
+            case UnmarkArchived(version):
+                self._tag(name, version, TAG_ARCHIVED, None)
 
     def tag(self, name: str, version: int, key: str, value: str | None) -> None:
         self.faults.call(f"registry.tag {name} {version} {key}={value}", lambda: self._tag(name, version, key, value))
@@ -87,15 +103,10 @@ class SimRegistry:
         tags = {k: v for k, v in version.tags.items() if k != key}
         self._edit(name, number, tags={**tags, key: value} if value is not None else tags)
 
-    def _points_wrong(self, name: str, version: int, alias: str, *, wanted: bool) -> bool:
-        found = self.models[name].get(version)
-        return found is not None and (alias in found.aliases) is not wanted
-
-    def _alias(self, name: str, version: int, alias: str, stage: Stage) -> None:
+    def _point(self, name: str, alias: str, number: int | None) -> None:
         self.writes += 1
         for v in self.models[name].versions:
-            has = v.version == version and ALIASES.get(stage) == alias
-            self._edit(name, v.version, aliases=v.aliases | {alias} if has else v.aliases - {alias})
+            self._edit(name, v.version, aliases=v.aliases | {alias} if v.version == number else v.aliases - {alias})
 
     def _transition(self, name: str, version: int, stage: Stage) -> None:
         self.writes += 1

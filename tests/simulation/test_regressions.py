@@ -72,7 +72,7 @@ def test_promoting_the_version_again_keeps_the_mark_of_its_template_that_was_rol
     made.settle()
     assert TAG_REJECTED in made.registry.models[NAME].versions[0].tags
     made.registry._transition(NAME, 1, Stage.NONE)
-    made.registry._alias(NAME, 1, "champion", Stage.NONE)
+    made.registry._point(NAME, "champion", None)
     made.truth.edited.add(NAME)
     made.settle()
     assert roles(made) == {1: Stage.PRODUCTION}

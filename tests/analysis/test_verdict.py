@@ -1,0 +1,90 @@
+"""Verdicts of a check, each case as a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.analysis.verdict import Verdict, due_at, judge
+from reconciler.desired.documents import Check
+from reconciler.observed import Measurement, Release, Side
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+RELEASE = Release(2, "abc")
+
+
+def check(**probe: object) -> Check:
+    document = {"name": "answers", "minSamples": 20, "interval": "30s"}
+    return Check.model_validate({**document, "probe": {"inputs": {"from": "inputExample"}, **probe}})
+
+
+def side(requests: int = 20, errors: int = 0, ms: float = 5.0) -> Side:
+    return Side(requests, errors, (ms,) * (requests - errors))
+
+
+def measure(
+    ours: Side, theirs: Side | None = None, compared: int = 0, agreed: int = 0, error: str | None = None
+) -> Measurement:
+    return Measurement("answers", RELEASE, 1, AT, ours, theirs or side(), compared, agreed, error)
+
+
+AGREE = check(agreement={"with": "stable", "min": 0.9})
+SLOW = check(maxLatencyP95="100ms")
+SLOWER = check(maxLatencyIncrease=0.5)
+TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
+    "nothing measured is inconclusive": (check(), [], Verdict.INCONCLUSIVE, "0 of 20 samples"),
+    "enough good answers pass": (check(), [measure(side())], Verdict.PASS, "error rate 0 % <= 1 %"),
+    "too few good answers hold": (check(), [measure(side(19))], Verdict.INCONCLUSIVE, "19 of 20 samples"),
+    "too few bad answers hold": (check(), [measure(side(19, 19))], Verdict.INCONCLUSIVE, "19 of 20 samples"),
+    "bad answers fail": (check(), [measure(side(20, 4))], Verdict.FAIL, "error rate 20 % > 1 % (20 requests"),
+    "exactly at the limit passes": (check(maxErrorRate=0.2), [measure(side(20, 4))], Verdict.PASS, "20 % <= 20 %"),
+    "stable as bad is no proof against the candidate": (
+        check(), [measure(side(20, 4), side(20, 4))], Verdict.INCONCLUSIVE, "stable does no better",
+    ),
+    "stable less bad is": (check(), [measure(side(20, 4), side(20, 2))], Verdict.FAIL, "20 %"),
+    "one bad interval fails a good step": (
+        check(maxErrorRate=0.5), [*[measure(side())] * 5, measure(side(20, 15))], Verdict.FAIL, "75 %",
+    ),
+    "a bad step fails behind a good interval": (
+        check(maxErrorRate=0.4), [measure(side(20, 20)), measure(side())], Verdict.FAIL, "50 %",
+    ),
+    "small intervals are judged together": (
+        check(), [measure(side(10, 2)), measure(side(10, 2))], Verdict.FAIL, "20 % > 1 % (20 requests",
+    ),
+    "a check that could not be made counts as none": (
+        check(), [measure(side(0), error="no address")], Verdict.INCONCLUSIVE, "could not measure: no address",
+    ),
+    "one that could not be made does not spoil the others": (
+        check(), [measure(side()), measure(side(0), error="no address")], Verdict.PASS, "(20 requests",
+    ),
+    "slow answers fail": (SLOW, [measure(side(ms=150))], Verdict.FAIL, "latency p95 150 ms > 100 ms"),
+    "answers exactly as slow as allowed pass": (SLOW, [measure(side(ms=100))], Verdict.PASS, "100 ms <= 100 ms"),
+    "slower than stable fails": (SLOWER, [measure(side(ms=10))], Verdict.FAIL, "100 % > 50 %"),
+    "no latency of stable leaves it open": (
+        SLOWER, [measure(side(ms=10), side(20, 20))], Verdict.INCONCLUSIVE, "nothing measured yet",
+    ),
+    "answers that agree pass": (AGREE, [measure(side(), compared=20, agreed=18)], Verdict.PASS, "90 % >= 90 %"),
+    "answers that differ fail": (AGREE, [measure(side(), compared=20, agreed=17)], Verdict.FAIL, "85 % < 90 %"),
+    "nothing to compare leaves it open": (AGREE, [measure(side())], Verdict.INCONCLUSIVE, "nothing measured yet"),
+    "a NaN latency passes no limit": (SLOW, [measure(side(ms=float("nan")))], Verdict.FAIL, "nan"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", TABLE)
+def test_verdict(sentence: str) -> None:
+    asked, measurements, verdict, words = TABLE[sentence]
+    judged = judge(asked, measurements)
+    assert (judged.verdict, words in judged.why) == (verdict, True), judged.why
+
+
+def test_measurements_of_another_check_do_not_count() -> None:
+    other = Measurement("other", RELEASE, 1, AT, side(20, 20), side())
+    assert judge(check(), [other]).samples == 0
+
+
+def test_a_check_measures_at_once_and_then_each_interval_whether_it_could_be_made_or_not() -> None:
+    assert due_at(check(), AT, []) == AT
+    failed = measure(side(0), error="no address")
+    assert due_at(check(), AT, [failed]) == AT + timedelta(seconds=30)
