@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from reconciler.desired.judge import Judged
 from reconciler.desired.state import Diagnostic, Severity
 
+_MOST_NAMED = 5
+
 
 @dataclass(slots=True)
 class Claims:
@@ -78,7 +80,7 @@ def _same_name(name: str, one: Judged, documents: Sequence[Judged]) -> Diagnosti
 
 
 def _same_registered(registered: str, one: Judged, documents: Sequence[Judged]) -> Diagnostic:
-    names = " and ".join(f'"{document.name}"' for document in documents)
+    names = _some([f'"{document.name}"' for document in documents])
     return Diagnostic(
         code="duplicate-registered-model",
         message=f'{names} both want the registered model "{registered}": {_places(documents)}; none of them is used',
@@ -95,4 +97,10 @@ def _number(count: int) -> str:
 
 
 def _places(documents: Sequence[Judged]) -> str:
-    return " and ".join(f"{document.path}:{document.line}" for document in documents)
+    return _some([f"{document.path}:{document.line}" for document in documents[: _MOST_NAMED + 1]], len(documents))
+
+
+def _some(texts: Sequence[str], count: int | None = None) -> str:
+    """Join texts, but no more than help to find the rest: each of thousands of rivals names the others."""
+    more = (len(texts) if count is None else count) - _MOST_NAMED
+    return " and ".join(texts if more <= 0 else [*texts[:_MOST_NAMED], f"{more} more"])

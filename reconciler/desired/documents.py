@@ -47,6 +47,8 @@ Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
+# Matching takes longer with every `*`; no name that a pattern could fit is as long as this.
+Pattern = Annotated[str, Field(max_length=128)]
 
 # Errors inside a union carry the name of the member that the author meant; it is no field, and begins so.
 UNION_PREFIX = "union:"
@@ -191,7 +193,7 @@ class Promotion(Document):
         pattern=r"^(auto|[1-9][0-9]{0,8})$",
         description='"auto": the newest version that passes the gates; or exactly one, such as "7".',
     )
-    gates: tuple[_GateByKey, ...] = ()
+    gates: tuple[_GateByKey, ...] = Field(default=(), max_length=100)
     approval: Literal["none", "required"] = Field(
         default="none", description="required: waits until Git names the version."
     )
@@ -306,8 +308,8 @@ class Check(Document):
 class Rollout(Document):
     """How a new version takes over. Without steps it goes from 0 to 100 % once it is ready."""
 
-    steps: tuple[Step, ...] = ()
-    analysis: tuple[Check, ...] = ()
+    steps: tuple[Step, ...] = Field(default=(), max_length=99)
+    analysis: tuple[Check, ...] = Field(default=(), max_length=50)
     deadline: Duration = Field(default=parse_duration("1h"), description="From the first apply to 100 %.")
     on_failure: Literal["rollback", "pause"] = "rollback"
 
@@ -388,7 +390,7 @@ class FreezeWindow(Document):
     name: str = Field(min_length=1)
     start: str = Field(description='Cron, five fields, UTC: when the freeze begins; for example "0 18 * * 5".')
     duration: Duration
-    models: tuple[str, ...] = Field(default=("*",), description="Names, `*` as wildcard.")
+    models: tuple[Pattern, ...] = Field(default=("*",), max_length=1000, description="Names, `*` as wildcard.")
 
     _cron = field_validator("start")(check_cron)
 
@@ -407,9 +409,9 @@ class PolicySpec(Document):
         default_factory=dict,
         description="Laid under every Model's spec; `training` and `serving` only where the Model has that section.",
     )
-    freezes: tuple[FreezeWindow, ...] = ()
-    allowed_namespaces: tuple[str, ...] = Field(
-        default=("*",), description="Where models may be served, `*` as wildcard."
+    freezes: tuple[FreezeWindow, ...] = Field(default=(), max_length=100)
+    allowed_namespaces: tuple[Pattern, ...] = Field(
+        default=("*",), max_length=1000, description="Where models may be served, `*` as wildcard."
     )
     deletion: DeletionLimits = DeletionLimits()
 

@@ -40,6 +40,10 @@ _LIMITS = {
 }
 
 
+# Nobody reads more, and each one is looked up in the file.
+_MOST_EXPLAINED = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where values come from: a document, and the policy whose defaults lie under it."""
@@ -120,7 +124,7 @@ def _diagnostic(
 def explain(error: ValidationError, root: type[Document], origin: Origin) -> tuple[Diagnostic, ...]:
     """Turn every error of a document into a diagnostic, in the order of the file."""
     details = error.errors(include_url=False)
-    found = {_one(detail, root, origin): None for detail in details}
+    found = {_one(detail, root, origin): None for detail in details[:_MOST_EXPLAINED]}
     return tuple(sorted(found, key=lambda d: (d.path, d.line, d.column)))
 
 

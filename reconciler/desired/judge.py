@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from pydantic import ValidationError
 
@@ -20,6 +21,8 @@ from reconciler.desired.yaml_nodes import FieldPath
 from reconciler.desired.yaml_scalars import explain as explain_scalar
 from reconciler.desired.yaml_scalars import is_text_that_looks_like_a_number
 
+# Of each kind and document: nobody reads more, and each one is looked up in the file.
+_MOST_REPORTED = 50
 _SECTIONS = ("training", "promotion", "serving", "rollout", "retention")
 
 
@@ -159,7 +162,7 @@ class _Files:
             return
         package = spec.training.kubeflow_pipeline.package
         if not isinstance(package, str):
-            yield from self._untyped(spec.training.parameters)
+            yield from islice(self._untyped(spec.training.parameters), _MOST_REPORTED)
             return
         at = ("spec", "training", "kubeflowPipeline", "package")
         yield from self._read(package, at)
@@ -171,7 +174,7 @@ class _Files:
         except NotAPipeline as error:
             yield self._origin.report("not-a-pipeline", f"{package}: {error}", at, advice=error.advice)
             return
-        for mismatch in mismatches(spec.training.parameters, declared):
+        for mismatch in islice(mismatches(spec.training.parameters, declared), _MOST_REPORTED):
             yield self._mismatch(mismatch, declared)
 
     def _mismatch(self, mismatch: Mismatch, declared: Mapping[str, Parameter]) -> Diagnostic:

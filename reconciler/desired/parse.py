@@ -7,7 +7,10 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+from yaml.nodes import Node
 
 from reconciler.desired.documents import API_VERSION, NAME_LENGTH, NAME_PATTERN
 from reconciler.desired.files import MAX_FILE_BYTES, too_large
@@ -66,11 +69,11 @@ class ParsedFile:
 
     def place(self, document: RawDocument, field: FieldPath) -> tuple[Place, int]:
         """Return where a field's value stands, and how many steps of the field path the document has."""
-        return locate(list(compose(self.data))[document.index], field)
+        return locate(_roots(self.data)[document.index], field)
 
     def key_place(self, document: RawDocument, field: FieldPath) -> Place:
         """Return where a field's key stands."""
-        return locate_key(list(compose(self.data))[document.index], field)
+        return locate_key(_roots(self.data)[document.index], field)
 
     def source_line(self, line: int) -> str:
         """Return the text of a line, "" where there is none."""
@@ -79,8 +82,25 @@ class ParsedFile:
 
 def source_line(data: bytes, line: int) -> str:
     """Return the text of a line that counts from 1, "" where there is none."""
-    lines = data.decode("utf-8", "replace").split("\n")
+    lines = _lines(data)
     return lines[line - 1].rstrip("\r")[:_LONGEST_SOURCE_LINE] if 0 < line <= len(lines) else ""
+
+
+# One file may have problems by the thousands, each of which asks for its place: the file is taken apart once for all.
+@lru_cache(maxsize=1)
+def _lines(data: bytes) -> list[str]:
+    return data.decode("utf-8", "replace").split("\n")
+
+
+@lru_cache(maxsize=1)
+def _roots(data: bytes) -> tuple[Node, ...]:
+    return tuple(compose(data))
+
+
+def let_go_of_places() -> None:
+    """Free what was kept to find places: the nodes of a file are a hundred times larger than its text."""
+    _lines.cache_clear()
+    _roots.cache_clear()
 
 
 def field_text(field: Sequence[str | int]) -> str:
@@ -161,7 +181,9 @@ def _is_ours(value: object) -> bool:
 
 
 def _resembles(api_version: str) -> bool:
-    return difflib.SequenceMatcher(None, api_version.lower(), API_VERSION).ratio() > 0.8
+    # What is much longer resembles nothing, and would take long to find that out.
+    close = len(api_version) <= 2 * len(API_VERSION)
+    return close and difflib.SequenceMatcher(None, api_version.lower(), API_VERSION).ratio() > 0.8
 
 
 def _raw(path: str, data: bytes, index: int, document: YamlDocument) -> RawDocument:

@@ -18,6 +18,8 @@ UNKNOWN_POLICY = PolicySpec(
         FreezeWindow(name="the policy cannot be read", start="* * * * *", duration=timedelta(days=1), models=("*",)),
     )
 )
+# Each of many policies names others, but not all of them.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class PolicyKeeper:
 
 
 def _second(origin: Origin, found: Sequence[Origin]) -> Diagnostic:
-    others = ", ".join(f"{o.file.path}:{o.document.line} ({o.document.name})" for o in found if o is not origin)
+    rivals = [o for o in found[: _MOST_NAMED + 1] if o is not origin][:_MOST_NAMED]
+    others = ", ".join(f"{o.file.path}:{o.document.line} ({o.document.name})" for o in rivals)
     return origin.report(
         "second-policy",
         f"a repository has one RepositoryPolicy; {origin.document.name} is one of {len(found)}: see {others}",

@@ -14,7 +14,7 @@ from reconciler.desired.documents import Document
 from reconciler.desired.explain import Origin
 from reconciler.desired.files import MAX_FILE_BYTES, Digest, FileProblem, Snapshot, too_large
 from reconciler.desired.judge import Judged, Named, Rules, judge
-from reconciler.desired.parse import POLICY, ParsedFile, RawDocument, parse_file
+from reconciler.desired.parse import POLICY, ParsedFile, RawDocument, let_go_of_places, parse_file
 from reconciler.desired.pipeline import NotAPipeline, Parameter, read_pipeline
 from reconciler.desired.policy import PolicyKeeper
 from reconciler.desired.settle import Past, Settlement, ordered, settle
@@ -107,6 +107,7 @@ class Assembler:
         if not broken and not any(file.documents for file in files):
             found.append(NO_DOCUMENTS)
             broken = {NO_DOCUMENTS.path: (NO_DOCUMENTS,)}
+        let_go_of_places()
         self._settled = settle(commit, judged, broken, Past(self._settled, last_good))
         # That the policy is unknown is said once, not beside every document.
         found += [d for d in self._settled.diagnostics if d.code != POLICY_UNKNOWN]

@@ -32,11 +32,16 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+# A megabyte of a hostile file must not become a megabyte in every place that shows what is wrong with it.
+LONGEST_SAID = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One problem in a file: `line` and `column` count from 1, 0 where there is no place.
 
     `source` is the line's text, `length` how many of its columns are meant, `label` a few words beside the marker.
+    Texts longer than LONGEST_SAID are cut.
     """
 
     code: str
@@ -50,6 +55,12 @@ class Diagnostic:
     length: int = 1
     severity: Severity = Severity.ERROR
     label: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("message", "field", "help", "label"):
+            text: str = getattr(self, name)
+            if len(text) > LONGEST_SAID:
+                object.__setattr__(self, name, text[: LONGEST_SAID - 3] + "...")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from reconciler.desired.yaml_scalars import Surprise, quoted, read_scalar
 MAX_DEPTH = 64
 MAX_ALIASES = 100
 MAX_VALUES = 100_000
+# A document with one problem is not in force; more than anybody reads would only cost time.
+MAX_PROBLEMS = 50
 
 _PLAIN, _TEXT, _SEQUENCE, _MAPPING = "plain", "text", "sequence", "mapping"
 _KIND_OF_TAG = {
@@ -147,8 +149,12 @@ class _Builder:
             try:
                 return read_scalar(node.value)
             except Surprise as surprise:
-                self._problems.append(Problem("yaml-ambiguous", str(surprise), place_of(node), surprise.advice))
+                self._report(Problem("yaml-ambiguous", str(surprise), place_of(node), surprise.advice))
         return node.value
+
+    def _report(self, problem: Problem) -> None:
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems.append(problem)
 
     def _mapping(self, node: MappingNode, depth: int) -> dict[str, Any]:
         self._check_tag(node)
@@ -168,7 +174,7 @@ class _Builder:
 
     def _key(self, node: Node) -> str:
         if node.__class__ is not ScalarNode:
-            self._problems.append(
+            self._report(
                 Problem("yaml-key", "a key must be text", place_of(node), "write the key as one word, or quote it")
             )
             return f"?{node.start_mark.index}"
@@ -176,7 +182,7 @@ class _Builder:
         if node.tag == _PLAIN and not isinstance(_plain_or_text(key), str):
             value = _plain_or_text(key)
             shown = {True: "true", False: "false", None: "null"}.get(value, "a number")
-            self._problems.append(
+            self._report(
                 Problem(
                     "yaml-key",
                     f"the key {key} without quotes is {shown} in YAML 1.1, not text",
@@ -187,8 +193,10 @@ class _Builder:
         return key
 
     def _duplicate(self, key: str, node: Node, mapping: MappingNode) -> None:
+        if len(self._problems) >= MAX_PROBLEMS:
+            return  # looking for the first of them is what takes time
         first = next(k for k, _ in mapping.value if k.value == key)
-        self._problems.append(
+        self._report(
             Problem(
                 "yaml-duplicate-key",
                 f"the key {quoted(key)} is already given in line {first.start_mark.line + 1}",
@@ -201,7 +209,7 @@ class _Builder:
         given = self.build(source, depth)
         for mapping in given if isinstance(given, list) else [given]:
             if not isinstance(mapping, dict):
-                self._problems.append(Problem("yaml-merge", "`<<` merges mappings only", place_of(source)))
+                self._report(Problem("yaml-merge", "`<<` merges mappings only", place_of(source)))
                 return
             for key, value in mapping.items():
                 values.setdefault(key, value)
@@ -212,7 +220,7 @@ class _Builder:
 
     def _refuse_tag(self, node: Node) -> None:
         tag = str(node.tag).replace("tag:yaml.org,2002:", "!!")
-        self._problems.append(Problem("yaml-tag", f"the tag {tag} is not known", place_of(node), "leave the tag out"))
+        self._report(Problem("yaml-tag", f"the tag {tag} is not known", place_of(node), "leave the tag out"))
 
 
 class _AliasBuilder(_Builder):

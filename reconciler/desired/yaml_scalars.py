@@ -26,6 +26,8 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _FIRST_OF_NUMBERS = frozenset("0123456789+-.")
 _LARGEST = 2**63
+# Every number below the largest fits into as many digits, in any base; Python refuses to convert more than 4300.
+_MOST_DIGITS = 70
 # Only short scalars are remembered, so that the cache stays small whatever a file holds.
 _LONGEST_REMEMBERED = 48
 
@@ -74,8 +76,7 @@ def _number(text: str) -> Scalar:
 
 def _integer(text: str, base: int) -> int:
     digits = text.replace("_", "")
-    # Python refuses to convert more than 4300 digits, so the length is looked at first.
-    value = int(digits, base) if len(digits) <= 70 else _LARGEST
+    value = int(digits, base) if len(digits) <= _MOST_DIGITS else _LARGEST
     if abs(value) >= _LARGEST:
         raise Surprise("the number is too large", f"quote it if it is text: {quoted(text)}")
     return value
@@ -90,8 +91,10 @@ def _float(text: str) -> float:
 
 def _refuse(text: str) -> None:
     if _OCTAL.fullmatch(text):
+        digits = text.replace("_", "")
+        decimal = int(digits, 8) if len(digits) <= _MOST_DIGITS else "too large"
         raise Surprise(
-            f"{text} is an octal number in YAML 1.1, and {int(text.replace('_', ''), 8)} in decimal",
+            f"{text} is an octal number in YAML 1.1, and {decimal} in decimal",
             f"quote it if it is text: {quoted(text)}; otherwise write it without the leading zero",
         )
     if _SEXAGESIMAL.fullmatch(text):
