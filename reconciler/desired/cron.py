@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
-from croniter import croniter
+from croniter import CroniterError, croniter
+
+_LONGEST = 200
+_SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def check_cron(expression: str | None) -> str | None:
     """Accept a five-field cron expression; raises ValueError with what is expected."""
     if expression is None:
         return None
-    if len(expression.split()) != 5 or not croniter.is_valid(expression):
+    if len(expression) > _LONGEST:
+        raise ValueError(f"not a cron expression: it has {len(expression):,} characters, {_LONGEST} are plenty")
+    if not _is_cron(expression):
         raise ValueError(
             f'not a cron expression: {expression!r}. Write five fields, such as "0 3 * * 1" (Mondays at 03:00 UTC)'
         )
+    if not _fires(expression):
+        raise ValueError(f"the cron expression {expression!r} never fires: no such day is in any calendar")
     return expression
+
+
+@lru_cache(maxsize=1024)
+def _is_cron(expression: str) -> bool:
+    # croniter's R draws lots each time that it is asked.
+    return len(expression.split()) == 5 and "r" not in _without_names(expression) and croniter.is_valid(expression)
+
+
+def _without_names(expression: str) -> str:
+    return expression.lower().replace("mar", "").replace("apr", "").replace("fri", "").replace("thu", "")
+
+
+@lru_cache(maxsize=1024)
+def _fires(expression: str) -> bool:
+    try:
+        croniter(expression, _SOME_DAY).get_prev(datetime)
+        croniter(expression, _SOME_DAY).get_next(datetime)
+    except CroniterError:
+        return False
+    return True
 
 
 def last_fire(expression: str, now: datetime) -> datetime:
