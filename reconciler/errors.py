@@ -13,11 +13,16 @@ Each carries a sentence that says what went wrong and, in `help`, what to do nex
 
 from __future__ import annotations
 
+# What a server says in an error may be as long as it likes; it goes to logs, statuses and the ledger.
+LONGEST_MESSAGE = 2_000
+
 
 class ReconcilerError(Exception):
-    """Base of all errors raised on purpose; `help` is the next thing to do."""
+    """Base of all errors raised on purpose; `help` is the next thing to do. A very long message is cut."""
 
     def __init__(self, message: str, *, help: str = "") -> None:  # noqa: A002  the word that users see
+        if len(message) > LONGEST_MESSAGE:
+            message = message[: LONGEST_MESSAGE - 3] + "..."
         super().__init__(message)
         self.message = message
         self.help = help
