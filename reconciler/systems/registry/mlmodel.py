@@ -9,20 +9,24 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
+from reconciler.desired.yaml_nodes import Unparsable, read_documents
 from reconciler.observed import Column, Signature
 
 MLMODEL = "MLmodel"
+# MLflow writes a few kilobytes, and more only for signatures of thousands of columns.
+LARGEST = 1024 * 1024
 
 
 def parse(content: bytes) -> Mapping[str, Any]:
     """Read an MLmodel file; empty when it is none."""
-    try:
-        value = yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError):
+    if len(content) > LARGEST:
         return {}
-    return value if isinstance(value, dict) else {}
+    try:
+        document = next(iter(read_documents(content)), None)
+    except Unparsable:
+        return {}
+    # What our reader finds odd in a value, such as a date without quotes, says nothing about the fields we look at.
+    return document.value if document is not None and isinstance(document.value, dict) else {}
 
 
 def signature_of(mlmodel: Mapping[str, Any]) -> Signature | None:

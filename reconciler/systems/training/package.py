@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
+from reconciler.desired.yaml_nodes import Unparsable, read_documents
 from reconciler.errors import Refused
 from reconciler.observed import Package, TrainingRequest
 
@@ -48,14 +49,25 @@ def read_package(package: Package) -> Compiled:
     if len(package.content) > MAX_BYTES:
         raise Refused(f"{package.path} has {len(package.content)} bytes; a compiled pipeline may have {MAX_BYTES}")
     try:
-        # The compiler writes no aliases, and a few of them can unfold to gigabytes.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(package.content, Loader=yaml.CSafeLoader)):
+        # With limits and before anything else: libyaml's constructor follows nesting until the process dies of it.
+        documents = list(read_documents(package.content))
+        if b"*" in package.content and _has_aliases(package.content):
             raise Refused(f"{package.path} holds YAML aliases, which compiled pipelines never do", help=_COMPILE)
-        documents = list(yaml.load_all(package.content, Loader=yaml.CSafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise Refused(f"{package.path} is no YAML: {error}", help=_COMPILE) from error
-    platform = next((d for d in documents[1:] if isinstance(d, dict) and "platforms" in d), None)
-    return compiled(documents[0] if documents else None, platform, package.path)
+    except Unparsable as error:
+        place, message = error.problem.place, error.problem.message
+        raise Refused(f"{package.path} is no YAML (line {place.line}): {message}", help=_COMPILE) from error
+    for problem in (problem for document in documents for problem in document.problems):
+        raise Refused(f"{package.path}, line {problem.place.line}: {problem.message}", help=_COMPILE)
+    values = [document.value for document in documents]
+    platform = next((d for d in values[1:] if isinstance(d, dict) and "platforms" in d), None)
+    return compiled(values[0] if values else None, platform, package.path)
+
+
+def _has_aliases(content: bytes) -> bool:
+    """Tell whether there are aliases: the compiler writes none, and a few of them can unfold to gigabytes."""
+    return any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, Loader=yaml.CSafeLoader))
 
 
 _COMPILE = "compile the pipeline with kfp's compiler and commit the YAML that it writes"
@@ -162,5 +174,8 @@ def _uncached_dag(component: Spec) -> Spec:
     dag = _mapping(component, "dag")
     if not dag:
         return component
-    tasks = {name: {**task, "cachingOptions": {}} for name, task in _mapping(dag, "tasks").items()}
+    tasks = {
+        name: {**task, "cachingOptions": {}} if isinstance(task, dict) else task
+        for name, task in _mapping(dag, "tasks").items()
+    }
     return {**component, "dag": {**dag, "tasks": tasks}}
