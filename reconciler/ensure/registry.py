@@ -76,12 +76,13 @@ def ensure_promoted(action: Promote, scene: Scene) -> After:
     """Make the version the only one in Production and end its rollout."""
     version = scene.proven(action.version)
     before = [v.version for v in scene.facts.holders(Stage.PRODUCTION) if v.version != version.version]
+    if action.release is not None:
+        # Before the stage: a version in Production counts as promoted, and nothing would write this after a crash.
+        _record_release(scene, version, action.release)
     scene.systems.registry.set_stage(scene.name, version.version, Stage.PRODUCTION)
     for other in scene.facts.holders(Stage.PRODUCTION):
         if other.version != version.version:
             scene.systems.registry.set_stage(scene.name, other.version, Stage.ARCHIVED)
-    if action.release is not None:
-        _record_release(scene, version, action.release)
     _clear_rollouts(scene)
     return {"version": version.version, "stage": Stage.PRODUCTION.value, "archived": before}
 
