@@ -60,9 +60,10 @@ def status(
 
         address = base_url(url, config)
         found = _fetch(address, models)
-        _show(screen, found, output)
         if watch:
-            _watch(address, models, output, found)
+            _watch(screen, address, models, output, found)
+        else:
+            _show(screen, found, output)
     finish(ExitCode.FINE if all(map(is_fine, found)) else ExitCode.FOUND)
 
 
@@ -73,19 +74,19 @@ def _fetch(address: str, models: Sequence[str] | None) -> list[Json]:
     return sorted(found, key=_badness)
 
 
-def _watch(address: str, models: Sequence[str] | None, output: Format, shown: list[Json]) -> None:
-    """Show the status again: on a terminal always, to a pipe when something changed."""
+def _watch(screen: Screen, address: str, models: Sequence[str] | None, output: Format, found: list[Json]) -> None:
+    """Show the status until Ctrl-C: on a terminal always anew, to a pipe when something changed."""
     try:
+        _show(screen, found, output)
         while True:
             time.sleep(WATCH_SECONDS)
-            found = _fetch(address, models)
-            with command() as screen:
-                if screen.watched:
-                    screen.out.clear()
-                elif _moving(found) == _moving(shown):
-                    continue
-                _show(screen, found, output)
-            shown[:] = found
+            newer = _fetch(address, models)
+            with command() as fresh:
+                if fresh.watched:
+                    fresh.out.clear()
+                if fresh.watched or _moving(newer) != _moving(found):
+                    _show(fresh, newer, output)
+            found[:] = newer
     except KeyboardInterrupt:
         return
 

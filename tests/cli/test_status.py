@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -191,3 +194,18 @@ def test_a_name_cannot_steer_the_terminal_nor_the_request(run: Run) -> None:
         done = run("explain", "../\x1b[31m", "--url", url)
     assert done.exit_code == 1
     assert "\x1b" not in done.stderr
+
+
+def test_watching_ends_with_ctrl_c_and_the_last_state_s_exit_code(tmp_path: Path) -> None:
+    with serving(WELL) as url:
+        command = [sys.executable, "-u", "-m", "reconciler", "status", "--watch", "--url", url]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        with subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            shown = [process.stdout.readline() for _ in range(3)]
+            process.send_signal(signal.SIGINT)
+            rest, errors = process.communicate(timeout=30)
+    assert shown[-1] == "1 model, Synced and Healthy\n"
+    assert (process.returncode, rest, errors) == (0, "", "")
