@@ -71,15 +71,34 @@ class RolloutRecord:
                 release,
                 stable,
                 str(raw["stableRevision"]),
-                int(raw["step"]),
-                datetime.fromisoformat(raw["since"]),
-                datetime.fromisoformat(raw["started"]),
+                _whole(raw["step"]),
+                moment(raw["since"]),
+                moment(raw["started"]),
                 str(raw["wanted"]),
-                int(raw.get("percent", 0)),
+                _whole(raw.get("percent", 0)),
                 str(raw.get("namespace", "")),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
+
+
+# Tags can be written by anybody. A time without a zone, or so far away that nothing can be added to it, is not ours.
+_YEARS = range(2000, 2200)
+
+
+def moment(text: str) -> datetime:
+    """Read a time that we wrote. Raises ValueError or TypeError for any other."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None or at.year not in _YEARS:
+        raise ValueError(f"no time of ours: {text}")
+    return at
+
+
+def _whole(value: object) -> int:
+    """Read a step or a percentage."""
+    if type(value) is not int or not 0 <= value <= 100:
+        raise ValueError(f"no step or percentage: {value!r}")
+    return value
 
 
 def rejection_to_tag(rejection: Rejection) -> str:
@@ -100,8 +119,8 @@ def rejection_from_tag(text: str | None) -> Rejection | None:
         release = Release.parse(raw["release"])
         if release is None:
             return None
-        return Rejection(release, str(raw["wanted"]), str(raw["reason"]), datetime.fromisoformat(raw["at"]))
-    except (ValueError, KeyError, TypeError):
+        return Rejection(release, str(raw["wanted"]), str(raw["reason"])[:2000], moment(raw["at"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -267,6 +286,13 @@ def settled(live: InferenceService) -> bool:
     return all(_number(revision) <= _number(created) for revision in live.revisions or ())
 
 
+def unchallenged(live: InferenceService, stable: Release) -> bool:
+    """Return whether no other release that was applied in full may still come up and take what this one has."""
+    serving = max((_number(t.revision) for t in live.traffic if t.percent > 0), default=0)
+    newer = [release for name, release in (live.revisions or {}).items() if _number(name) > serving]
+    return live.release == stable and all(release == stable for release in newer)
+
+
 def _number(revision: str) -> int:
     digits = revision.rpartition("-")[2]
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 10 else 0

@@ -7,7 +7,7 @@ from datetime import timedelta
 from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersion, Release, Stage
 from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import Facts, RolloutRecord, release_from_tag, settled, sole_release
+from reconciler.plan.facts import Facts, RolloutRecord, release_from_tag, settled, sole_release, unchallenged
 from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first
 from reconciler.plan.selection import production_of
 from reconciler.status import Health, Phase, Sync
@@ -49,7 +49,8 @@ def _toward(facts: Facts, live: InferenceService, release: Release | None) -> De
 def _stable_first(facts: Facts, live: InferenceService, stable: Release) -> Decision | None:
     """Promote what serves before another version sets out to replace it."""
     version = facts.version(stable.version)
-    if version is None or not facts.proven(version) or (settled(live) and not live.ready):
+    unsure = (settled(live) and not live.ready) or not unchallenged(live, stable)
+    if version is None or not facts.proven(version) or unsure:
         return None
     holders = facts.holders(Stage.PRODUCTION)
     return None if holders == (version,) else _promote(version, stable)
@@ -84,11 +85,10 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
         return act(Deploy(stable), why, Phase.DEPLOYING)
     if settled(live) and not live.ready and version not in facts.holders(Stage.PRODUCTION):
         return deploy_first(facts, stable)
+    if not unchallenged(live, stable):
+        return wait(f"{stable} to come up above what was applied in between", Phase.DEPLOYING)
     return (
-        _roles(facts, version, stable)
-        or _leave_strays(facts, live)
-        or _drifted(facts, live, stable)
-        or _in_sync(live)
+        _roles(facts, version, stable) or _leave_strays(facts, live) or _drifted(facts, live, stable) or _in_sync(live)
     )
 
 
