@@ -27,9 +27,10 @@ Run = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Begin each test in an empty folder, with no settings in the environment."""
+    """Begin each test in an empty folder, with no settings in the environment; processes find the package."""
     for name in [name for name in os.environ if name.startswith("RECONCILER_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLE.parent))
     monkeypatch.chdir(tmp_path)
 
 

@@ -199,9 +199,8 @@ def test_a_name_cannot_steer_the_terminal_nor_the_request(run: Run) -> None:
 def test_watching_ends_with_ctrl_c_and_the_last_state_s_exit_code(tmp_path: Path) -> None:
     with serving(WELL) as url:
         command = [sys.executable, "-u", "-m", "reconciler", "status", "--watch", "--url", url]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         with subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
             shown = [process.stdout.readline() for _ in range(3)]
