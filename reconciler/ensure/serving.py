@@ -83,10 +83,11 @@ def ensure_taken_down(action: TakeDown, scene: Scene) -> After:
 def ensure_let_go(scene: Scene) -> After:
     """Forget the model; what is left to serve stays on record, so that it can be restored should the spec return."""
     memory, name, live = scene.systems.memory, scene.desired.name, scene.facts.live
-    serving = memory.releases(name).get(live.release) if live is not None and live.release is not None else None
+    left = {live.release, *(live.revisions or {}).values()} if live is not None else set[Release | None]()
+    kept = [record for release, record in memory.releases(name).items() if release in left]
     memory.forget(name)
-    if serving is not None:
-        memory.keep_release(name, serving)
+    for record in kept:
+        memory.keep_release(name, record)
     return {"forgotten": name}
 
 

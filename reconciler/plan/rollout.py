@@ -59,8 +59,11 @@ def continue_rollout(facts: Facts, live: InferenceService, record: RolloutRecord
     if live.canary_percent is None:
         if live.release == release:
             return wait("all traffic to reach the candidate", Phase.PROMOTING)
-        if sole_release(live, record) != record.stable or not settled(live):
+        stable = sole_release(live, record)
+        if stable is None or not settled(live):
             return wait("the live service to settle before the candidate is applied", Phase.CANARY)
+        if stable != record.stable or live.latest_ready != record.stable_revision:
+            return begin_rollout(live, stable, release)  # another revision came up since it was staged
         return act(StartCanary(release), "because the candidate is staged; it starts with 0 %", Phase.CANARY)
     if live.release != release:
         # The one before was taken to 0 % when this one superseded it.

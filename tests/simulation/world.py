@@ -75,11 +75,12 @@ class World:
             return "crash"
 
     def _pass(self, name: str) -> str:
-        error = ""
+        error, before = "", self.source.published
         try:
             self.reconciler.refresh_source()
         except ReconcilerError:
-            error = "error"
+            # What could not be kept was not taken over.
+            error, self.source.published = "error", before
         self.reconciler.refresh_registry()
         result = self.reconciler.reconcile(name)
         if result.error is not None:
