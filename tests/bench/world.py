@@ -169,7 +169,7 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, f"{what}: still not after {seconds:g} s"
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 def _free_port() -> int:
