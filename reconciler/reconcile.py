@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from reconciler.desired.documents import PolicySpec
-from reconciler.desired.state import DesiredModel, DesiredState
+from reconciler.desired.state import DesiredModel, DesiredState, Severity
 from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError
 from reconciler.executor import execute
@@ -22,7 +22,7 @@ from reconciler.plan.facts import Facts, gather
 from reconciler.plan.planner import Rules, decide
 from reconciler.plan.removal import removal_guard
 from reconciler.plan.training import ENDED
-from reconciler.ports import Source, SourceStatus
+from reconciler.ports import Entry, Moment, Result, Source, SourceStatus
 from reconciler.status import ModelStatus, Sync, SystemStatus
 
 
@@ -37,6 +37,8 @@ class ModelReconciler:
     _state: DesiredState | None = None
     _source_status: SourceStatus | None = None
     _rules: Rules = field(default_factory=lambda: Rules(PolicySpec()))
+    _unread: str = ""
+    _rewrite: tuple[str, str] | None = None
     _statuses: dict[str, ModelStatus] = field(default_factory=dict)
     _applied: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -44,11 +46,32 @@ class ModelReconciler:
     def refresh_source(self) -> frozenset[str]:
         """Fetch Git and take over what it says; return the models whose wishes changed."""
         self._source_status = self.source.fetch()
+        try:
+            state = self._read_wishes(self._source_status)
+        except ReconcilerError as error:
+            self._unread = error.message
+            raise
+        self._unread = ""
+        return frozenset() if state is None else self._take_over(state)
+
+    def _read_wishes(self, status: SourceStatus) -> DesiredState | None:
         state = self.source.desired()
-        if state is None:
-            return frozenset()
-        # First, so that what is acted on survives a restart; where it cannot be kept, the next fetch tells it as new.
-        self.systems.memory.remember(m for m in state.models.values() if not m.stale and not m.removed)
+        if state is not None:
+            self._record_rewrite(status)
+            # First, so that what is acted on survives a restart; where it cannot be kept, the next fetch tells it anew.
+            self.systems.memory.remember(m for m in state.models.values() if not m.stale and not m.removed)
+        return state
+
+    def _record_rewrite(self, status: SourceStatus) -> None:
+        """Put a forced push on the ledger, once."""
+        if status.commit is None or not status.rewritten_from:
+            return
+        rewrite = (status.rewritten_from, status.commit.id)
+        if rewrite != self._rewrite:
+            self.systems.ledger.append(_rewritten(*rewrite, status.commit.author, self.systems.clock()))
+            self._rewrite = rewrite
+
+    def _take_over(self, state: DesiredState) -> frozenset[str]:
         with self._lock:
             before = self._state
             self._state = state
@@ -89,8 +112,9 @@ class ModelReconciler:
         if status is None:
             return SystemStatus(GIT, ok=False, error="not fetched yet")
         age = (self.systems.clock() - status.fetched_at).total_seconds() if status.fetched_at else None
-        ok = status.failing_since is None and status.commit is not None
-        return SystemStatus(GIT, ok, status.failing_since or status.fetched_at, status.error, age)
+        ok = status.failing_since is None and status.commit is not None and not self._unread
+        error = status.error or self._unread or _problems(self._state)
+        return SystemStatus(GIT, ok, status.failing_since or status.fetched_at, error, age)
 
     def reconcile(self, name: str) -> StepResult:
         """Look at one model, decide, and do at most one action."""
@@ -169,3 +193,30 @@ class ModelReconciler:
         if unread or any(run.state not in ENDED for run in runs):
             return decision.sooner(now + self.training_poll)
         return decision
+
+
+def _rewritten(before: str, after: str, author: str, at: datetime) -> Entry:
+    reason = f"the branch was rewritten: {after[:7]} does not descend from {before[:7]}, and is followed"
+    return Entry(
+        at=at,
+        moment=Moment.NOTE,
+        model="",
+        action="FollowRewrite",
+        reason=reason,
+        commit=after,
+        author=author,
+        result=Result.DONE,
+        before={"commit": before},
+        after={"commit": after},
+    )
+
+
+def _problems(state: DesiredState | None) -> str:
+    """Name the first problem of the specs in force; Git itself is well."""
+    problems = [d for d in state.diagnostics if d.severity is Severity.ERROR] if state else []
+    if not problems:
+        return ""
+    first = problems[0]
+    return (
+        f"{len(problems)} problems in the specs, the first: {first.path}:{first.line}:{first.column}: {first.message}"
+    )

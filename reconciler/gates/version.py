@@ -84,7 +84,7 @@ def _regression(gate: MetricGate, candidate: Candidate, production: Candidate | 
     kept = worse <= allowed
     said = (
         f"{gate.metric} {ours:.6g} against {theirs:.6g} of production version {production.version.version}: "
-        f"{worse:+.6g} worse {'<=' if kept else '>'} {allowed:g}"
+        f"{abs(worse):.4g} {'worse' if worse > 0 else 'better'}, at most {allowed:g} worse is allowed"
     )
     return GateResult(rule, passed=kept, said=said)
 

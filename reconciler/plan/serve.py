@@ -10,6 +10,7 @@ from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, RolloutRecord, release_from_tag, settled, sole_release, unchallenged
 from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first
 from reconciler.plan.selection import production_of
+from reconciler.registry_roles import CHAMPION
 from reconciler.status import Health, Phase, Sync
 
 PUT_BACK_FIRST, PUT_BACK_MOST = timedelta(seconds=5), timedelta(minutes=15)
@@ -94,7 +95,8 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
 
 def _roles(facts: Facts, version: ModelVersion, release: Release | None) -> Decision | None:
     holders = {v.version for v in facts.holders(Stage.PRODUCTION)}
-    if holders != {version.version} or (facts.rollout is not None and facts.rollout.release == release):
+    misled = any(CHAMPION in other.aliases for other in facts.versions if other.version != version.version)
+    if holders != {version.version} or misled or (facts.rollout is not None and facts.rollout.release == release):
         return _promote(version, release)
     for other in facts.holders(Stage.STAGING):
         why = f"because it is staged, but version {version.version} is what is wanted"
