@@ -1,0 +1,86 @@
+"""What the pass tells of Git, and what it puts right in the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from reconciler.desired.state import DesiredState, Diagnostic
+from reconciler.errors import Transient
+from reconciler.observed import Stage
+from reconciler.passes import GIT
+from reconciler.ports import Moment, SourceStatus
+from reconciler.registry_roles import CHAMPION
+from tests.simulation.stories import world
+from tests.simulation.systems import SimSource
+from tests.simulation.world import NAME, World
+
+
+@dataclass(slots=True)
+class OddSource:
+    """The story's source, with a forced push, a problem in a spec, or a state that cannot be read."""
+
+    inner: SimSource
+    rewritten_from: str | None = None
+    problem: Diagnostic | None = None
+    error: Transient | None = None
+
+    def fetch(self) -> SourceStatus:
+        return replace(self.inner.fetch(), rewritten_from=self.rewritten_from)
+
+    def desired(self) -> DesiredState | None:
+        if self.error is not None:
+            raise self.error
+        state = self.inner.desired()
+        assert state is not None
+        return replace(state, diagnostics=(self.problem,) if self.problem else ())
+
+
+def settled() -> tuple[World, OddSource]:
+    made = world()
+    made.settle()
+    source = OddSource(made.source)
+    made.reconciler.source = source
+    return made, source
+
+
+def test_a_forced_push_is_put_on_the_ledger_once() -> None:
+    made, source = settled()
+    source.rewritten_from = "a" * 40
+    for _ in range(3):
+        made.reconciler.refresh_source()
+    notes = [r.entry for r in made.ledger.records if r.entry.moment is Moment.NOTE]
+    assert [n.action for n in notes] == ["FollowRewrite"]
+    assert "does not descend from aaaaaaa" in notes[0].reason
+
+
+def test_a_problem_in_a_spec_is_told_with_its_place_while_git_is_well() -> None:
+    made, source = settled()
+    source.problem = Diagnostic("unknown-field", "unknown field `trafic`", "models/x.yaml", 7, 3)
+    made.reconciler.refresh_source()
+    status = made.reconciler.status_of_systems()[GIT]
+    assert status.ok
+    assert status.error == "1 problems in the specs, the first: models/x.yaml:7:3: unknown field `trafic`"
+
+
+def test_wishes_that_cannot_be_read_make_git_fail_until_they_can_be() -> None:
+    made, source = settled()
+    source.error = Transient("the ledger's disk is full")
+    with pytest.raises(Transient):
+        made.reconciler.refresh_source()
+    assert not made.reconciler.status_of_systems()[GIT].ok
+    source.error = None
+    made.reconciler.refresh_source()
+    assert made.reconciler.status_of_systems()[GIT].ok
+
+
+def test_an_alias_that_somebody_moved_to_another_version_is_put_back() -> None:
+    made = world()
+    made.settle()
+    other = made.registry.register(NAME, {}, {"accuracy": 0.1}, made.now)
+    made.registry._transition(NAME, other, Stage.ARCHIVED)
+    made.registry._point(NAME, CHAMPION, other)
+    made.settle()
+    holders = [v.version for v in made.registry.models[NAME].versions if CHAMPION in v.aliases]
+    assert holders == [1]
