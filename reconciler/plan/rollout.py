@@ -57,14 +57,7 @@ def continue_rollout(facts: Facts, live: InferenceService, record: RolloutRecord
     """Take the next step of the rollout on record; going wrong is decided elsewhere, before."""
     release = record.release
     if live.canary_percent is None:
-        if live.release == release:
-            return wait("all traffic to reach the candidate", Phase.PROMOTING)
-        stable = sole_release(live, record)
-        if stable is None or not settled(live):
-            return wait("the live service to settle before the candidate is applied", Phase.CANARY)
-        if stable != record.stable or live.latest_ready != record.stable_revision:
-            return begin_rollout(live, stable, release)  # another revision came up since it was staged
-        return act(StartCanary(release), "because the candidate is staged; it starts with 0 %", Phase.CANARY)
+        return _start(live, record)
     if live.release != release:
         # The one before was taken to 0 % when this one superseded it.
         return act(StartCanary(release), "because it supersedes the candidate before, which has 0 %", Phase.CANARY)
@@ -74,6 +67,18 @@ def continue_rollout(facts: Facts, live: InferenceService, record: RolloutRecord
         what = f"candidate version {release.version} to become ready{': ' + why if why else ''}"
         return wait(what, Phase.CANARY, until=deadline)
     return _step(facts, live, record).sooner(deadline)
+
+
+def _start(live: InferenceService, record: RolloutRecord) -> Decision:
+    """Apply the candidate, or await its last step: without a split either nothing or everything went to it."""
+    if live.release == record.release:
+        return wait("all traffic to reach the candidate", Phase.PROMOTING)
+    stable = sole_release(live, record)
+    if stable is None or not settled(live):
+        return wait("the live service to settle before the candidate is applied", Phase.CANARY)
+    if stable != record.stable or live.latest_ready != record.stable_revision:
+        return begin_rollout(live, stable, record.release)  # another revision came up since it was staged
+    return act(StartCanary(record.release), "because the candidate is staged; it starts with 0 %", Phase.CANARY)
 
 
 def candidate_ready(live: InferenceService, record: RolloutRecord) -> bool:

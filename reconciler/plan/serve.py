@@ -42,7 +42,7 @@ def _toward(facts: Facts, live: InferenceService, release: Release | None) -> De
         return _split_by_hand(live)
     if release is not None and release != stable:
         return (
-            _stable_first(facts, live, stable) or _leave_strays(facts, live) or _replace(facts, live, stable, release)
+            _leave_strays(facts, live) or _stable_first(facts, live, stable) or _replace(facts, live, stable, release)
         )
     return keep(facts, live, stable)
 
@@ -89,7 +89,7 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
     if not unchallenged(live, stable):
         return wait(f"{stable} to come up above what was applied in between", Phase.DEPLOYING)
     return (
-        _roles(facts, version, stable) or _leave_strays(facts, live) or _drifted(facts, live, stable) or _in_sync(live)
+        _leave_strays(facts, live) or _roles(facts, version, stable) or _drifted(facts, live, stable) or _in_sync(live)
     )
 
 

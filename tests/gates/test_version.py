@@ -19,8 +19,8 @@ LOWER_IS_BETTER = MetricGate(metric="rmse", against="production", max_regression
 TAGGED = TagGate(tag="status", equals="approved")
 
 
-def candidate(metrics: Mapping[str, float], number: int = 2, **tags: str) -> Candidate:
-    version = ModelVersion(number, Stage.NONE, frozenset(), tags, "run", "", datetime(2026, 1, 1, tzinfo=UTC))
+def candidate(metrics: Mapping[str, float], number: int = 2, tags: Mapping[str, str] | None = None) -> Candidate:
+    version = ModelVersion(number, Stage.NONE, frozenset(), tags or {}, "run", "", datetime(2026, 1, 1, tzinfo=UTC))
     return Candidate(version, VersionEvidence(metrics, "s3://m"))
 
 
@@ -58,7 +58,7 @@ def test_metric(sentence: str) -> None:
     [({"status": "approved"}, True, "is approved"), ({"status": "x"}, False, "is x"), ({}, False, "is not set")],
 )
 def test_tag(tags: dict[str, str], passed: bool, words: str) -> None:
-    result = check_gate(TAGGED, candidate({}, **tags), None)
+    result = check_gate(TAGGED, candidate({}, tags=tags), None)
     assert (result.passed, words in result.said) == (passed, True)
 
 

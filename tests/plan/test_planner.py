@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -36,9 +37,9 @@ def measured(errors: int, at: timedelta = timedelta()) -> Memory:
     return Memory(measurements=(Measurement("answers", release, 1, NOW - at, side, stable),))
 
 
-checked = {"rollout": {"steps": STEPS, "analysis": [CHECK]}}
-paused = {"rollout": {"steps": STEPS, "analysis": [CHECK], "onFailure": "pause"}}
-gone = {"latest_created": "iris-predictor-00003", "latest_ready": STABLE}
+checked: dict[str, Any] = {"rollout": {"steps": STEPS, "analysis": [CHECK]}}
+paused: dict[str, Any] = {"rollout": {"steps": STEPS, "analysis": [CHECK], "onFailure": "pause"}}
+gone: dict[str, Any] = {"latest_created": "iris-predictor-00003", "latest_ready": STABLE}
 frozen = PolicySpec.model_validate({"freezes": [{"name": "fair", "start": "0 9 * * *", "duration": "2h"}]})
 
 TABLE: dict[str, tuple[Scene, str, str]] = {

@@ -135,11 +135,11 @@ class Chaos:
         self.commit(name, self.wishes[name])
 
     def fail(self, name: str) -> None:
-        """The next version fails its callers."""
+        """Make the next version fail its callers."""
         self.world.bad.add(self._next(name))
 
     def hang(self, name: str) -> None:
-        """The next version does not become ready, or what hung does."""
+        """Keep the next version from becoming ready, or let what hung become so."""
         if self.tape.byte() < 128:
             self.world.serving.never_ready.add(self._next(name))
         else:
@@ -150,19 +150,19 @@ class Chaos:
         return len(model.versions) + 1 if model else 1
 
     def edit(self, name: str) -> None:
-        """Somebody edits the InferenceService."""
+        """Edit the InferenceService by hand."""
         for key in tuple(self.world.serving.live):
             if key[1] == name:
                 self.world.serving.edit_by_hand(key, "maxReplicas", self.tape.byte())
 
     def delete(self, name: str) -> None:
-        """Somebody deletes the InferenceService."""
+        """Delete the InferenceService by hand."""
         for key in tuple(self.world.serving.live):
             if key[1] == name:
                 self.world.serving.live.pop(key)
 
     def move_role(self, name: str) -> None:
-        """Somebody moves a stage or an alias."""
+        """Move a stage or an alias by hand."""
         model = self.world.registry.models.get(name)
         if model is None:
             return
@@ -175,28 +175,28 @@ class Chaos:
             self.world.registry._point(name, "champion", version.version)
 
     def register(self, name: str) -> None:
-        """Somebody registers a version by hand."""
+        """Register a version by hand."""
         metrics = self.tape.pick(OUTCOMES) or {}
         self.world.registry.register(name, {}, metrics, self.world.now)
 
     def blind(self, _: str) -> None:
-        """The watch breaks, or works again."""
+        """Break the watch, or mend it."""
         self.world.serving.blind = not self.world.serving.blind
 
     def lag(self, _: str) -> None:
-        """The watch falls behind, or catches up."""
+        """Let the watch fall behind, or catch up."""
         self.world.serving.lagging = not self.world.serving.lagging
 
     def restart(self, _: str) -> None:
-        """The process is killed between two passes."""
+        """Kill the process between two passes."""
         self.world.restart()
 
     def break_source(self, _: str) -> None:
-        """Git does not answer, or answers again."""
+        """Keep Git from answering, or let it."""
         self.world.source.broken = not self.world.source.broken
 
     def hide_file(self, _: str) -> None:
-        """A file cannot be read, or can be again."""
+        """Make a file unreadable, or readable again."""
         self.world.source.unreadable = not self.world.source.unreadable
 
     def heal(self) -> None:
@@ -214,7 +214,7 @@ class Chaos:
         self.world.settle(*self.names)
 
     def quiet(self) -> None:
-        """At rest nothing is written, deciding is repeatable, and what is there is what Git says, or why not is told."""
+        """Hold that nothing is written at rest, and that what is there is what Git says, or it is told why not."""
         world = self.world
         before = (world.registry.writes, world.serving.writes, len(world.ledger.records))
         for _ in range(QUIET_PASSES):
@@ -251,7 +251,7 @@ class Chaos:
             self._tidy(name)
 
     def _tidy(self, name: str) -> None:
-        """No rollout is left over, one release has all traffic, and it is the version in Production."""
+        """Hold that no rollout is left over and that the version in Production has all traffic."""
         model = self.world.registry.models.get(name)
         versions = model.versions if model else ()
         open_rollouts = [v.version for v in versions if TAG_ROLLOUT in v.tags]

@@ -183,7 +183,7 @@ class Truth:
         return any(release in self.serving.releases(key) for key in self.serving.live if key[1] == name)
 
     def _is_good(self, entry: Entry, release: Release) -> None:
-        """A candidate that answers with errors is found out before it gets all traffic."""
+        """Hold that a candidate that answers with errors is found out before it gets all traffic."""
         desired = self.source.published.models.get(entry.model) if self.source.published else None
         if entry.action != "RouteAll" or desired is None:
             return

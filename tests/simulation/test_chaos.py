@@ -1,6 +1,6 @@
 """Everything may happen in any order; I1 to I8 hold after every event, and it comes to rest once it is left alone.
 
-SIMULATION_EXAMPLES sets how many runs are made (default 100); `python -m tests.simulation.hunt SECONDS` looks further.
+SIMULATION_EXAMPLES sets how many runs are made (default 500); `python -m tests.simulation.hunt SECONDS` looks further.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.simulation.chaos import Chaos
 from tests.simulation.hunt import LENGTH, ROUNDS
 from tests.simulation.tape import Tape
 
-EXAMPLES = int(os.environ.get("SIMULATION_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("SIMULATION_EXAMPLES", "500"))
 
 
 @settings(

@@ -170,6 +170,33 @@ def test_an_edit_by_hand_whose_revision_never_becomes_ready_is_put_back() -> Non
     assert shares(made) == {1: 100}
 
 
+def test_a_stable_that_is_overtaken_after_the_candidate_was_staged_does_not_hold_the_rollout_up() -> None:
+    made = world(Script(), good)
+    made.serving.never_ready.update({1, 2})
+    until(made, lambda: KEY in made.serving.live)
+    made.source.write(NAME, spec(training=training(2)))
+    until(made, lambda: "2-" in str(made.serving.live[KEY].manifest["spec"]["predictor"]["labels"]))
+    made.serving.never_ready.discard(1)
+    until(made, lambda: shares(made) == {1: 100})
+    made.source.write(NAME, spec(training=training(3)))
+    until(made, lambda: any(TAG_ROLLOUT in v.tags for v in made.registry.models[NAME].versions))
+    made.serving.never_ready.clear()
+    while made.tick():
+        made.check()
+    made.settle()
+    assert shares(made) == {3: 100}
+
+
+def test_a_model_that_was_let_go_in_a_canary_and_comes_back_can_still_be_rolled_back() -> None:
+    made = in_canary(on_removal="retain")
+    made.source.write(NAME, None)
+    made.settle()
+    made.bad.add(2)
+    made.source.write(NAME, spec_of(Wish(parameters=2, replicas=2)))
+    made.settle()
+    assert shares(made) == {1: 100}
+
+
 def test_a_version_that_was_archived_leaves_the_archive_before_it_gets_traffic_again() -> None:
     made = in_production()
     made.source.write(NAME, None)
