@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
-
-from croniter import CroniterError, croniter
+from functools import cache, lru_cache
+from types import ModuleType
 
 _LONGEST = 200
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@cache
+def _library() -> ModuleType:
+    """Import croniter when the first expression is met: most specs have none, and commands must start quickly."""
+    import croniter  # noqa: PLC0415
+
+    return croniter
 
 
 def check_cron(expression: str | None) -> str | None:
@@ -29,7 +36,11 @@ def check_cron(expression: str | None) -> str | None:
 @lru_cache(maxsize=1024)
 def _is_cron(expression: str) -> bool:
     # croniter's R draws lots each time that it is asked.
-    return len(expression.split()) == 5 and "r" not in _without_names(expression) and croniter.is_valid(expression)
+    return len(expression.split()) == 5 and "r" not in _without_names(expression) and _valid(expression)
+
+
+def _valid(expression: str) -> bool:
+    return bool(_library().croniter.is_valid(expression))
 
 
 def _without_names(expression: str) -> str:
@@ -39,22 +50,25 @@ def _without_names(expression: str) -> str:
 @lru_cache(maxsize=1024)
 def _fires(expression: str) -> bool:
     try:
-        croniter(expression, _SOME_DAY).get_prev(datetime)
-        croniter(expression, _SOME_DAY).get_next(datetime)
-    except CroniterError:
+        _neighbour(expression, _SOME_DAY, "get_prev")
+        _neighbour(expression, _SOME_DAY, "get_next")
+    except _library().CroniterError:
         return False
     return True
 
 
 def last_fire(expression: str, now: datetime) -> datetime:
     """Return the latest time at or before `now` at which the expression fires."""
-    if croniter.match(expression, now):
+    if _library().croniter.match(expression, now):
         return now.astimezone(UTC).replace(second=0, microsecond=0)
-    fired: datetime = croniter(expression, now.astimezone(UTC)).get_prev(datetime)
-    return fired
+    return _neighbour(expression, now, "get_prev")
 
 
 def next_fire(expression: str, now: datetime) -> datetime:
     """Return the first time after `now` at which the expression fires."""
-    fire: datetime = croniter(expression, now.astimezone(UTC)).get_next(datetime)
+    return _neighbour(expression, now, "get_next")
+
+
+def _neighbour(expression: str, now: datetime, which: str) -> datetime:
+    fire: datetime = getattr(_library().croniter(expression, now.astimezone(UTC)), which)(datetime)
     return fire
