@@ -32,7 +32,7 @@ from reconciler.observed import (
 )
 from reconciler.passes import LEDGER, REGISTRY, SERVING, TRAINING
 from reconciler.plan.action import Action, Analyse, CutTraffic, PutBack, Train
-from reconciler.plan.facts import Facts, RolloutRecord, gather, rollout_of
+from reconciler.plan.facts import Facts, RolloutRecord, gather, moment, rollout_of
 from reconciler.plan.selection import select
 from reconciler.plan.training import ENDED, due_training
 from reconciler.ports import Entry, Moment, Result
@@ -336,5 +336,9 @@ def _rejection(intent: Entry) -> Rejection | None:
     started = str(intent.after.get("started", ""))
     if release is None or not started:
         return None
+    try:
+        rollout = moment(started)
+    except ValueError:
+        return None  # not as we write it
     reason = intent.reason.removeprefix("because ")
-    return Rejection(release, str(intent.after.get("wanted", "")), reason, intent.at, datetime.fromisoformat(started))
+    return Rejection(release, str(intent.after.get("wanted", "")), reason, intent.at, rollout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -114,8 +115,12 @@ class Release:
     @staticmethod
     def parse(text: str | None) -> Release | None:
         """Read a label's value; None for anything that we did not write."""
-        version, _, template = (text or "").partition("-")
-        return Release(int(version), template) if version.isdigit() and template.isalnum() else None
+        found = _RELEASE.fullmatch(text) if isinstance(text, str) else None
+        return Release(int(found[1]), found[2]) if found else None
+
+
+# A label's value has at most 63 characters. Digits are those of ASCII: there are others that int() takes, or does not.
+_RELEASE = re.compile(r"([0-9]{1,10})-([0-9A-Za-z]{1,52})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,25 @@ def agreement(answers: Sequence[Any], reference: Sequence[Any], tolerance: float
     return len(pairs), sum(agrees(a, b, tolerance) for a, b in pairs)
 
 
-def agrees(answer: Any, reference: Any, tolerance: float) -> bool:
-    """Compare two plain values: numbers by relative difference, the rest by equality; NaN agrees with nothing."""
+# Deeper than any prediction; what servers answer may be nested as deeply as JSON can be read.
+_DEEPEST = 32
+
+
+def agrees(answer: Any, reference: Any, tolerance: float, depth: int = _DEEPEST) -> bool:
+    """Compare two plain values: numbers by relative difference, the rest by equality; NaN agrees with nothing.
+
+    What is nested too deeply agrees with nothing either.
+    """
+    if not depth:
+        return False
     if _is_number(answer) and _is_number(reference):
-        return _close(float(answer), float(reference), tolerance)
+        return _close(answer, reference, tolerance)
     if isinstance(answer, dict) and isinstance(reference, dict):
-        return answer.keys() == reference.keys() and all(agrees(answer[k], reference[k], tolerance) for k in answer)
+        same_keys = answer.keys() == reference.keys()
+        return same_keys and all(agrees(answer[k], reference[k], tolerance, depth - 1) for k in answer)
     if isinstance(answer, list | tuple) and isinstance(reference, list | tuple):
         same_length = len(answer) == len(reference)
-        return same_length and all(agrees(a, b, tolerance) for a, b in zip(answer, reference, strict=True))
+        return same_length and all(agrees(a, b, tolerance, depth - 1) for a, b in zip(answer, reference, strict=True))
     return type(answer) is type(reference) and bool(answer == reference)
 
 
@@ -30,6 +40,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _close(a: float, b: float, tolerance: float) -> bool:
+    try:
+        a, b = float(a), float(b)
+    except OverflowError:  # an integer beyond all doubles
+        return a == b
     if not (math.isfinite(a) and math.isfinite(b)):
         return a == b
     return abs(a - b) <= tolerance * max(abs(a), abs(b))

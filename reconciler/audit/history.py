@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,6 +28,7 @@ ROUTINE = frozenset({Analyse.__name__, BeginStep.__name__})
 """Actions that measure and wait: many, and no change by themselves."""
 
 _SERVING_ACTIONS = (Deploy, Promote, StartCanary, ShiftTraffic, RouteAll, CutTraffic, FinishRollback, TakeDown)
+_VERSION = re.compile(r"[0-9]{1,10}")
 SERVING = tuple(action.__name__ for action in _SERVING_ACTIONS)
 """Actions after which callers may get something else."""
 
@@ -64,7 +66,8 @@ class Attempt:
             return version_of(self.before)
         if self.action == Promote.__name__:
             stages = self.before.get("versions", {})
-            return next((int(version) for version, stage in stages.items() if stage == "Production"), None)
+            held = (version for version, stage in stages.items() if stage == "Production")
+            return next((found for version in held if (found := version_of({"version": version})) is not None), None)
         return None
 
 
@@ -108,7 +111,7 @@ def serving_at(tried: Sequence[Attempt], at: datetime) -> ServingAt:
 def version_of(state: Mapping[str, Any]) -> int | None:
     """Return the version that `before` or `after` names, as `version` or in `release`."""
     version = state.get("version")
-    if isinstance(version, int | str) and str(version).isdigit():
+    if isinstance(version, int | str) and _VERSION.fullmatch(str(version)[:11]):
         return int(version)
     release = Release.parse(str(state.get("release", "")))
     return release.version if release else None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from reconciler.analysis.agreement import agreement
@@ -15,7 +15,7 @@ from reconciler.errors import ReconcilerError, Refused
 from reconciler.manifest import probe_protocol, serving_fields
 from reconciler.observed import InferenceService, Measurement, Release, Side, TrafficTarget
 from reconciler.plan.action import Analyse
-from reconciler.plan.facts import previous_target
+from reconciler.plan.facts import moment, previous_target
 from reconciler.ports import ProbeTarget
 from reconciler.status import plain
 
@@ -82,9 +82,10 @@ def read_inputs(path: str, content: bytes) -> Inputs:
     try:
         raw: Mapping[str, Any] = json.loads(content)
         rows, expected = raw["inputs"], raw.get("expected")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Refused(f'{path}: not a probe file: expected {{"inputs": [[...]], "expected": [...]}}') from error
-    if not isinstance(rows, list) or not rows or (expected is not None and len(expected) != len(rows)):
+    answered = expected is None or (isinstance(expected, list) and len(expected) == len(rows))
+    if not isinstance(rows, list) or not rows or not answered:
         raise Refused(f"{path}: `inputs` must be rows, and `expected`, if there, one answer for each of them")
     return Inputs(rows, expected)
 
@@ -113,19 +114,28 @@ def from_json(value: Mapping[str, Any]) -> Measurement | None:
         if release is None:
             return None
         return Measurement(
-            value["check"],
+            str(value["check"]),
             release,
-            value["step"],
-            datetime.fromisoformat(value["at"]),
+            _count(value["step"]),
+            moment(value["at"]),
             _side(value["candidate"]),
             _side(value["stable"]),
-            value["compared"],
-            value["agreed"],
-            value["error"],
+            _count(value["compared"]),
+            _count(value["agreed"]),
+            None if value["error"] is None else str(value["error"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
 
 
 def _side(value: Mapping[str, Any]) -> Side:
-    return Side(value["requests"], value["errors"], tuple(value["latenciesMs"]))
+    latencies = tuple(float(latency) for latency in value["latenciesMs"])
+    if not all(math.isfinite(latency) for latency in latencies):
+        raise ValueError("a latency is no number")
+    return Side(_count(value["requests"]), _count(value["errors"]), latencies)
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise ValueError(f"no count: {value!r:.40}")
+    return value
