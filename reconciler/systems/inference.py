@@ -33,7 +33,7 @@ def answer_of(protocol: str, content: bytes) -> Any:
     try:
         answer = json.loads(content)
         value = _v1_answer(answer) if protocol == "v1" else _v2_answer(answer)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Refused) as error:
         raise Malformed("not an answer to one row") from error
     if value is None:
         raise Malformed("the answer is null")
@@ -108,9 +108,19 @@ def _v2_answer(answer: Any) -> Any:
     return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
 
+def _is_shape(shape: Any) -> bool:
+    """Tell whether it is the shape of one row's answer; multiplying anything else could fill the memory."""
+    if not isinstance(shape, list) or not 1 <= len(shape) <= _MOST_AXES or shape[0] != 1:
+        return False
+    return all(type(size) is int and 0 <= size <= _LARGEST_AXIS for size in shape)
+
+
+_MOST_AXES, _LARGEST_AXIS = 16, 2**31
+
+
 def _output(output: Any) -> Any:
     data, shape = output["data"], output["shape"]
     values = _flat(data)[0]
-    if not isinstance(data, list) or not values or shape[:1] != [1] or len(values) != math.prod(shape):
+    if not isinstance(data, list) or not values or not _is_shape(shape) or len(values) != math.prod(shape):
         raise Malformed("data and shape do not agree")
     return values[0] if len(values) == 1 else values
