@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from reconciler.errors import Conflict, ReconcilerError, Refused, Terminal, Transient, UnknownOutcome
 
+# No server may keep us from looking for longer.
+LONGEST_PAUSE = 600.0
+_SECONDS = re.compile(r"[0-9]{1,9}")
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -45,13 +49,14 @@ def _said(body: bytes) -> tuple[str, str]:
     """Return MLflow's error code and message; a proxy's page has neither."""
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     if not isinstance(value, dict):
         return "", ""
-    return str(value.get("error_code", "")), str(value.get("message", ""))[:500]
+    return str(value.get("error_code", ""))[:100], str(value.get("message", ""))[:500]
 
 
 def _seconds(header: str | None) -> float | None:
     """Read Retry-After in seconds; a date is ignored, then the backoff decides."""
-    return float(header) if header is not None and header.strip().isdigit() else None
+    found = _SECONDS.fullmatch(header.strip()) if header is not None else None
+    return min(float(found[0]), LONGEST_PAUSE) if found else None

@@ -55,9 +55,9 @@ def metrics_of(answer: Mapping[str, Any]) -> dict[str, float]:
     """Read a run's newest metrics. MLflow's SQL store keeps infinity as the largest double: it is infinity again."""
     try:
         found = answer["run"]["data"].get("metrics", [])
-        return {str(m["key"]): _number(m["value"]) for m in found}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Malformed(f"a run's metrics are not as expected: {error!r}") from error
+        return {_text(m["key"]): _number(m["value"]) for m in found}
+    except _ODD as error:
+        raise Malformed(f"a run's metrics are not as expected: {_short(error)}") from error
 
 
 def next_page(answer: Mapping[str, Any]) -> str | None:
@@ -114,18 +114,18 @@ def _model(raw: Any) -> ModelRow:
     try:
         aliases: dict[int, frozenset[str]] = {}
         for alias in raw.get("aliases", ()):
-            number = int(alias["version"])
-            aliases[number] = aliases.get(number, _NONE) | {str(alias["alias"])}
-        latest = {int(v["version"]) for v in raw.get("latest_versions", ())}
+            number = _version_number(alias["version"])
+            aliases[number] = aliases.get(number, _NONE) | {_text(alias["alias"])}
+        latest = {_version_number(v["version"]) for v in raw.get("latest_versions", ())}
         return ModelRow(_text(raw["name"]), _tags(raw), aliases, frozenset(latest | aliases.keys()))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Malformed(f"a registered model is not as expected: {error!r}") from error
+    except _ODD as error:
+        raise Malformed(f"a registered model is not as expected: {_short(error)}") from error
 
 
 def _version(raw: Any) -> VersionRow:
     try:
         value = ModelVersion(
-            version=int(raw["version"]),
+            version=_version_number(raw["version"]),
             stage=_STAGES[raw.get("current_stage") or "None"],
             aliases=_NONE,
             tags=_tags(raw),
@@ -135,8 +135,25 @@ def _version(raw: Any) -> VersionRow:
             ready=raw.get("status", "READY") == "READY",
         )
         return VersionRow(_text(raw["name"]), value)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
-        raise Malformed(f"a model version is not as expected: {error!r}") from error
+    except _ODD as error:
+        raise Malformed(f"a model version is not as expected: {_short(error)}") from error
+
+
+# What comes out of reading a value of any other shape, or a time or number beyond all bounds.
+_ODD = (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError)
+_LARGEST_VERSION = 2**31 - 1
+
+
+def _short(error: Exception) -> str:
+    return repr(error)[:300]
+
+
+def _version_number(value: Any) -> int:
+    """Read a version's number, which MLflow writes as a number or as its text."""
+    number = int(value) if isinstance(value, str) and len(value) <= 10 else value
+    if type(number) is not int or not 0 < number <= _LARGEST_VERSION:
+        raise ValueError(f"expected a version's number, found {str(value)[:40]!r}")
+    return number
 
 
 def _tags(raw: Any) -> Mapping[str, str]:
@@ -151,6 +168,9 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
+    """Read a metric; MLflow writes NaN and infinity as text too."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError(f"expected a number, found {type(value).__name__}")
     number = float(value)
     if abs(number) == sys.float_info.max:
         return float("inf") if number > 0 else float("-inf")

@@ -36,6 +36,8 @@ from reconciler.systems.registry.transport import Transport
 
 MODELS_PAGE = 1_000
 VERSIONS_PAGE = 200_000
+# More pages than a million models have; a server that never comes to an end is not believed.
+MAX_PAGES = 1_000
 # Above it, reading everything again is cheaper than asking by name, and something larger is wrong.
 MAX_TORN = 50
 
@@ -174,7 +176,7 @@ class MlflowRegistry:
     ) -> Iterator[T]:
         seen: set[str | None] = {None}
         answer = self._transport.get(path, params)
-        while True:
+        for _ in range(MAX_PAGES):
             yield from _shaped(rows, answer)
             token = _shaped(next_page, answer)
             if token is None:
@@ -183,6 +185,7 @@ class MlflowRegistry:
                 raise Transient(f"reading {path}: the registry answers the same page again")
             seen.add(token)
             answer = self._transport.get(path, {**params, "page_token": token})
+        raise Transient(f"reading {path}: no end after {MAX_PAGES} pages", help=_NOT_MLFLOW)
 
     def _location(self, name: str, version: int) -> str:
         params = {"name": name, "version": str(version)}
