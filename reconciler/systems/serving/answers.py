@@ -9,7 +9,12 @@ from typing import Any
 from reconciler.errors import Conflict, ReconcilerError, Refused, Terminal, Transient, UnknownOutcome
 from reconciler.observed import MANAGER
 from reconciler.systems.serving.api import Call, Json
+from reconciler.systems.serving.reading import items, mapping, number
 
+# No server may keep us from looking for longer.
+LONGEST_PAUSE = 600.0
+_LONGEST_SAID = 1_000
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _FIELD_MANAGER = re.compile(r'conflict with ("[^"]*"(?: with subresource "[^"]*")?)')
 
 
@@ -34,7 +39,7 @@ def refusal(  # noqa: PLR0911  one return a code reads as the table that it is
 ) -> ReconcilerError:
     """Return the error that stands for an answer other than 2xx."""
     status: Json = body if isinstance(body, dict) else {}
-    said = str(status.get("message") or f"HTTP {code}")
+    said = str(status.get("message") or f"HTTP {code}")[:_LONGEST_SAID]
     match code:
         case 401:
             return Unauthenticated(
@@ -91,7 +96,7 @@ def _refused_help(said: str) -> str:
 
 
 def _not_found(call: Call, status: Json, said: str) -> ReconcilerError:
-    details = status.get("details") or {}
+    details = mapping(status, "details")
     if details.get("kind") == "namespaces" or said.startswith("namespaces "):
         return Refused(
             f"namespace {call.namespace} does not exist, so {call.about} cannot be made",
@@ -126,8 +131,7 @@ def _manager(cause: Mapping[str, Any]) -> str:
 
 
 def _causes(status: Json) -> list[Json]:
-    causes = (status.get("details") or {}).get("causes") or []
-    return [cause for cause in causes if isinstance(cause, dict)]
+    return items(status, "details", "causes")
 
 
 def _cause(status: Json, field: str) -> bool:
@@ -136,5 +140,7 @@ def _cause(status: Json, field: str) -> bool:
 
 def _wait(headers: Mapping[str, str], status: Json) -> float | None:
     text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-    seconds = text if text.isdigit() else (status.get("details") or {}).get("retryAfterSeconds")
-    return float(seconds) if seconds else None
+    if found := _SECONDS.fullmatch(text):
+        return min(float(found[0]), LONGEST_PAUSE)
+    seconds = number(mapping(status, "details"), "retryAfterSeconds")
+    return float(min(seconds, int(LONGEST_PAUSE))) if seconds and seconds > 0 else None

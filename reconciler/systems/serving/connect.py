@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from urllib3.connection import HTTPConnection
 
@@ -21,6 +22,8 @@ from reconciler.systems.serving.api import Call
 
 _METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
 _CONNECTIONS = 32
+# Objects have at most about 1.5 MiB in etcd, and are somewhat larger as JSON.
+_LONGEST_LINE = 16 * 1024 * 1024
 # A peer that vanished without a word is noticed within about half a minute, also on a watch where nothing happens.
 _KEEPALIVE = (
     ("SO_KEEPALIVE", socket.SOL_SOCKET, 1),
@@ -78,7 +81,10 @@ class Connection:
             return self._client
 
     def _json(self, call: Call, api: client.ApiClient) -> Any:
-        body = self._send(call, api, (self._timeout, self._timeout), {"response_type": "object"})
+        try:
+            body = self._send(call, api, (self._timeout, self._timeout), {"response_type": "object"})
+        except RecursionError as error:
+            raise lost(call, f"the answer of {self.host} is nested too deeply") from error
         if not isinstance(body, dict):
             raise lost(call, f"the answer of {self.host} is no JSON object")
         return body
@@ -120,6 +126,8 @@ class WatchStream:
             for chunk in self._response.stream(amt=None, decode_content=True):
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from (line for line in whole if line)
+                if len(rest) > _LONGEST_LINE:
+                    raise lost(self._call, f"the stream sent a line of more than {_LONGEST_LINE:,} bytes")
         except urllib3.exceptions.HTTPError as error:
             raise lost(self._call, f"the stream broke: {_cause(error)}") from error
 
@@ -136,16 +144,27 @@ def _client(settings: KubernetesSettings) -> client.ApiClient:
     try:
         configuration = _configuration(settings)
     except (config.ConfigException, OSError) as error:
-        raise SettingsError(
-            f"no usable Kubernetes configuration: {error}",
-            help="set kubernetes.kubeconfig (and kubernetes.context), or run inside the cluster",
-        ) from error
+        raise _unusable(str(error)) from error
+    except _MISSHAPEN as error:
+        # Without the error's own words: they may quote the file, and with it a token.
+        raise _unusable(f"the kubeconfig is not one ({type(error).__name__})") from None
     configuration.retries = False
     configuration.connection_pool_maxsize = _CONNECTIONS
     api = client.ApiClient(configuration)
     api.user_agent = "model-reconciler"
     api.rest_client.pool_manager.connection_pool_kw["socket_options"] = _socket_options()
     return api
+
+
+# What the client's loader comes to when a kubeconfig is no YAML, or YAML of another shape.
+_MISSHAPEN = (yaml.YAMLError, TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError)
+
+
+def _unusable(why: str) -> SettingsError:
+    return SettingsError(
+        f"no usable Kubernetes configuration: {why}",
+        help="set kubernetes.kubeconfig (and kubernetes.context), or run inside the cluster",
+    )
 
 
 def _configuration(settings: KubernetesSettings) -> client.Configuration:
@@ -174,7 +193,7 @@ def _socket_options() -> list[tuple[int, int, int | bytes]]:
 def _parsed(body: object) -> object:
     try:
         return json.loads(body) if isinstance(body, str | bytes) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

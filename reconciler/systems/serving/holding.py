@@ -51,7 +51,7 @@ def _names(key: str, item: Any, index: int) -> bool:
     kind, _, said = key.partition(":")
     try:
         wanted = json.loads(said or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     if kind == "k":
         keys = wanted.items() if isinstance(wanted, dict) else [("", wanted)]

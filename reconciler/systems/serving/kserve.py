@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from reconciler.systems.serving.reflector import Pace, Reflector
 from reconciler.systems.serving.translate import key_of
 
 _COMPARISONS = 3
+_VERSION = re.compile(r"[0-9]{1,30}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def _shows(entry: Entry | None, uid: str, version: str) -> bool:
     if entry is None:
         return False
     seen = entry.service.resource_version
-    reached = int(seen) >= int(version) if seen.isdigit() and version.isdigit() else seen == version
+    reached = int(seen) >= int(version) if _VERSION.fullmatch(seen) and _VERSION.fullmatch(version) else seen == version
     return entry.service.uid != uid or reached
 
 

@@ -13,6 +13,8 @@ from reconciler.systems.serving.translate import key_of
 
 T = TypeVar("T")
 _PAGE = 500
+# Half a million objects; a server that never comes to an end is not believed.
+_MOST_PAGES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ def list_all(api: Api, resource: Resource, namespace: str, translate: Callable[[
     found: list[T] = []
     keys: set[Key] = set()
     token = ""
-    while True:
+    for _ in range(_MOST_PAGES):
         page = api.call(Call("list", resource, namespace, query=_query(resource, token)))
         for obj in _items(page, resource):
             found.append(translate(obj))
@@ -42,6 +44,7 @@ def list_all(api: Api, resource: Resource, namespace: str, translate: Callable[[
         token = text(meta, "continue")
         if not token:
             return Listing(tuple(found), frozenset(keys), text(meta, "resourceVersion"))
+    raise Transient(f"listing {resource.qualified}: no end after {_MOST_PAGES} pages")
 
 
 def confirmed(

@@ -88,4 +88,4 @@ def _our_writes(obj: Json) -> list[Json]:
 def _union(one: Json, other: Json) -> Json:
     both: dict[str, Any] = {**other, **one}
     shared = one.keys() & other.keys()
-    return {**both, **{name: _union(one[name], other[name]) for name in shared}}
+    return {**both, **{name: _union(mapping(one, name), mapping(other, name)) for name in shared}}

@@ -170,7 +170,8 @@ class Reflector:
             raise _stream_error(self.name, obj)
         version = text(mapping(obj, "metadata"), "resourceVersion")
         if obj.get("kind") != self._resource.kind or not version:
-            raise Transient(f"the watch sent a {kind} of {obj.get('kind')!r}, expected {self._resource.kind}")
+            said = f"a {kind[:40]} of {str(obj.get('kind'))[:40]!r}"
+            raise Transient(f"the watch sent {said}, expected {self._resource.kind}")
         match kind:
             case "ADDED" | "MODIFIED":
                 self._sink.put(obj)
@@ -179,7 +180,7 @@ class Reflector:
             case "BOOKMARK":
                 pass
             case _:
-                raise Transient(f"the watch sent an event of unknown type {kind!r}")
+                raise Transient(f"the watch sent an event of unknown type {kind[:40]!r}")
         self._version = version
         self._feeds.live(self.name)
 
@@ -187,7 +188,7 @@ class Reflector:
 def _event(line: bytes) -> tuple[str, Json]:
     try:
         event = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Transient(f"the watch sent a line that is no JSON: {line[:80]!r}") from error
     obj = event.get("object") if isinstance(event, dict) else None
     if not isinstance(obj, dict):

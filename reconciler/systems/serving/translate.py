@@ -47,7 +47,7 @@ def inference_service(obj: Json) -> InferenceService:
         canary_percent=number(predictor, "canaryTrafficPercent"),
         ready=is_ready(status),
         message=message_of(status),
-        traffic=tuple(_target(target, live) for target in items(live, "traffic")),
+        traffic=_traffic(live),
         latest_created=text(live, "latestCreatedRevision") or None,
         latest_ready=text(live, "latestReadyRevision") or None,
         latest_rolledout=text(live, "latestRolledoutRevision") or None,
@@ -56,6 +56,13 @@ def inference_service(obj: Json) -> InferenceService:
         failure=failure_of(status),
         deleting=bool(meta.get("deletionTimestamp")),
     )
+
+
+def _traffic(live: Json) -> tuple[TrafficTarget, ...]:
+    """Return who gets how much; nobody anything where the shares are no shares, as before there is a route."""
+    targets = tuple(_target(target, live) for target in items(live, "traffic"))
+    shares = [target.percent for target in targets]
+    return targets if sum(shares) in (0, 100) and min(shares, default=0) >= 0 else ()
 
 
 def _target(target: Json, live: Json) -> TrafficTarget:
