@@ -7,6 +7,7 @@ request that lands after both looks, is caught by the pipeline's last step, whic
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _STATES = {
     "FAILED": RunState.FAILED,
     "CANCELED": RunState.STOPPED,
 }
+_ATTEMPT = re.compile(r"[0-9]{1,6}")
 _ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED})
 
 
@@ -195,7 +197,7 @@ class KfpTraining:
         state = _state(run)
         return TrainingRun(
             key=key.rpartition("/")[2],
-            attempt=int(attempt) if attempt.isdigit() else 0,
+            attempt=int(attempt) if _ATTEMPT.fullmatch(attempt) else 0,
             run_id=run.run_id,
             state=state,
             created_at=_created(run),
@@ -231,17 +233,20 @@ def _description(request: TrainingRequest) -> str:
 
 
 def _state(run: Any) -> RunState:
-    return _STATES.get(run.state or "", RunState.PENDING)
+    return _STATES.get(run.state if isinstance(run.state, str) else "", RunState.PENDING)
 
 
 def _created(run: Any) -> datetime:
-    if run.created_at is None:
-        raise Transient(f"run {run.run_id} has no creation time: the answer was cut")
+    if run.created_at is None or not run.run_id:
+        raise Transient(f"run {run.run_id} has no creation time, or no id: the answer was cut")
     return _utc(run.created_at)
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (OverflowError, ValueError) as error:
+        raise Transient(f"the KFP API gives a time beyond the calendar: {moment}") from error
 
 
 def _cause(run: Any) -> str:

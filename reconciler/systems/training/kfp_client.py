@@ -16,6 +16,8 @@ from reconciler.breakpoints import reached
 from reconciler.errors import ReconcilerError, Refused, Transient, UnknownOutcome
 
 PAGE = 200
+# A server that never comes to an end is not believed.
+MOST_PAGES = 1_000
 _NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 Token = Callable[[], str | None]
@@ -110,14 +112,16 @@ class KfpClient:
         """Read every page. Raises Transient when fewer came than the first page counted."""
         found: list[Any] = []
         token, total = "", None
-        while True:
+        for _ in range(MOST_PAGES):
             with _calling(f"listing {field}", Transient):
                 page = call(page_size=PAGE, page_token=token, _request_timeout=self._timeout, **query)
-            found += getattr(page, field) or []
+                found += _whole(getattr(page, field) or [])
             total = page.total_size if total is None else total
             token = page.next_page_token or ""
             if not token:
                 break
+        else:
+            raise Transient(f"listing {field}: no end after {MOST_PAGES} pages")
         if len(found) < (total or 0):
             raise Transient(f"listing {field}: {len(found)} came of {total}; the list changed, or was cut")
         return found
@@ -132,7 +136,27 @@ def _authorizing(token: Token) -> Any:
             if key := token():
                 headers["Authorization"] = f"Bearer {key}"
 
+        def deserialize(self, response: Any, response_type: str) -> Any:
+            try:
+                return super().deserialize(response, response_type)
+            except _UNREADABLE as error:
+                raise _GarbledError(f"{type(error).__name__}: {str(error)[:200]}") from error
+
     return Client
+
+
+class _GarbledError(Exception):
+    """The answer has not the shape of KFP's; what was asked may have been done."""
+
+
+# What the generated client comes to when a value is of another type than it expects.
+_UNREADABLE = (ApiException, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError)
+
+
+def _whole(items: list[Any]) -> list[Any]:
+    if any(item is None for item in items):
+        raise _GarbledError("an item is null")
+    return items
 
 
 def _where(operation: str, name: str) -> str:
@@ -165,6 +189,8 @@ def _calling(doing: str, lost: type[ReconcilerError]) -> Iterator[None]:
         raise Transient(f"{doing}: the KFP API cannot be reached: {error}") from error
     except urllib3.exceptions.HTTPError as error:
         raise lost(f"{doing}: no whole answer from the KFP API: {error}") from error
+    except _GarbledError as error:
+        raise lost(f"{doing}: the answer is not KFP's: {error}") from error
     except ApiException as error:
         raise _translated(doing, lost, error) from error
     except AttributeError as error:
@@ -174,7 +200,9 @@ def _calling(doing: str, lost: type[ReconcilerError]) -> Iterator[None]:
         raise
 
 
-def _translated(doing: str, lost: type[ReconcilerError], error: ApiException) -> ReconcilerError:
+def _translated(  # noqa: PLR0911  one return a status reads as the table that it is
+    doing: str, lost: type[ReconcilerError], error: ApiException
+) -> ReconcilerError:
     said = f"{doing}: the KFP API says {error.status}: {_message(error)}"
     match error.status:
         case 429:
@@ -183,7 +211,9 @@ def _translated(doing: str, lost: type[ReconcilerError], error: ApiException) ->
             return Transient(said, help="the token has expired, or training.token names the wrong one")
         case 403:
             return Refused(said, help="the reconciler's account needs runs, experiments and pipelines in KFP")
-        case int(status) if 300 <= status < 400:
+        case int(status) if status < 300:
+            return lost(said)
+        case int(status) if status < 400:
             return Transient(said, help="training.host leads to a login page; use the API's own address")
         case int(status) if status < 500:
             return Refused(said)
@@ -194,7 +224,7 @@ def _translated(doing: str, lost: type[ReconcilerError], error: ApiException) ->
 def _message(error: ApiException) -> str:
     try:
         body = json.loads(error.body or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     text = body.get("message") or body.get("error") if isinstance(body, dict) else None
     return str(text or error.reason or "nothing")[:300]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,10 @@ from typing import Any
 from reconciler.observed import RunState, TrainingRun
 from reconciler.systems.training.failure import LIMIT
 
+UNREADABLE = "ended with a result that nobody can read: something else wrote its result.json"
+_LARGEST = 16 * 1024 * 1024
+_MOST_PROCESSES = 2**22 + 1
+_ENDS = (RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED)
 KILLED = "ended without a result: killed, out of memory, or the machine went down"
 
 
@@ -62,8 +67,10 @@ class RunDirectory:
     def read(self, name: str) -> dict[str, Any] | None:
         """Read a JSON file, None when there is none."""
         try:
-            value = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            with (self.path / name).open("rb") as file:
+                value = json.loads(file.read(_LARGEST))
+        except (FileNotFoundError, ValueError, RecursionError):
+            # A step runs as we do, and can write here what it likes.
             return None
         return value if isinstance(value, dict) else None
 
@@ -83,7 +90,9 @@ class RunDirectory:
     def pid(self) -> int | None:
         """Return the process group's id, None before the run's first breath."""
         known = self.read("pid")
-        return None if known is None else int(known["pid"])
+        pid = known.get("pid") if known else None
+        # Never the groups 0 and 1, which are our own and everybody's.
+        return pid if type(pid) is int and 1 < pid < _MOST_PROCESSES else None
 
     def running(self) -> bool:
         """Tell whether the run has not ended."""
@@ -94,13 +103,16 @@ class RunDirectory:
         request = self.read("request.json")
         if request is None:
             return None
+        key, attempt, created_at = request.get("key"), request.get("attempt"), _time(request.get("created_at"))
+        if not isinstance(key, str) or type(attempt) is not int or created_at is None:
+            return None
         state, finished_at, cause = self._state()
         return TrainingRun(
-            key=request["key"],
-            attempt=request["attempt"],
+            key=key,
+            attempt=attempt,
             run_id=self.path.name,
             state=state,
-            created_at=datetime.fromisoformat(request["created_at"]),
+            created_at=created_at,
             finished_at=finished_at,
             cause=self._with_log(cause) if cause else None,
             url=self.log.as_uri(),
@@ -113,10 +125,19 @@ class RunDirectory:
         # It may have ended between the two looks.
         result = result or self.read("result.json")
         if result is not None:
-            return RunState(result["state"]), datetime.fromisoformat(result["finished_at"]), result["cause"]
+            return self._result(result)
+        if (self.path / "result.json").exists():
+            return RunState.FAILED, self._last_sign(), UNREADABLE
         if (self.path / "stop").exists():
             return RunState.STOPPED, self._last_sign(), "stopped by the reconciler"
         return RunState.FAILED, self._last_sign(), KILLED
+
+    def _result(self, result: Mapping[str, Any]) -> tuple[RunState, datetime | None, str | None]:
+        finished_at, cause = _time(result.get("finished_at")), result.get("cause")
+        state = next((state for state in _ENDS if state == result.get("state")), None)
+        if state is None or finished_at is None or not isinstance(cause, str | None):
+            return RunState.FAILED, self._last_sign(), UNREADABLE
+        return state, finished_at, cause
 
     def _last_sign(self) -> datetime:
         seen = self.log if self.log.exists() else self.path
@@ -126,3 +147,12 @@ class RunDirectory:
         where = f" (log: {self.log})"
         room = max(LIMIT - len(where), 80)
         return (cause if len(cause) <= room else cause[: room - 3] + "...") + where
+
+
+def _time(text: object) -> datetime | None:
+    """Read a time with a zone, None for anything else."""
+    try:
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo is not None else None
