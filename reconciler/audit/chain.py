@@ -283,7 +283,7 @@ def _unseal(link: Link) -> Mapping[str, Any] | str:
         indexed = indexed_fields(sealed["entry"])
         if not isinstance(sealed["seq"], int) or not isinstance(sealed["previous"], str):
             return "it is no sealed entry"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "it is no sealed entry"
     for name, copy in link.indexed.items():
         if indexed.get(name) != copy:

@@ -36,7 +36,7 @@ def from_text(text: str, by_digest: Mapping[str, bytes]) -> dict[str, bytes]:
     """Read it back. Raises ValueError where a content is missing."""
     try:
         return {path: by_digest[digest] for path, digest in json.loads(text).items()}
-    except (KeyError, AttributeError) as error:
+    except (KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"the stored spec names a file that is not stored: {error}") from error
 
 

@@ -171,5 +171,5 @@ def _recorded(seq: int, digest: str, body: str) -> Recorded:
     try:
         sealed = json.loads(body)
         return Recorded(seq, entry_from_json(sealed["entry"]), sealed["previous"], digest)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Terminal(f"entry {seq} of the ledger cannot be read", help="`reconciler audit verify`") from error

@@ -172,10 +172,19 @@ def _group(rows: Iterable[Any]) -> _Releases:
     serving: dict[str, Any] = {}
     for row in rows:
         release = Release.parse(row.release)
-        if release is not None:
-            fields = serving.get(row.serving) or serving.setdefault(row.serving, json.loads(row.serving))
+        fields = serving.get(row.serving) or serving.setdefault(row.serving, _fields(row.serving))
+        if release is not None and fields is not None:
             grouped.setdefault(row.model, {})[release] = ReleaseRecord(release, row.storage_uri, fields)
     return grouped
+
+
+def _fields(text: str) -> dict[str, Any] | None:
+    """Read the serving fields of a release, None for what is none: then the release is not on record."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
 
 
 def _put(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, str | bytes]]) -> None:

@@ -17,7 +17,9 @@ from reconciler.ports import Entry, Moment, Result
 
 def canonical(value: object) -> str:
     """Return the one text that stands for a JSON value. Raises TypeError or ValueError for anything else."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    # The one control character that json leaves as it is; it can only stand inside a string.
+    return text.replace("\x7f", "\\u007f")
 
 
 def entry_to_json(entry: Entry) -> dict[str, Any]:
@@ -44,18 +46,36 @@ def entry_from_json(value: Mapping[str, Any]) -> Entry:
     return Entry(
         at=parse_time(value["at"]),
         moment=Moment(value["moment"]),
-        model=value["model"],
-        action=value["action"],
-        reason=value["reason"],
-        commit=value["commit"],
-        author=value["author"],
+        model=_text(value["model"]),
+        action=_text(value["action"]),
+        reason=_text(value["reason"]),
+        commit=_text(value["commit"]),
+        author=_text(value["author"]),
         result=Result(value["result"]),
-        evidence=value["evidence"],
-        before=value["before"],
-        after=value["after"],
-        attempt_of=value["attemptOf"],
-        duration_ms=value["durationMs"],
+        evidence=_object(value["evidence"]),
+        before=_object(value["before"]),
+        after=_object(value["after"]),
+        attempt_of=_number(value["attemptOf"]),
+        duration_ms=_number(value["durationMs"]),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, found {type(value).__name__}")
+    return value
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"expected an object, found {type(value).__name__}")
+    return value
+
+
+def _number(value: object) -> int | None:
+    if value is not None and type(value) is not int:
+        raise TypeError(f"expected a whole number, found {type(value).__name__}")
+    return value
 
 
 def format_time(at: datetime) -> str:
@@ -66,8 +86,11 @@ def format_time(at: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Read a time that `format_time` wrote."""
-    return datetime.fromisoformat(text)
+    """Read a time that `format_time` wrote. Raises ValueError or TypeError for anything else."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"a time on the ledger needs a zone, {text} has none")
+    return at
 
 
 def _finite(value: Any) -> Any:

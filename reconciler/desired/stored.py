@@ -57,7 +57,7 @@ def from_json(text: str) -> DesiredModel:
         ) from error
     except (KeyError, TypeError, AttributeError) as error:
         raise NotStored(f"the stored spec is incomplete: {error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotStored(f"the stored spec cannot be read: {error}") from error
 
 
