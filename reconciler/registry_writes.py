@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from reconciler.observed import ModelVersion, RegisteredModel, Stage
-from reconciler.registry_roles import ALIASES, TAG_ARCHIVED, RegistryWrites, role
+from reconciler.registry_roles import ALIASES, CHAMPION, TAG_ARCHIVED, RegistryWrites, role
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,12 @@ def writes_for(model: RegisteredModel, version: int, stage: Stage, writes: Regis
 
 
 def _both(model: RegisteredModel, version: int, stage: Stage) -> Iterator[Write]:
-    """Aliases come first, because the stage decides; but a version without stage would hold by its alias at once."""
+    """Aliases come first, because the stage decides; a version without stage would hold by its alias at once."""
+    if stage is Stage.PRODUCTION:
+        yield from _decided(model, version)
+        yield from _aliases(model, version, stage)
+        yield from _stages(model, version, stage)
+        return
     by_stage = stage in ALIASES and any(v.stage is stage for v in model.versions if v.version != version)
     undecided = any(v.stage is Stage.NONE for v in model.versions if v.version == version)
     if by_stage and undecided:
@@ -82,6 +87,20 @@ def _both(model: RegisteredModel, version: int, stage: Stage) -> Iterator[Write]
         yield from _stages(model, version, stage)
 
 
+def _decided(model: RegisteredModel, version: int) -> Iterator[Write]:
+    """Have stages decide already: who is in Production then changes by the last write alone.
+
+    Whatever cuts a promotion short, its version is not in Production, so that it is promoted again, to the end.
+    """
+    holder = _holder(model, CHAMPION)
+    if holder and holder.version != version and holder.stage is Stage.NONE:
+        by_stage = any(v.stage is Stage.PRODUCTION for v in model.versions)
+        yield Transition(holder.version, Stage.ARCHIVED if by_stage else Stage.PRODUCTION)
+    holds = holder is not None and holder.version == version
+    if not holds and any(v.stage is Stage.NONE for v in model.versions if v.version == version):
+        yield Transition(version, Stage.STAGING)
+
+
 def _holder(model: RegisteredModel, alias: str) -> ModelVersion | None:
     return next((v for v in model.versions if alias in v.aliases), None)
 
@@ -89,9 +108,10 @@ def _holder(model: RegisteredModel, alias: str) -> ModelVersion | None:
 def _aliases(model: RegisteredModel, version: int, stage: Stage) -> Iterator[Write]:
     own = ALIASES.get(stage)
     holder = own and _holder(model, own)
+    # First, because where aliases alone are written the own one decides.
+    yield from _left_over(model, version, own)
     if own and (not holder or holder.version != version):
         yield PointAlias(own, version)
-    yield from _left_over(model, version, own)
 
 
 def _left_over(model: RegisteredModel, version: int, own: str | None) -> Iterator[Write]:
