@@ -109,8 +109,9 @@ def ensure_withdrawn(action: Withdraw, scene: Scene) -> After:
 
 
 def ensure_all_archived(action: ArchiveAll, scene: Scene) -> After:
-    """Archive every version."""
+    """Archive every version; nothing serves any more, and how it did is forgotten next."""
     for number in action.versions:
+        _clear(scene, scene.version(number), TAG_RELEASE)
         scene.systems.registry.set_stage(scene.name, number, Stage.ARCHIVED)
     return {"versions": list(action.versions), "stage": Stage.ARCHIVED.value}
 

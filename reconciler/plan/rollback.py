@@ -47,7 +47,7 @@ def decide_rollback(facts: Facts, wanted: Release | None, lost: frozenset[int]) 
         return _take_back(facts, live, record)
     if live.release == record.release and live.canary_percent is None:
         return None  # all traffic was given to it: the promotion is completed first
-    if wanted == record.stable or _moved(facts, record) or (wanted is None and record.release.version in lost):
+    if wanted == record.stable or _moved(facts, record) or (wanted is None and _unwanted(facts, record, lost)):
         return _take_back(facts, live, record)
     return _running(facts, live, record, wanted)
 
@@ -56,6 +56,12 @@ def _moved(facts: Facts, record: RolloutRecord) -> bool:
     """Return whether Git wants the model served elsewhere, or not at all, while the rollout runs where it was."""
     serving = facts.spec.serving
     return serving is None or (bool(record.namespace) and serving.namespace != record.namespace)
+
+
+def _unwanted(facts: Facts, record: RolloutRecord, lost: frozenset[int]) -> bool:
+    """Return whether Git wants neither this version nor these serving fields, though nothing else is to be had yet."""
+    serving, number = facts.spec.serving, record.release.version
+    return number in lost or (serving is not None and record.release != facts.release(number, serving))
 
 
 def _running(facts: Facts, live: InferenceService, record: RolloutRecord, wanted: Release | None) -> Decision | None:

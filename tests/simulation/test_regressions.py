@@ -197,6 +197,31 @@ def test_a_model_that_was_let_go_in_a_canary_and_comes_back_can_still_be_rolled_
     assert shares(made) == {1: 100}
 
 
+def test_serving_fields_that_git_dropped_before_they_were_applied_are_not_rolled_out() -> None:
+    made = in_production()
+    made.source.write(NAME, spec_of(Wish(replicas=2)))
+    until(made, lambda: TAG_ROLLOUT in made.registry.models[NAME].versions[0].tags)
+    made.training.outcomes = lambda: {"accuracy": 0.5}
+    made.source.write(NAME, spec_of(Wish(replicas=3, parameters=2)))
+    made.settle()
+    assert TAG_ROLLOUT not in made.registry.models[NAME].versions[0].tags
+    assert shares(made) == {1: 100}
+
+
+def test_a_model_that_was_archived_and_comes_back_with_fields_that_were_rolled_back_asks_for_others() -> None:
+    made = in_production()
+    made.source.write(NAME, spec_of(Wish(replicas=3)))
+    made.settle()
+    made.source.write(NAME, None)
+    made.settle()
+    made.source.write(NAME, spec_of(Wish(replicas=3)))
+    made.registry._transition(NAME, 1, Stage.PRODUCTION)
+    made.settle()
+    status = made.status()
+    assert status is not None
+    assert "was rolled back" in status.conditions.stalled.message
+
+
 def test_a_version_that_was_archived_leaves_the_archive_before_it_gets_traffic_again() -> None:
     made = in_production()
     made.source.write(NAME, None)
