@@ -18,8 +18,8 @@ from reconciler.observe import Observer
 from reconciler.passes import Changed
 from reconciler.ports import Clock, Entry, Ledger, Memory, Source, Training
 from reconciler.reconcile import ModelReconciler
-from reconciler.redaction import Redactor, secrets_of
-from reconciler.settings import Settings, TrainingSettings
+from reconciler.redaction import Redactor, all_secrets
+from reconciler.settings import Settings, TrainingSettings, secrets_read
 from reconciler.systems.serving.kserve import KServe
 
 PROBE_TIMEOUT, PROBE_DEADLINE = timedelta(seconds=5), timedelta(seconds=30)
@@ -68,6 +68,11 @@ def build(settings: Settings, redactor: Redactor, clock: Clock, appended: Callab
         source = build_source(settings, clock, memory)
         reconciler = build_reconciler(settings, source, systems)
         yield Built(reconciler, systems, source, serving)
+
+
+def build_redactor(settings: Settings) -> Redactor:
+    """Build what hides every secret that the settings name, and those that are read later. Raises SettingsError."""
+    return Redactor(all_secrets(settings), secrets_read)
 
 
 def build_source(settings: Settings, clock: Clock, memory: Memory) -> Source:
@@ -132,7 +137,7 @@ def _kfp(training: TrainingSettings, tracking_uri: str, clock: Clock) -> Trainin
         )
 
     def token() -> str | None:
-        secret = training.token.read()
+        secret = training.token.read_token()
         return secret.get_secret_value() if secret else None
 
     client = KfpClient(training.host, token=token, timeout=training.timeout)
@@ -153,7 +158,7 @@ def run_service(settings: Settings) -> int:
     from reconciler.logs import set_up_logs  # noqa: PLC0415
     from reconciler.service import Surroundings, run  # noqa: PLC0415
 
-    redactor = Redactor(secrets_of(settings))
+    redactor = build_redactor(settings)
     set_up_logs(settings.log, redactor, sys.stderr)
     metrics = Metrics(__version__)
     with build(settings, redactor, utc_now, lambda entry: metrics.appended(entry.moment.value)) as built:

@@ -10,8 +10,8 @@ import base64
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from urllib.parse import quote
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -61,13 +61,26 @@ _SUSPICIOUS = (
 
 
 class Redactor:
-    """Redacts text and JSON values; `secrets` are the values that this process was given."""
+    """Redacts text and JSON values; `secrets` are the values that this process was given.
 
-    def __init__(self, secrets: Iterable[str | SecretStr] = ()) -> None:
-        forms = {form for secret in secrets for form in _forms(secret)}
-        # Longest first: a secret may be the beginning of another.
-        ordered = sorted(forms, key=lambda form: (-len(form), form))
-        self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+    `learnt` returns those that it came to know since, such as rotated ones.
+    """
+
+    def __init__(
+        self, secrets: Iterable[str | SecretStr] = (), learnt: Callable[[], Collection[str]] = frozenset[str]
+    ) -> None:
+        self._given = frozenset(form for secret in secrets for form in _forms(secret))
+        self._learnt = learnt
+        self._compiled: tuple[Collection[str], re.Pattern[str] | None] = (), _pattern(self._given)
+
+    @property
+    def _known(self) -> re.Pattern[str] | None:
+        before, pattern = self._compiled
+        now = self._learnt()
+        if now != before:
+            pattern = _pattern(self._given.union(*(_forms(secret) for secret in now)))
+            self._compiled = now, pattern
+        return pattern
 
     def redact_text(self, text: str) -> str:
         """Return the text without secrets."""
@@ -83,8 +96,9 @@ class Redactor:
         return self._redact(value, _DEEPEST)
 
     def _once(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(HIDDEN, text)
+        known = self._known
+        if known is not None:
+            text = known.sub(HIDDEN, text)
         lowered = text.lower()
         if not any(mark in lowered for mark in _SUSPICIOUS):
             return text
@@ -124,6 +138,44 @@ def is_sensitive(name: str) -> bool:
 def secrets_of(settings: BaseModel) -> tuple[SecretStr, ...]:
     """Read every secret that the settings name. Raises SettingsError when one cannot be read."""
     return tuple(secret for place in _places(settings) if (secret := place.read()) is not None)
+
+
+def all_secrets(settings: BaseModel) -> tuple[SecretStr, ...]:
+    """Read every secret that the settings name, and find those that stand in their URLs. Raises SettingsError."""
+    return (*secrets_of(settings), *(SecretStr(secret) for secret in _beside(settings)))
+
+
+def _beside(section: BaseModel) -> Iterator[str]:
+    """Yield what URLs hold, and user and password as they travel together in Basic authorization."""
+    values = dict(section)
+    for value in values.values():
+        if isinstance(value, BaseModel) and not isinstance(value, Secret):
+            yield from _beside(value)
+        elif isinstance(value, str):
+            yield from _in_url(value)
+    user, password = values.get("username"), values.get("password")
+    if isinstance(user, str) and isinstance(password, Secret) and (secret := password.read()) is not None:
+        yield f"{user}:{secret.get_secret_value()}"
+
+
+def _in_url(text: str) -> Iterator[str]:
+    if "://" not in text or "@" not in text:
+        return
+    try:
+        parts = urlsplit(text)
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    except ValueError:
+        return
+    if password:
+        yield from (password, f"{user}:{password}")
+    elif parts.scheme in ("http", "https"):
+        yield user  # a lone name is a token
+
+
+def _pattern(forms: Collection[str]) -> re.Pattern[str] | None:
+    # Longest first: a secret may be the beginning of another.
+    ordered = sorted(forms, key=lambda form: (-len(form), form))
+    return re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
 
 def _places(section: BaseModel) -> Iterator[Secret]:

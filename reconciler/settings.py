@@ -7,15 +7,15 @@ settings themselves: a setting names the file, or the environment variable, that
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from reconciler.desired.duration import Duration, parse_duration
+from reconciler.desired.yaml_nodes import Unparsable, read_documents
 from reconciler.errors import SettingsError
 from reconciler.registry_roles import RegistryWrites
 
@@ -37,17 +37,58 @@ class Secret(Section):
 
     def read(self) -> SecretStr | None:
         """Return the secret, None when nothing is configured. Raises SettingsError when it cannot be read."""
+        value = self._read()
+        if value is None:
+            return None
+        remember_secret(value)
+        return SecretStr(value)
+
+    def read_token(self) -> SecretStr | None:
+        """Return the secret for an HTTP header, as `read`. Raises SettingsError too where no header can carry it."""
+        secret = self.read()
+        value = secret.get_secret_value() if secret else ""
+        if not value.isascii() or not value.isprintable():
+            # Said here, without the value: an HTTP client's own error would quote it.
+            where = self.file or f"the environment variable {self.env}"
+            raise SettingsError(
+                f"the secret in {where} holds characters that no HTTP header can carry",
+                help="a token is one line of plain ASCII",
+            )
+        return secret
+
+    def _read(self) -> str | None:
         if self.file is not None:
             try:
-                return SecretStr(self.file.read_text(encoding="utf-8").strip())
+                with self.file.open("rb") as file:
+                    return file.read(_LARGEST_FILE).decode("utf-8").strip()
             except OSError as error:
                 raise SettingsError(f"cannot read the secret file {self.file}: {error.strerror}") from error
+            except ValueError:
+                raise SettingsError(f"the secret file {self.file} is not UTF-8 text") from None
         if self.env is not None:
             value = os.environ.get(self.env)
             if not value:
                 raise SettingsError(f"the environment variable {self.env} is named as a secret, but is not set")
-            return SecretStr(value)
+            return value
         return None
+
+
+# What was a secret once stays one: after a rotation the old one and the new one must both stay hidden.
+_secrets_read: dict[str, None] = {}
+_MOST_REMEMBERED = 64
+
+
+def remember_secret(value: str) -> None:
+    """Have a secret hidden wherever this process shows anything."""
+    if value and value not in _secrets_read:
+        _secrets_read[value] = None
+        for oldest in list(_secrets_read)[:-_MOST_REMEMBERED]:
+            _secrets_read.pop(oldest, None)
+
+
+def secrets_read() -> Collection[str]:
+    """Return the secrets that this process has read, the newest last; no more than the last 64."""
+    return tuple(_secrets_read)
 
 
 class GitSettings(Section):
@@ -175,17 +216,41 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"the settings file {path} is no YAML: {error}") from error
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no path"
+        raise SettingsError(f"cannot read the settings file {path}: {why}") from error
+    if len(data) > _LARGEST_FILE:
+        raise SettingsError(f"the settings file {path} has more than {_LARGEST_FILE:,} bytes")
+    raw = _yaml(data, f"the settings file {path}")
     if raw is not None and not isinstance(raw, dict):
         raise SettingsError(f"the settings file {path} must hold a mapping")
     return raw or {}
 
 
+_LARGEST_FILE = 1024 * 1024
+
+
+def _yaml(data: bytes, where: str) -> Any:
+    """Read one YAML document with the limits that specs have; no words of the file stand in an error."""
+    try:
+        documents = list(read_documents(data))
+    except Unparsable as error:
+        line = error.problem.place.line
+        raise SettingsError(f"{where} is no YAML (line {line}): {error.problem.code.removeprefix('yaml-')}") from None
+    if len(documents) > 1:
+        raise SettingsError(f"{where} holds {len(documents)} documents instead of one")
+    for problem in documents[0].problems if documents else ():
+        help_ = "" if problem.code == "yaml-ambiguous" else problem.help
+        raise SettingsError(f"{where}, line {problem.place.line}: {problem.code.removeprefix('yaml-')}", help=help_)
+    return documents[0].value if documents else None
+
+
 def _overlay(raw: dict[str, Any], keys: list[str], value: str) -> None:
     for key in keys[:-1]:
         raw = raw.setdefault(key, {})
-    raw[keys[-1]] = yaml.safe_load(value) if value[:1] in "{[" else value
+        if not isinstance(raw, dict):
+            raise SettingsError(f"setting {'.'.join(keys)}: {key} is given as a value, and is a section")
+    variable = f"the environment variable of {'.'.join(keys)}"
+    raw[keys[-1]] = _yaml(value.encode("utf-8", "replace"), variable) if value[:1] in ("{", "[") else value

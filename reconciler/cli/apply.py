@@ -52,7 +52,7 @@ def apply(
         settings = load_settings(config, os.environ)
         _refuse_two_writers(settings)
         patience = _duration(timeout)
-        with _built(settings) as built:
+        with _built(settings, screen) as built:
             proposal, names = _propose(built, settings, models or ())
             if output is Format.TEXT:
                 write_text(screen, proposal)
@@ -79,12 +79,12 @@ def _refuse_two_writers(settings: Settings) -> None:
 
 
 @contextmanager
-def _built(settings: Settings) -> Iterator[Built]:
-    from reconciler.bootstrap import build, utc_now  # noqa: PLC0415  every client library
+def _built(settings: Settings, screen: Screen) -> Iterator[Built]:
+    from reconciler.bootstrap import build, build_redactor, utc_now  # noqa: PLC0415  every client library
     from reconciler.logs import set_up_logs  # noqa: PLC0415
-    from reconciler.redaction import Redactor, secrets_of  # noqa: PLC0415
 
-    redactor = Redactor(secrets_of(settings))
+    redactor = build_redactor(settings)
+    screen.hide(redactor.redact_text)
     # What is done is shown line by line; the log would say it again.
     set_up_logs(settings.log.model_copy(update={"level": "error"}), redactor, sys.stderr)
     with build(settings, redactor, utc_now, lambda _entry: None) as built:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from reconciler.audit.database import open_for_reading
 from reconciler.audit.ledger import LedgerReader
 from reconciler.audit.memory import SqlMemory
-from reconciler.bootstrap import build_serving, build_source, build_systems, utc_now
+from reconciler.bootstrap import build_redactor, build_serving, build_source, build_systems, utc_now
 from reconciler.cli.records import ReadOnlyLedger, ReadOnlyMemory
 from reconciler.cli.specs import WORKING_TREE, assemble
 from reconciler.desired.state import DesiredState
 from reconciler.desired.stored import from_json, to_json
 from reconciler.ensure.scene import Systems
 from reconciler.errors import Terminal
+from reconciler.logs import set_up_logs
 from reconciler.observe import Observer
 from reconciler.plan.forecast import Assumptions
 from reconciler.plan.planner import Rules
@@ -30,9 +32,22 @@ from reconciler.source.directory import read_directory
 LIVE = "what is there now"
 
 
-def propose_online(config: Path | None, path: Path | None, ref: str | None, assumptions: Assumptions) -> Proposal:
-    """Plan the configured Git ref (or another one, or the files at `path`) against the systems."""
+def propose_online(
+    config: Path | None,
+    path: Path | None,
+    ref: str | None,
+    assumptions: Assumptions,
+    hide: Callable[[Callable[[str], str]], None],
+) -> Proposal:
+    """Plan the configured Git ref (or another one, or the files at `path`) against the systems.
+
+    `hide` is told, before any system is asked, what takes secrets out of a text.
+    """
     settings = load_settings(config, os.environ)
+    redactor = build_redactor(settings)
+    hide(redactor.redact_text)
+    # What goes wrong stands in the plan; the log would say it again.
+    set_up_logs(settings.log.model_copy(update={"level": "error"}), redactor, sys.stderr)
     with reading(settings) as systems:
         state, name = _desired(settings, path, ref, systems.memory)
         return propose_against(systems, state, settings, assumptions, name)

@@ -130,7 +130,7 @@ def _propose(
             )
         from reconciler.cli.online import propose_online  # noqa: PLC0415  asks every system
 
-        return propose_online(config, path, ref, assumptions)
+        return propose_online(config, path, ref, assumptions, screen.hide)
     from reconciler.cli.offline import propose_offline  # noqa: PLC0415
 
     return propose_offline(path or Path(), base, ref, assumptions, screen.now)

@@ -11,13 +11,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import IO, TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -166,6 +166,23 @@ def _plain(value: object) -> Any:
             return str(value)
 
 
+Redact = Callable[[str], str]
+
+
+class _Hiding:
+    """A stream before which secrets are taken out."""
+
+    def __init__(self, stream: IO[str], redact: Redact) -> None:
+        self._stream = stream
+        self._redact = redact
+
+    def write(self, text: str) -> int:
+        return self._stream.write(self._redact(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @dataclass(frozen=True, slots=True)
 class Screen:
     """Where a command writes. `watched` tells whether a person looks at stdout."""
@@ -173,6 +190,11 @@ class Screen:
     out: Console
     err: Console
     now: datetime
+
+    def hide(self, redact: Redact) -> None:
+        """Let everything that is written from now on pass `redact`: what systems say may hold what they were sent."""
+        for console in (self.out, self.err):
+            console.file = _Hiding(console.file, redact)  # type: ignore[assignment]  # all but `write` is the stream's
 
     @property
     def watched(self) -> bool:

@@ -131,7 +131,7 @@ class _Credentials(httpx.Auth):
         yield request
 
     def _header(self) -> str | None:
-        token = self._settings.token.read()
+        token = self._settings.token.read_token()
         if token is not None:
             return f"Bearer {token.get_secret_value()}"
         if self._settings.username is None:

@@ -16,7 +16,7 @@ from kubernetes import client, config
 from urllib3.connection import HTTPConnection
 
 from reconciler.errors import SettingsError, Transient
-from reconciler.settings import KubernetesSettings
+from reconciler.settings import KubernetesSettings, remember_secret
 from reconciler.systems.serving.answers import Unauthenticated, lost, refusal
 from reconciler.systems.serving.api import Call
 
@@ -103,6 +103,8 @@ class Connection:
                 **options,
             )
         except client.ApiException as error:
+            # Loaded credentials renew themselves: what the server may have echoed is known only now.
+            _remember(api.configuration)
             if not error.status:
                 raise Transient(f"no connection to {self.host}: {error.reason}") from error
             raise refusal(call, error.status, _parsed(error.body), dict(error.headers or {})) from error
@@ -148,12 +150,20 @@ def _client(settings: KubernetesSettings) -> client.ApiClient:
     except _MISSHAPEN as error:
         # Without the error's own words: they may quote the file, and with it a token.
         raise _unusable(f"the kubeconfig is not one ({type(error).__name__})") from None
+    _remember(configuration)
     configuration.retries = False
     configuration.connection_pool_maxsize = _CONNECTIONS
     api = client.ApiClient(configuration)
     api.user_agent = "model-reconciler"
     api.rest_client.pool_manager.connection_pool_kw["socket_options"] = _socket_options()
     return api
+
+
+def _remember(configuration: client.Configuration) -> None:
+    """Have the credentials of the cluster hidden as those of the settings are."""
+    for value in (*configuration.api_key.values(), configuration.password):
+        if isinstance(value, str):
+            remember_secret(value.removeprefix("Bearer ").strip())
 
 
 # What the client's loader comes to when a kubeconfig is no YAML, or YAML of another shape.
