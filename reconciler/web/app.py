@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel
 
 from reconciler.metrics import CONTENT_TYPE
 from reconciler.redaction import Redactor
 from reconciler.status import ModelStatus, SystemStatus
+from reconciler.web.answers import Json
 from reconciler.web.guards import Guards
 from reconciler.web.models import models_router
 from reconciler.web.problems import answer_with_problems
@@ -58,17 +59,17 @@ def create_app(view: View, redactor: Redactor, hosts: Collection[str]) -> FastAP
     answer_with_problems(app, redactor)
     app.include_router(models_router(view.names, view.statuses, redactor))
 
-    def health(reasons: tuple[str, ...]) -> JSONResponse:
+    def health(reasons: tuple[str, ...]) -> Json:
         found = Health(ok=not reasons, reasons=reasons)
-        return JSONResponse(redactor.redact(found.model_dump()), status_code=200 if found.ok else 503)
+        return Json(redactor.redact(found.model_dump()), status_code=200 if found.ok else 503)
 
     @app.get("/healthz", response_model=Health, responses={503: {"model": Health}}, tags=["service"])
-    async def healthz() -> JSONResponse:
+    async def healthz() -> Json:
         """Tell whether the loop runs."""
         return health(view.sick())
 
     @app.get("/readyz", response_model=Health, responses={503: {"model": Health}}, tags=["service"])
-    async def readyz() -> JSONResponse:
+    async def readyz() -> Json:
         """Tell whether the first full observation is complete."""
         return health(view.unready())
 
@@ -78,10 +79,10 @@ def create_app(view: View, redactor: Redactor, hosts: Collection[str]) -> FastAP
         return Response(view.metrics(), media_type=CONTENT_TYPE)
 
     @app.get("/api/v1/systems", response_model=SystemList, tags=["systems"])
-    async def systems() -> JSONResponse:
+    async def systems() -> Json:
         """Tell how Git, the registry, serving, training and the ledger answer."""
         items = [system.as_json() for _, system in sorted(view.systems().items())]
-        return JSONResponse({"items": redactor.redact(items)})
+        return Json({"items": redactor.redact(items)})
 
     app.add_middleware(Guards, hosts=hosts)
     return app

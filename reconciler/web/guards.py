@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from http import HTTPStatus
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reconciler.web.answers import Json
 from reconciler.web.problems import MEDIA_TYPE, problem
 
 LARGEST_REQUEST = 64 * 1024
+_LONGEST_NUMBER = 9
 
 _HEADERS = (
     (b"cache-control", b"no-store"),
@@ -47,16 +48,20 @@ class Guards:
         refusal = self._refusal(dict(scope["headers"]))
         await (refusal or self._app)(scope, receive, send_guarded)
 
-    def _refusal(self, headers: dict[bytes, bytes]) -> JSONResponse | None:
+    def _refusal(self, headers: dict[bytes, bytes]) -> Json | None:
         if self._hosts and _host(headers.get(b"host", b"")) not in self._hosts:
             return _refuse(HTTPStatus.MISDIRECTED_REQUEST, f"ask for {' or '.join(sorted(self._hosts))}")
         length = headers.get(b"content-length", b"0")
-        if b"transfer-encoding" in headers or not length.isdigit() or int(length) > LARGEST_REQUEST:
+        if b"transfer-encoding" in headers or not _fits(length):
             return _refuse(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"a request body must tell its length and have at most {LARGEST_REQUEST} bytes",
             )
         return None
+
+
+def _fits(length: bytes) -> bool:
+    return length.isdigit() and len(length) <= _LONGEST_NUMBER and int(length) <= LARGEST_REQUEST
 
 
 def _host(header: bytes) -> str:
@@ -65,5 +70,5 @@ def _host(header: bytes) -> str:
     return name if colon and port.isdigit() else text
 
 
-def _refuse(status: HTTPStatus, detail: str) -> JSONResponse:
-    return JSONResponse(problem(status, detail).model_dump(), status_code=status.value, media_type=MEDIA_TYPE)
+def _refuse(status: HTTPStatus, detail: str) -> Json:
+    return Json(problem(status, detail).model_dump(), status_code=status.value, media_type=MEDIA_TYPE)

@@ -10,11 +10,11 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from reconciler.redaction import Redactor
 from reconciler.status import Health, ModelStatus, Phase, Sync
+from reconciler.web.answers import Json
 from reconciler.web.problems import Problem, ProblemError
 
 Statuses = Callable[[], Mapping[str, ModelStatus]]
@@ -64,12 +64,12 @@ def models_router(names: Callable[[], Collection[str]], statuses: Statuses, reda
 
     # No `async`: a long list is written in a thread of its own, so that /healthz answers meanwhile.
     @router.get("", response_model=ModelList, responses={400: {"model": Problem}})
-    def list_models(filters: Annotated[Filters, Depends()], page: Annotated[Page, Depends()]) -> JSONResponse:
+    def list_models(filters: Annotated[Filters, Depends()], page: Annotated[Page, Depends()]) -> Json:
         """List the models, by name."""
         fitting = sorted((s for s in list(statuses().values()) if filters.fit(s)), key=lambda status: status.name)
         rest = [status for status in fitting if status.name > page.after]
         items = rest[: page.limit]
-        return JSONResponse(
+        return Json(
             {
                 "items": [redactor.redact(status.as_json()) for status in items],
                 "total": len(fitting),
@@ -78,12 +78,12 @@ def models_router(names: Callable[[], Collection[str]], statuses: Statuses, reda
         )
 
     @router.get("/{name}", response_model=ModelStatus, responses={404: {"model": Problem}})
-    async def one_model(name: str) -> JSONResponse:
+    async def one_model(name: str) -> Json:
         """Return one model's status."""
         status = statuses().get(name)
         if status is None:
             raise _absent(name, names())
-        return JSONResponse(redactor.redact(status.as_json()))
+        return Json(redactor.redact(status.as_json()))
 
     return router
 

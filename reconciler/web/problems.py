@@ -6,11 +6,11 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from reconciler.redaction import Redactor
+from reconciler.web.answers import Json
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -41,24 +41,24 @@ def problem(status: HTTPStatus, detail: str, advice: str = "") -> Problem:
 def answer_with_problems(app: FastAPI, redactor: Redactor) -> None:
     """Have every error of the app answered with a problem document."""
 
-    def answer(found: Problem) -> JSONResponse:
-        return JSONResponse(redactor.redact(found.model_dump()), status_code=found.status, media_type=MEDIA_TYPE)
+    def answer(found: Problem) -> Json:
+        return Json(redactor.redact(found.model_dump()), status_code=found.status, media_type=MEDIA_TYPE)
 
     @app.exception_handler(ProblemError)
-    def on_problem(_request: Request, error: ProblemError) -> JSONResponse:
+    def on_problem(_request: Request, error: ProblemError) -> Json:
         return answer(error.problem)
 
     @app.exception_handler(HTTPException)
-    def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+    def on_http_error(request: Request, error: HTTPException) -> Json:
         advice = f"what there is, is described at {app.openapi_url}"
         return answer(problem(HTTPStatus(error.status_code), f"{request.method} {request.url.path}", advice))
 
     @app.exception_handler(RequestValidationError)
-    def on_bad_request(_request: Request, error: RequestValidationError) -> JSONResponse:
+    def on_bad_request(_request: Request, error: RequestValidationError) -> Json:
         first = error.errors()[0]
         where = " ".join(str(part) for part in first["loc"])
         return answer(problem(HTTPStatus.BAD_REQUEST, f"{where}: {first['msg']}"))
 
     @app.exception_handler(Exception)
-    def on_fault(_request: Request, _error: Exception) -> JSONResponse:
+    def on_fault(_request: Request, _error: Exception) -> Json:
         return answer(problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed", "the service's log tells why"))
