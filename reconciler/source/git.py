@@ -227,7 +227,7 @@ class _Mirror:
         commit = self._repository[oid].peel(pygit2.Commit)
         author = commit.author
         name = f"{_text(author.raw_name)} <{_text(author.raw_email)}>"
-        at = datetime.fromtimestamp(commit.commit_time, UTC)
+        at = _time(commit.commit_time)
         subject = _text(commit.raw_message).strip().split("\n", 1)[0]
         return Commit(str(commit.id), name, at, subject[:200])
 
@@ -362,6 +362,14 @@ def _short_digest(*parts: str) -> str:
 def _some(heads: Mapping[str | None, object]) -> str:
     names = sorted(name.removeprefix("refs/heads/") for name in heads if name and name.startswith("refs/heads/"))
     return ("the branches " + ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")) if names else "no branches"
+
+
+def _time(seconds: int) -> datetime:
+    """Return a commit's time; one beyond the calendar, which anybody can write, as the nearest that can be counted."""
+    return datetime.fromtimestamp(min(max(seconds, 0), _LAST_SECOND), UTC)
+
+
+_LAST_SECOND = int(datetime(2199, 12, 31, tzinfo=UTC).timestamp())
 
 
 def _text(raw: bytes) -> str:

@@ -20,12 +20,15 @@ from reconciler.desired.files import (
     unusable,
 )
 from reconciler.desired.state import Diagnostic
+from reconciler.errors import Terminal
 from reconciler.source.limits import check_limits
 
 # One entry of a tree object: octal mode, name, and the 20 bytes of the id.
 _ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
 _FOLDER, _LINK, _SUBMODULE = b"40000", b"120000", b"160000"
 _MAX_DEPTH = 64
+# A folder may be named in many places for the price of one: ten folders that name each other tenfold have 10^10 paths.
+_MOST_FOLDERS = 100_000
 _MOST_SIZES = 200_000
 
 
@@ -75,6 +78,7 @@ class TreeSnapshot:
         # Sizes of blobs never change, so they are kept from commit to commit, within reason.
         sizes = before.sizes if len(before.sizes) < _MOST_SIZES else {}
         self.cache = TreeCache(sizes=sizes)
+        self._visited = 0
         found = self._start(path.strip("/"))
         self.documents: Sequence[YamlFile] = sorted(found.files, key=lambda file: file.path)
         self.problems: Sequence[Diagnostic] = found.problems
@@ -120,6 +124,9 @@ class TreeSnapshot:
         return entry
 
     def _walk(self, prefix: str, oid: bytes, depth: int) -> _Folder:
+        self._visited += 1
+        if self._visited > _MOST_FOLDERS:
+            raise Terminal(f"more than {_MOST_FOLDERS:,} folders", help="set git.path to the folder of the models")
         if depth > _MAX_DEPTH:
             return _Folder((), (unusable(prefix + ".yaml", f"deeper than {_MAX_DEPTH} folders", "move it up"),))
         known = self._before.folders.get((prefix, oid))
@@ -133,6 +140,7 @@ class TreeSnapshot:
                 files += below.files
                 problems += below.problems
                 size += below.size
+                check_limits(len(files), size)
             elif known is None and name.endswith(SUFFIXES):
                 refusal = _refusal(entry)
                 if refusal:
