@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from reconciler.errors import Refused, Transient
 
 TIMEOUT_SECONDS = 10
 PAGE = 1000
+LARGEST_ANSWER = 64 * 1024 * 1024
 START = "start it with `reconciler run -c settings.yaml`, or name another one with --url or RECONCILER_URL"
 
 Json = dict[str, Any]
@@ -43,7 +46,7 @@ def answers(url: str) -> bool:
     except urllib.error.HTTPError as error:
         error.close()
         return True
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
     return True
 
@@ -54,10 +57,14 @@ def all_models(url: str) -> list[Json]:
     after = ""
     while True:
         page = get(url, f"/api/v1/models?{urllib.parse.urlencode({'limit': PAGE, 'after': after})}")
-        found += page["items"]
-        if page.get("next") is None:
-            return found
-        after = str(page["next"])
+        with understood(url):
+            found += page["items"]
+            following = page.get("next")
+            if following is None:
+                return found
+            if not str(following) > after:
+                raise ValueError(f"the page after {after!r} would begin at {following!r}")
+            after = str(following)
 
 
 def one_model(url: str, name: str) -> Json:
@@ -69,16 +76,37 @@ def get(url: str, path: str) -> Json:
     """Return the JSON object at a path. Raises Transient when nothing answers, Refused for an error of the service."""
     try:
         with _open(url + path) as answer:
-            found = json.load(answer)
+            found = _read(answer)
     except urllib.error.HTTPError as error:
         raise _problem(error) from error
     except OSError as error:
         raise Transient(f"the reconciler at {url} does not answer: {_cause(error)}", help=START) from error
-    except ValueError as error:
-        raise Refused(f"what answers at {url} is no reconciler: {error}", help="check --url") from error
+    except (ValueError, RecursionError, http.client.HTTPException) as error:
+        raise _stranger(url, error) from error
     if not isinstance(found, dict):
         raise Refused(f"what answers at {url} is no reconciler", help="check --url")
     return found
+
+
+@contextmanager
+def understood(url: str) -> Iterator[None]:
+    """Raise Refused when what came from `url` has not the shape of a reconciler's answer."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise _stranger(url, error) from error
+
+
+def _stranger(url: str, error: Exception) -> Refused:
+    why = f"{type(error).__name__}: {error}"[:200]
+    return Refused(f"what answers at {url} is no reconciler, or one of another version: {why}", help="check --url")
+
+
+def _read(answer: Any) -> Any:
+    body = answer.read(LARGEST_ANSWER + 1)
+    if len(body) > LARGEST_ANSWER:
+        raise ValueError(f"the answer has more than {LARGEST_ANSWER:,} bytes")
+    return json.loads(body)
 
 
 def _open(url: str) -> Any:
@@ -94,9 +122,9 @@ def _cause(error: OSError) -> object:
 
 def _problem(error: urllib.error.HTTPError) -> Refused | Transient:
     try:
-        document: Mapping[str, Any] = json.load(error)
+        document: Mapping[str, Any] = _read(error)
         detail, advice = str(document["detail"]), str(document.get("help", ""))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError, http.client.HTTPException):
         detail, advice = f"the service answered {error.code}", "check --url"
     kind = Transient if error.code >= 500 else Refused
     return kind(detail, help=advice)

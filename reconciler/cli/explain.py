@@ -19,7 +19,7 @@ from reconciler.cli.present import (
     finish,
 )
 from reconciler.cli.present import status as shown_status
-from reconciler.cli.status import Json, UrlOption, is_fine, live, needs_attention, registry, when, why
+from reconciler.cli.status import Json, UrlOption, check_shape, is_fine, live, needs_attention, registry, when, why
 
 EXAMPLES = """\
 \b
@@ -43,15 +43,19 @@ def explain(
     Exit code 0 when it is Synced and Healthy, 2 when not, 1 when no service answers.
     """
     with command() as screen:
-        from reconciler.cli.client import base_url, one_model  # noqa: PLC0415  pydantic and urllib: not for --help
+        from reconciler.cli.client import base_url, one_model, understood  # noqa: PLC0415  pydantic: not for --help
 
-        found = one_model(base_url(url, config), model)
+        address = base_url(url, config)
+        found = one_model(address, model)
+        with understood(address):
+            check_shape(found)
+            fine = is_fine(found)
+            lines = [] if output is Format.JSON else list(explanation(screen, found))
         if output is Format.JSON:
             screen.json(found)
-        else:
-            for line in explanation(screen, found):
-                screen.say(*line)
-    finish(ExitCode.FINE if is_fine(found) else ExitCode.FOUND)
+        for line in lines:
+            screen.say(*line)
+    finish(ExitCode.FINE if fine else ExitCode.FOUND)
 
 
 def explanation(screen: Screen, model: Json) -> Iterator[Line]:

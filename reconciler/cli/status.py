@@ -68,10 +68,24 @@ def status(
 
 
 def _fetch(address: str, models: Sequence[str] | None) -> list[Json]:
-    from reconciler.cli.client import all_models, one_model  # noqa: PLC0415
+    from reconciler.cli.client import all_models, one_model, understood  # noqa: PLC0415
 
     found = [one_model(address, name) for name in dict.fromkeys(models)] if models else all_models(address)
-    return sorted(found, key=_badness)
+    with understood(address):
+        for model in found:
+            check_shape(model)
+        return sorted(found, key=_badness)
+
+
+def check_shape(model: Json) -> None:
+    """Touch everything of a status that is shown. Raises what `understood` explains when something is amiss."""
+    for name in ("name", "git", "phase", "sync", "health"):
+        if not isinstance(model[name], str):
+            raise TypeError(f"{name} is no text")
+    again = model["lookAgainAt"]
+    if again and datetime.fromisoformat(again).tzinfo is None:
+        raise ValueError("lookAgainAt has no zone")
+    registry(model), live(model), why(model), needs_attention(model)
 
 
 def _watch(screen: Screen, address: str, models: Sequence[str] | None, output: Format, found: list[Json]) -> None:
