@@ -91,7 +91,7 @@ class Truth:
                 self._share(name, release, percent)
         exposure = self.exposure(name)
         for release in exposure.cut:
-            if release not in releases:
+            if release not in releases and not live.percent:  # what was asked for before may still arrive
                 exposure.out.add(release)
 
     def _share(self, name: str, release: Release, percent: int) -> None:
