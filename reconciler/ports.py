@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -212,8 +212,8 @@ class Memory(Protocol):
     def remember(self, models: Iterable[DesiredModel]) -> None:
         """Keep these as the last good specs."""
 
-    def forget(self, model: str) -> None:
-        """Let go of a model: its last good spec and its releases."""
+    def forget(self, model: str, keep: Collection[Release] = ()) -> None:
+        """Let go of a model, at once: its last good spec, and its releases but those to keep."""
 
     def releases(self, model: str) -> Mapping[Release, ReleaseRecord]:
         """Return what was applied for each release of a model."""

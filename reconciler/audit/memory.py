@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -93,17 +93,22 @@ class SqlMemory:
         # What an unreadable spec may name is still stored.
         self._contents = {**self._contents, **used} if self._unreadable else used
 
-    def forget(self, model: str) -> None:
-        """Let go of a model: its last good spec and its releases."""
+    def forget(self, model: str, keep: Collection[Release] = ()) -> None:
+        """Let go of a model, at once: its last good spec, and its releases but those to keep."""
         with self._guard:
             specs, releases = self._loaded_specs(), self._loaded_releases()
             if not any(model in kept for kept in (specs, releases, self._unreadable)):
                 return
+            left = {release: record for release, record in releases.get(model, {}).items() if release in keep}
+            spec, release = tables.spec, tables.release
             with self._database.write() as connection:
-                for table in (tables.spec, tables.release):
-                    connection.execute(table.delete().where(table.c.model == model))
+                connection.execute(spec.delete().where(spec.c.model == model))
+                gone = (release.c.model == model) & release.c.release.not_in([str(each) for each in left])
+                connection.execute(release.delete().where(gone))
             for kept in (specs, releases, self._unreadable):
                 kept.pop(model, None)
+            if left:
+                releases[model] = left
 
     def releases(self, model: str) -> Mapping[Release, ReleaseRecord]:
         """Return what was applied for each release of a model."""

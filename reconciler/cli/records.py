@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -65,9 +65,9 @@ class ReadOnlyMemory:
         del models
         _refuse()
 
-    def forget(self, model: str) -> None:
+    def forget(self, model: str, keep: Collection[Release] = ()) -> None:
         """Refuse."""
-        del model
+        del model, keep
         _refuse()
 
     def keep_release(self, model: str, record: ReleaseRecord) -> None:

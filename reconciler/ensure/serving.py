@@ -82,12 +82,9 @@ def ensure_taken_down(action: TakeDown, scene: Scene) -> After:
 
 def ensure_let_go(scene: Scene) -> After:
     """Forget the model; what is left to serve stays on record, so that it can be restored should the spec return."""
-    memory, name, live = scene.systems.memory, scene.desired.name, scene.facts.live
+    name, live = scene.desired.name, scene.facts.live
     left = {live.release, *(live.revisions or {}).values()} if live is not None else set[Release | None]()
-    kept = [record for release, record in memory.releases(name).items() if release in left]
-    memory.forget(name)
-    for record in kept:
-        memory.keep_release(name, record)
+    scene.systems.memory.forget(name, [release for release in left if release is not None])
     return {"forgotten": name}
 
 

@@ -107,6 +107,16 @@ def test_a_model_let_go_of_is_forgotten_with_its_releases(memory: SqlMemory, res
     assert memory.releases("iris") == restarted.releases("iris") == {}
 
 
+def test_a_model_let_go_of_leaves_the_releases_that_are_still_served(memory: SqlMemory, restarted: SqlMemory) -> None:
+    served, older = (ReleaseRecord(Release(n, "aaaa"), f"s3://models/{n}", {}) for n in (2, 1))
+    memory.remember([desired("iris")])
+    for record in (older, served):
+        memory.keep_release("iris", record)
+    memory.forget("iris", [served.release])
+    assert memory.last_good() == restarted.last_good() == {}
+    assert memory.releases("iris") == restarted.releases("iris") == {served.release: served}
+
+
 def test_releases_survive_a_restart_and_are_written_once(
     memory: SqlMemory, restarted: SqlMemory, writes: list[str]
 ) -> None:

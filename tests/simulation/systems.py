@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -90,10 +90,10 @@ class SimMemory:
         if new:
             self.faults.call("memory.remember", lambda: self.specs.update(new), writes=False)
 
-    def forget(self, model: str) -> None:
+    def forget(self, model: str, keep: Collection[Release] = ()) -> None:
         def forget() -> None:
             self.specs.pop(model, None)
-            self.kept.pop(model, None)
+            self.kept[model] = {r: record for r, record in self.kept.get(model, {}).items() if r in keep}
 
         self.faults.call(f"memory.forget {model}", forget)
 
