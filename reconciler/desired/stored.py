@@ -62,14 +62,23 @@ def from_json(text: str) -> DesiredModel:
 
 
 def _model(raw: dict[str, Any]) -> DesiredModel:
-    commit = raw["commit"]
+    commit, line, labels = raw["commit"], raw["line"], raw["labels"]
+    at = datetime.fromisoformat(commit["at"])
+    if type(line) is not int or type(raw["removed"]) is not bool or at.tzinfo is None:
+        raise NotStored("the stored spec's line, time or removal is none")
     return DesiredModel(
-        name=raw["name"],
+        name=_text(raw["name"]),
         spec=ModelSpec.model_validate(raw["spec"], by_alias=True, by_name=False),
-        commit=Commit(commit["id"], commit["author"], datetime.fromisoformat(commit["at"]), commit["subject"]),
-        path=raw["path"],
-        line=raw["line"],
-        labels=raw["labels"],
+        commit=Commit(_text(commit["id"]), _text(commit["author"]), at, _text(commit["subject"])),
+        path=_text(raw["path"]),
+        line=line,
+        labels={key: _text(value) for key, value in labels.items()},
         files={path: base64.b64decode(data, validate=True) for path, data in raw["files"].items()},
         removed=raw["removed"],
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise NotStored(f"the stored spec holds {type(value).__name__} where text belongs")
+    return value
