@@ -12,6 +12,7 @@ from tests.hostile.bounded import Ended, run_corpus
 # Per case, on a machine that does other things too: seconds, and megabytes beyond what importing takes.
 CORPORA = {
     "tests.hostile.corpus_specs": (10.0, 400),
+    "tests.hostile.corpus_values": (10.0, 400),
 }
 
 
