@@ -86,10 +86,12 @@ def build_serving(settings: Settings, clock: Clock) -> KServe:
     """Build the connection to KServe; entered, it begins to watch."""
     from reconciler.systems.serving.connect import Connection  # noqa: PLC0415
     from reconciler.systems.serving.kserve import Options  # noqa: PLC0415
+    from reconciler.systems.serving.reflector import Pace  # noqa: PLC0415
 
-    timeout = settings.kubernetes.timeout
-    options = Options(write_timeout=timeout)
-    return KServe(Connection(settings.kubernetes), options, clock, random.Random())  # noqa: S311  jitter
+    kubernetes = settings.kubernetes
+    pace = Pace(resync=kubernetes.resync_interval.total_seconds())
+    options = Options(namespaces=kubernetes.namespaces, write_timeout=kubernetes.timeout, pace=pace)
+    return KServe(Connection(kubernetes), options, clock, random.Random())  # noqa: S311  jitter
 
 
 def build_systems(

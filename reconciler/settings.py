@@ -128,7 +128,8 @@ class KubernetesSettings(Section):
     kubeconfig: Path | None = Field(default=None, description="Without it: in-cluster, then the default kubeconfig.")
     context: str | None = None
     timeout: Duration = parse_duration("15s")
-    resync_interval: Duration = parse_duration("10m")
+    namespaces: tuple[str, ...] = Field(default=(), description="Watch only these; empty for all.")
+    resync_interval: Duration = Field(default=parse_duration("10m"), description="Between two full lists of a watch.")
 
 
 class TrainingSettings(Section):

@@ -202,24 +202,27 @@ def _report(console: Console, view: View, checks: tuple[Check, ...], stack: Stac
 
 
 def where_to_look(stack: Stack, options: Options) -> Iterator[str]:
-    """Say where everything is and what to try next."""
+    """Say where everything is and what to try next; what needs the running stack only while it runs."""
     folders = stack.folders
-    config = f"--config {_short(folders.settings)}"
+    running = options.then == "stay"
     yield ""
     yield "Where to look"
     yield f"  specs in Git       {_short(folders.repository)}"
-    yield f"  MLflow             {stack.mlflow_url}"
-    yield f"  reconciler         {stack.reconciler_url}/api/v1/models"
-    yield f"  cluster            kubectl --kubeconfig {_short(folders.kubeconfig)} -n models get inferenceservices"
     yield f"  logs               {_short(folders.logs)}"
+    if running:
+        yield f"  MLflow             {stack.mlflow_url}"
+        yield f"  reconciler         {stack.reconciler_url}/api/v1/models"
+        yield f"  cluster            kubectl --kubeconfig {_short(folders.kubeconfig)} -n models get inferenceservices"
     yield "What to ask"
-    for command in ("status", "explain iris", "history iris", "audit verify"):
-        yield f"  {_reconciler()} {command} {config}"
+    for command in (*(("status", "explain iris") if running else ()), "history iris", "audit verify"):
+        yield f"  {_reconciler()} {command} --config {_short(folders.settings)}"
+    if not running:
+        yield "The stack is stopped; `make demo` starts it again from here, and keeps it running."
+        return
     yield "What to try"
     yield f"  edit {_short(folders.repository)}/models/iris.yaml: unit: mm -> unit: cm"
     yield f"  git -C {_short(folders.repository)} commit -am 'Back to centimetres'"
-    if options.then == "stay":
-        yield "and watch. Ctrl-C ends the demo; the next one goes on from here."
+    yield "and watch. Ctrl-C ends the demo; the next one goes on from here."
 
 
 def _reconciler() -> str:
