@@ -37,7 +37,8 @@ _LIBRARIES = {
     "apscheduler": logging.WARNING,
     "httpcore": logging.WARNING,
     "httpx": logging.WARNING,
-    "kubernetes": logging.INFO,  # at debug it writes whole bodies
+    "kfp_server_api": logging.INFO,  # at debug it writes whole bodies
+    "kubernetes": logging.INFO,  # as above
     "urllib3": logging.WARNING,
     "uvicorn": logging.WARNING,
     "uvicorn.error": logging.WARNING,

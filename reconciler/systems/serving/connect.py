@@ -15,8 +15,9 @@ import yaml
 from kubernetes import client, config
 from urllib3.connection import HTTPConnection
 
-from reconciler.errors import SettingsError, Transient
+from reconciler.errors import SettingsError, Terminal, Transient
 from reconciler.settings import KubernetesSettings, remember_secret
+from reconciler.systems.bounded import BoundedPool
 from reconciler.systems.serving.answers import Unauthenticated, lost, refusal
 from reconciler.systems.serving.api import Call
 
@@ -81,10 +82,7 @@ class Connection:
             return self._client
 
     def _json(self, call: Call, api: client.ApiClient) -> Any:
-        try:
-            body = self._send(call, api, (self._timeout, self._timeout), {"response_type": "object"})
-        except RecursionError as error:
-            raise lost(call, f"the answer of {self.host} is nested too deeply") from error
+        body = self._send(call, api, (self._timeout, self._timeout), {"response_type": "object"})
         if not isinstance(body, dict):
             raise lost(call, f"the answer of {self.host} is no JSON object")
         return body
@@ -112,6 +110,14 @@ class Connection:
             raise Transient(f"no connection to {self.host}: {_cause(error)}", help="is the API server up?") from error
         except urllib3.exceptions.HTTPError as error:
             raise lost(call, f"no answer from {self.host}: {_cause(error)}") from error
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise lost(call, f"the answer of {self.host} cannot be read: {type(error).__name__}") from error
+        except ValueError:
+            # http.client refuses to send it, and its error would quote the token.
+            raise Terminal(f"no request can be sent to {self.host}", help=_ODD_CREDENTIALS) from None
+
+
+_ODD_CREDENTIALS = "check the kubeconfig: its address or its token holds characters that HTTP cannot carry"
 
 
 class WatchStream:
@@ -156,6 +162,7 @@ def _client(settings: KubernetesSettings) -> client.ApiClient:
     api = client.ApiClient(configuration)
     api.user_agent = "model-reconciler"
     api.rest_client.pool_manager.connection_pool_kw["socket_options"] = _socket_options()
+    api.rest_client.pool_manager = BoundedPool(api.rest_client.pool_manager, settings.timeout.total_seconds())
     return api
 
 

@@ -14,6 +14,7 @@ from kfp_server_api.exceptions import ApiException
 
 from reconciler.breakpoints import reached
 from reconciler.errors import ReconcilerError, Refused, Transient, UnknownOutcome
+from reconciler.systems.bounded import BoundedPool
 
 PAGE = 200
 # A server that never comes to an end is not believed.
@@ -34,6 +35,7 @@ class KfpClient:
         # The client's own retries would send a GET four times and hide how long it takes.
         configuration.retries = False
         client = _authorizing(token)(configuration)
+        client.rest_client.pool_manager = BoundedPool(client.rest_client.pool_manager, seconds)
         self._runs = kfp_server_api.RunServiceApi(client)
         self._experiments = kfp_server_api.ExperimentServiceApi(client)
         self._pipelines = kfp_server_api.PipelineServiceApi(client)
