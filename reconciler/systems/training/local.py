@@ -118,6 +118,7 @@ class LocalTraining:
         new.package.write_bytes(package.content)
         new.write("request.json", record)
         with locked(new.lock) as lock:
+            _clear(directory)
             # The claim: a name that exists is not taken over, and whoever sees the name sees it held.
             new.path.rename(directory.path)
             reached("run named")
@@ -163,6 +164,7 @@ class LocalTraining:
         )
         self._children.add(pid)
         reached("run begun")
+        directory.write("begun", {"pid": pid})
 
     def _reap(self) -> None:
         for pid in tuple(self._children):
@@ -198,6 +200,15 @@ def _started(directory: RunDirectory) -> TrainingRun:
     if run is None:
         raise UnknownOutcome(f"{directory.path} vanished while its run started; looking again")
     return run
+
+
+def _clear(directory: RunDirectory) -> None:
+    """Put a directory aside whose run never began: whoever named it died before starting anything."""
+    if directory.path.exists() and not directory.begun():
+        aside = directory.path.with_name(f".dead-{directory.path.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        directory.path.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _directories(parent: Path) -> list[RunDirectory]:

@@ -3,6 +3,7 @@
     request.json   what was asked, when, and for how long; written before the directory gets its name
     package.yaml   the compiled pipeline
     lock           held by every process of the run, from before the first is started until the last has ended
+    begun          present once the first process was started
     pid            of the first process, which leads the run's process group
     stop           present once somebody asked for the end
     result.json    how it ended, written by the run itself; absent when it was killed
@@ -94,14 +95,18 @@ class RunDirectory:
         # Never the groups 0 and 1, which are our own and everybody's.
         return pid if type(pid) is int and 1 < pid < _MOST_PROCESSES else None
 
+    def begun(self) -> bool:
+        """Tell whether any process of the run was started; not so where we died between naming it and starting it."""
+        return any((self.path / sign).exists() for sign in ("begun", "pid", "stop", "result.json")) or self.held()
+
     def running(self) -> bool:
         """Tell whether the run has not ended."""
         return not (self.path / "result.json").exists() and self.held()
 
     def run(self) -> TrainingRun | None:
-        """Return how the run stands, None when this is no run."""
+        """Return how the run stands, None when this is no run, or one that never began."""
         request = self.read("request.json")
-        if request is None:
+        if request is None or not self.begun():
             return None
         key, attempt, created_at = request.get("key"), request.get("attempt"), _time(request.get("created_at"))
         if not isinstance(key, str) or type(attempt) is not int or created_at is None:
