@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from tests.chaos.service import Service, service
 from tests.chaos.story import tell
 from tests.chaos.world import Json, World, world
 from tests.conftest import MlflowServer
+
+# All gaps, all outages a minute long, many seeds: CHAOS=long. Otherwise what fits into every run of the tests.
+LONG = os.environ.get("CHAOS") == "long"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import threading
@@ -10,15 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.chaos.conftest import Calm, MakeRig, Rig
+from tests.chaos.conftest import LONG, Calm, MakeRig, Rig
 from tests.chaos.ending import check, ending
 from tests.chaos.judge import Reached
 from tests.chaos.service import kill
 from tests.chaos.story import tell
 
-LONG = os.environ.get("CHAOS") == "long"
-# What is killed there is seen to be done as well when it is killed right after its last write.
-AFTER = ("acted", "recorded")
+# Where only the ledger knows more than at the gap before; with CHAOS=long these are gone through as well.
+LEDGER_ALONE = (": intended", ": acted", ": recorded")
+ALWAYS = {"Train: intended", "Promote: intended", "CutTraffic: intended", "CutTraffic: acted"}
 MOST_ROUNDS = 4
 
 
@@ -50,7 +49,7 @@ def story_with_kills(rig: Rig, gaps: set[str]) -> set[str]:
 
 @pytest.mark.timeout(900)
 def test_a_story_that_is_killed_at_every_gap_ends_like_a_calm_one(rigs: MakeRig, calm: Calm) -> None:
-    wanted = {gap for gap in calm.gaps if not gap.startswith("outside") and (LONG or not gap.endswith(AFTER))}
+    wanted = {gap for gap in calm.gaps if LONG or gap in ALWAYS or not gap.endswith(LEDGER_ALONE)}
     left = set(wanted)
 
     def one(gaps: set[str]) -> set[str]:
@@ -71,7 +70,7 @@ def test_a_story_that_is_killed_at_every_gap_ends_like_a_calm_one(rigs: MakeRig,
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("seed", range(20 if LONG else 2))
+@pytest.mark.parametrize("seed", range(20 if LONG else 1))
 def test_a_story_that_is_killed_again_and_again_at_any_time_ends_like_a_calm_one(
     seed: int, rigs: MakeRig, calm: Calm
 ) -> None:

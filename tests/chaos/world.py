@@ -200,15 +200,15 @@ def _settings(world: World) -> Json:
             "url": str(world.folder / "origin"),
             "token": {"file": str(world.folder / "token")},
             "pollInterval": "200ms",
-            "timeout": "2s",
+            "timeout": "1500ms",
         },
         "mlflow": {
             "trackingUri": world.proxies["mlflow"].url,
             "readInterval": "1s",
-            "timeout": "2s",
+            "timeout": "1500ms",
             "artifactDestinations": {"mlflow-artifacts:/": f"file://{world.mlflow.artifacts}/"},
         },
-        "kubernetes": {"kubeconfig": str(world.folder / "kubeconfig"), "timeout": "2s"},
+        "kubernetes": {"kubeconfig": str(world.folder / "kubeconfig"), "timeout": "1500ms"},
         "training": {
             "backend": "kfp",
             "host": world.proxies["kfp"].url,
