@@ -80,14 +80,16 @@ def _value(settings: BaseModel, names: list[str]) -> Any:
 
 _TYPES = {str: "text", int: "number", Path: "path", timedelta: "duration", bool: "true or false", NoneType: ""}
 
+_CONTAINERS = {dict: "mapping", tuple: "list"}
+
 
 def _type(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(map(str, get_args(annotation)))
     if isinstance(annotation, UnionType):
         return " or ".join(word for word in map(_type, get_args(annotation)) if word)
-    if get_origin(annotation) is dict:
-        return "mapping"
+    if word := _CONTAINERS.get(get_origin(annotation)):
+        return word
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return " or ".join(member.value for member in annotation)
     return _TYPES.get(annotation, str(annotation))
@@ -104,6 +106,8 @@ def shown(value: object) -> str:
             return value.value
         case dict():
             return ", ".join(f"{key}: {item}" for key, item in value.items())
+        case tuple():
+            return ", ".join(map(str, value))
         case _:
             return str(value)
 

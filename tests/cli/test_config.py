@@ -13,7 +13,7 @@ from tests.cli.conftest import Run
 
 def test_every_setting_that_is_listed_can_be_set_by_its_variable(run: Run) -> None:
     settings = json.loads(run("config", "-o", "json").stdout)
-    samples = {"duration": "90s", "number": "7", "mapping": '{"a": "b"}'}
+    samples = {"duration": "90s", "number": "7", "mapping": '{"a": "b"}', "list": '["models"]'}
     environ = {}
     for setting in settings:
         kind = setting["type"]
@@ -22,6 +22,7 @@ def test_every_setting_that_is_listed_can_be_set_by_its_variable(run: Run) -> No
     assert loaded.loop.interval.total_seconds() == 90
     assert loaded.mlflow.tracking_uri == "some-text"
     assert str(loaded.git.token.file) == "some-text"
+    assert loaded.kubernetes.namespaces == ("models",)
     assert len(settings) == len({setting["path"] for setting in settings}) > 40
 
 
