@@ -11,7 +11,7 @@ LOG := $(VENV)/install.log
 HOSTS := (extra-)?index-url|trusted-host|find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench schemas format clean
+.PHONY: help demo test chaos check bench schemas format clean
 
 help: ## Show this
 	@echo "model-reconciler: keeps the MLflow registry and KServe as Git says, and records why."
@@ -29,6 +29,9 @@ demo: $(STAMP) ## Watch models being trained, canaried, promoted and rolled back
 
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(STAMP) ## Kill, stop and starve the real service; CHAOS=long goes through every gap
+	CHAOS=$${CHAOS:-short} $(BIN)/python -m pytest tests/chaos $(ARGS)
 
 check: $(STAMP) ## Lint, types, directions of imports, generated files
 	$(BIN)/ruff check
