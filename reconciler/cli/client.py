@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,6 +19,7 @@ from reconciler.errors import Refused, Transient
 TIMEOUT_SECONDS = 10
 PAGE = 1000
 LARGEST_ANSWER = 64 * 1024 * 1024
+_CHUNK = 64 * 1024
 START = "start it with `reconciler run -c settings.yaml`, or name another one with --url or RECONCILER_URL"
 
 Json = dict[str, Any]
@@ -103,9 +105,13 @@ def _stranger(url: str, error: Exception) -> Refused:
 
 
 def _read(answer: Any) -> Any:
-    body = answer.read(LARGEST_ANSWER + 1)
-    if len(body) > LARGEST_ANSWER:
-        raise ValueError(f"the answer has more than {LARGEST_ANSWER:,} bytes")
+    body, ends = bytearray(), time.monotonic() + TIMEOUT_SECONDS
+    while chunk := answer.read1(_CHUNK):
+        body += chunk
+        if len(body) > LARGEST_ANSWER:
+            raise ValueError(f"the answer has more than {LARGEST_ANSWER:,} bytes")
+        if time.monotonic() > ends:
+            raise TimeoutError(f"the answer did not end within {TIMEOUT_SECONDS} s")
     return json.loads(body)
 
 
@@ -122,7 +128,8 @@ def _cause(error: OSError) -> object:
 
 def _problem(error: urllib.error.HTTPError) -> Refused | Transient:
     try:
-        document: Mapping[str, Any] = _read(error)
+        with error:
+            document: Mapping[str, Any] = _read(error)
         detail, advice = str(document["detail"]), str(document.get("help", ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError, http.client.HTTPException):
         detail, advice = f"the service answered {error.code}", "check --url"

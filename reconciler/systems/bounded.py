@@ -44,7 +44,8 @@ class Whole:
 class BoundedPool:
     """Stands before a generated client's connections; `seconds` is what a whole answer may take.
 
-    An answer that the client wants to read by itself, such as a watch, is passed on as it is, unless it is an error.
+    Nothing is unpacked, for nothing packed is asked for: a megabyte can unfold to a gigabyte. An answer that the client
+    wants to read by itself, such as a watch, is passed on as it is, unless it is an error.
     """
 
     def __init__(self, pool: _Pool, seconds: float) -> None:
@@ -73,7 +74,7 @@ class BoundedPool:
 def _read(response: urllib3.BaseHTTPResponse, limit: int, ends: float) -> bytes:
     content = bytearray()
     # Not `stream`, which would wait until a whole chunk has dripped in.
-    while chunk := response.read1(_CHUNK, decode_content=True):
+    while chunk := response.read1(_CHUNK, decode_content=False):
         content += chunk
         if len(content) > limit:
             raise UnboundedError(f"the answer is larger than {limit:,} bytes")

@@ -14,6 +14,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,11 @@ def _run_some(corpus: str, names: list[str], seconds: float, megabytes: int) -> 
     asked = json.dumps({"corpus": corpus, "names": names, "seconds": seconds, "megabytes": megabytes})
     command = [sys.executable, "-m", "tests.hostile.bounded"]
     limit = 30 + seconds * len(names)
-    done = subprocess.run(command, input=asked.encode(), capture_output=True, cwd=ROOT, timeout=limit, check=False)
+    # Each thread would reserve an arena of its own, which counts as memory though nobody touches it.
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
+    done = subprocess.run(
+        command, input=asked.encode(), capture_output=True, cwd=ROOT, env=environment, timeout=limit, check=False
+    )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
     ended = {line["name"]: Ended(line["seconds"], line["wrong"]) for line in lines}
     if len(ended) < len(names):
@@ -74,6 +79,7 @@ def _main() -> None:
 
 
 def _limit_memory(megabytes: int) -> None:
+    threading.stack_size(512 * 1024)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + megabytes * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

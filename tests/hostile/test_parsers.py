@@ -13,6 +13,7 @@ from tests.hostile.bounded import Ended, run_corpus
 CORPORA = {
     "tests.hostile.corpus_specs": (10.0, 400),
     "tests.hostile.corpus_values": (10.0, 400),
+    "tests.hostile.corpus_http": (15.0, 400),
 }
 
 

@@ -41,7 +41,9 @@ def list_all(api: Api, resource: Resource, namespace: str, translate: Callable[[
             found.append(translate(obj))
             keys.add(key_of(obj))
         meta = mapping(page, "metadata")
-        token = text(meta, "continue")
+        before, token = token, text(meta, "continue")
+        if token and token == before:
+            raise Transient(f"listing {resource.qualified}: the API answers the same page again")
         if not token:
             return Listing(tuple(found), frozenset(keys), text(meta, "resourceVersion"))
     raise Transient(f"listing {resource.qualified}: no end after {_MOST_PAGES} pages")

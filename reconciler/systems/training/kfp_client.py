@@ -140,9 +140,12 @@ def _authorizing(token: Token) -> Any:
 
         def deserialize(self, response: Any, response_type: str) -> Any:
             try:
-                return super().deserialize(response, response_type)
+                made = super().deserialize(response, response_type)
             except _UNREADABLE as error:
                 raise _GarbledError(f"{type(error).__name__}: {str(error)[:200]}") from error
+            if made is None:
+                raise _GarbledError("it is null")
+            return made
 
     return Client
 
@@ -191,7 +194,7 @@ def _calling(doing: str, lost: type[ReconcilerError]) -> Iterator[None]:
         raise Transient(f"{doing}: the KFP API cannot be reached: {error}") from error
     except urllib3.exceptions.HTTPError as error:
         raise lost(f"{doing}: no whole answer from the KFP API: {error}") from error
-    except _GarbledError as error:
+    except (_GarbledError, UnicodeDecodeError) as error:
         raise lost(f"{doing}: the answer is not KFP's: {error}") from error
     except ApiException as error:
         raise _translated(doing, lost, error) from error
