@@ -110,6 +110,7 @@ def build_systems(
         memory=memory,
         clock=clock,
         artifact_destinations=settings.mlflow.artifact_destinations,
+        settle=max(settings.mlflow.timeout, settings.kubernetes.timeout),
     )
 
 

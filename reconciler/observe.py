@@ -44,6 +44,8 @@ FRESH = timedelta(seconds=1)
 NEVER = datetime.min.replace(tzinfo=UTC)
 # A run that was started earlier is not looked for after a restart, unless Git still asks for it.
 LONGEST_TRAINING = timedelta(days=7)
+# An action whose intent is older has been given up, or has ended, even if its outcome was never written down.
+LONGEST_ACTION = timedelta(minutes=10)
 MOST_CUTS = 20
 MOST_MEASUREMENTS = 500
 Key = tuple[str, str]
@@ -80,6 +82,7 @@ class Observer:
     _written: set[str] = field(default_factory=set)
     _evidence: dict[tuple[str, int], _Evidence] = field(default_factory=dict)
     _in_flight: set[str] = field(default_factory=set)
+    _unsettled: dict[str, datetime] = field(default_factory=dict)
     _by_name: tuple[object, dict[str, list[InferenceService]]] = field(default_factory=lambda: (None, {}))
     health: dict[str, Health] = field(
         default_factory=lambda: {s: Health() for s in (REGISTRY, SERVING, TRAINING, LEDGER)}
@@ -155,16 +158,33 @@ class Observer:
         self._note(REGISTRY, error.message)
 
     def remember_in_flight(self) -> None:
-        """Take up the trainings that may have been started before this process."""
-        since = self.systems.clock() - LONGEST_TRAINING
-        for recorded in self.systems.ledger.entries(actions=[Train.__name__], since=since):
+        """Take up what may have been begun before this process: trainings, and requests that nobody waits for."""
+        now, ledger = self.systems.clock(), self.systems.ledger
+        for recorded in ledger.entries(actions=[Train.__name__], since=now - LONGEST_TRAINING):
             self._in_flight.add(recorded.entry.model)
+        intended: dict[int, str] = {}
+        for recorded in ledger.entries(since=now - LONGEST_ACTION):
+            entry = recorded.entry
+            if entry.moment is Moment.INTENT:
+                intended[recorded.seq] = entry.model
+            elif entry.attempt_of is not None and entry.result is not Result.UNKNOWN:
+                intended.pop(entry.attempt_of, None)
+        for model in intended.values():
+            self.unsettled(model)
+
+    def unsettled(self, model: str) -> None:
+        """Take note that a request about this model may still be carried out, though nobody waits for its answer."""
+        self._unsettled[model] = self.systems.clock() + self.systems.settle
 
     def observe(self, desired: DesiredModel, now: datetime) -> ObservedModel:
         """Return everything that deciding about this model may look at."""
         registry = self._registered(desired.registered_model)
         serving, strays = self._serving(desired)
-        observed = ObservedModel(registry=registry, serving=serving, runs=Known((), now), strays=strays)
+        unsettled = self._unsettled.get(desired.name)
+        if unsettled is not None and unsettled <= now:
+            self._unsettled.pop(desired.name)
+            unsettled = None
+        observed = ObservedModel(registry, serving, runs=Known((), now), strays=strays, unsettled=unsettled)
         if not isinstance(registry, Known) or not isinstance(serving, Known):
             return observed
         runs = self._runs(desired, registry.value, now)

@@ -292,7 +292,8 @@ class ObservedModel:
     """Everything that deciding about one model may look at.
 
     `drift` names the fields that we own and whose live value differs; read only where the planner asks for it.
-    `strays` are our InferenceServices of this model outside the wanted namespace.
+    `strays` are our InferenceServices of this model outside the wanted namespace. `unsettled` is until when a request
+    about this model whose answer was lost may still be carried out.
     """
 
     registry: Known[RegisteredModel | None] | Unknown
@@ -302,3 +303,4 @@ class ObservedModel:
     drift: Known[tuple[str, ...]] | Unknown | None = None
     strays: tuple[InferenceService, ...] = ()
     memory: Memory = field(default_factory=Memory)
+    unsettled: datetime | None = None

@@ -67,8 +67,11 @@ class Registry(Protocol):
     def input_rows(self, name: str, version: int) -> Sequence[Any] | None:
         """Return the rows of the version's input example, None when none was logged."""
 
-    def set_stage(self, name: str, version: int, stage: Stage) -> None:
-        """Make the version's stage and alias so; for Production and Staging every other holder loses it, atomically."""
+    def set_stage(self, name: str, version: int, stage: Stage, still: Callable[[], None] = lambda: None) -> None:
+        """Make the version's stage and alias so; for Production and Staging every other holder loses it, atomically.
+
+        `still` is called before each of the writes that this takes, and raises where it is not to be made any more.
+        """
 
     def tag(self, name: str, version: int, key: str, value: str | None) -> None:
         """Set a version's tag, or remove it when `value` is None."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from reconciler.desired.documents import PolicySpec
 from reconciler.desired.state import DesiredModel, DesiredState, Severity
 from reconciler.ensure.scene import Systems
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, UnknownOutcome
 from reconciler.executor import execute
 from reconciler.observe import Observer
 from reconciler.observed import Known, ObservedModel, Unknown
@@ -28,12 +28,16 @@ from reconciler.status import ModelStatus, Sync, SystemStatus
 
 @dataclass(slots=True)
 class ModelReconciler:
-    """Implements `passes.Reconciler` over the ports. Holds pictures and statuses, nothing that must survive."""
+    """Implements `passes.Reconciler` over the ports. Holds pictures and statuses, nothing that must survive.
+
+    `leads` says whether this replica may act; it is asked right before every action.
+    """
 
     source: Source
     systems: Systems
     observer: Observer
     training_poll: timedelta
+    leads: Callable[[], bool] = lambda: True
     _state: DesiredState | None = None
     _source_status: SourceStatus | None = None
     _rules: Rules = field(default_factory=lambda: Rules(PolicySpec()))
@@ -135,7 +139,7 @@ class ModelReconciler:
             observed, decision = self._look(desired, now)
         decision = self._look_again(observed, decision, now)
         status = self._publish(desired, observed, decision, now)
-        if decision.action is None:
+        if decision.action is None or not self.leads():
             return StepResult(status, look_again_at=decision.look_again_at)
         return self._act(desired, observed, decision, status)
 
@@ -155,8 +159,11 @@ class ModelReconciler:
             outcome = execute(facts, decision, self.systems)
         except ReconcilerError as error:
             self.observer.ledger_answered(error.message)
+            self.observer.unsettled(desired.name)
             raise
         self.observer.ledger_answered("")
+        if isinstance(outcome.error, UnknownOutcome):
+            self.observer.unsettled(desired.name)
         if isinstance(decision.action, LetGo) and outcome.error is None:
             self._let_go(desired.name)
             return StepResult(None, acted=LetGo.__name__)

@@ -35,8 +35,8 @@ from reconciler.registry_roles import role
 def ensure_gates_recorded(action: RecordGates, scene: Scene) -> After:
     """Put the verdict on the version, and our mark on its model."""
     if scene.facts.registered is not None and scene.facts.registered.tags.get(TAG_MANAGED) != MANAGER:
-        scene.systems.registry.tag_model(scene.name, TAG_MANAGED, MANAGER)
-    scene.systems.registry.tag(scene.name, action.version, TAG_GATES, action.verdict)
+        scene.tag_model(TAG_MANAGED, MANAGER)
+    scene.tag(action.version, TAG_GATES, action.verdict)
     return {"version": action.version, "gates": action.verdict}
 
 
@@ -44,7 +44,7 @@ def ensure_staged(action: StageCandidate, scene: Scene) -> After:
     """Make the version the candidate; the rollout record comes last, as it is what later steps build on."""
     version = scene.proven(action.release.version)
     if version not in scene.facts.holders(Stage.PRODUCTION):
-        scene.systems.registry.set_stage(scene.name, version.version, Stage.STAGING)
+        scene.set_stage(version.version, Stage.STAGING)
     record = RolloutRecord(
         release=action.release,
         stable=action.stable,
@@ -55,7 +55,7 @@ def ensure_staged(action: StageCandidate, scene: Scene) -> After:
         wanted=scene.facts.wanted,
         namespace=scene.live().namespace,
     )
-    scene.systems.registry.tag(scene.name, version.version, TAG_ROLLOUT, record.to_tag())
+    scene.tag(version.version, TAG_ROLLOUT, record.to_tag())
     _clear_rollouts(scene, keep=version.version)
     return {"version": version.version, "stage": Stage.STAGING.value, "rollout": record.to_tag()}
 
@@ -68,7 +68,7 @@ def ensure_step_begun(action: BeginStep, scene: Scene) -> After:
     steps = scene.desired.spec.rollout.steps
     percent = steps[action.step - 1].traffic if action.step <= len(steps) else 0
     changed = replace(record, step=action.step, since=action.since, percent=percent)
-    scene.systems.registry.tag(scene.name, action.release.version, TAG_ROLLOUT, changed.to_tag())
+    scene.tag(action.release.version, TAG_ROLLOUT, changed.to_tag())
     return {"step": action.step, "since": action.since.isoformat()}
 
 
@@ -79,17 +79,17 @@ def ensure_promoted(action: Promote, scene: Scene) -> After:
     if action.release is not None:
         # Before the stage: a version in Production counts as promoted, and nothing would write this after a crash.
         _record_release(scene, version, action.release)
-    scene.systems.registry.set_stage(scene.name, version.version, Stage.PRODUCTION)
+    scene.set_stage(version.version, Stage.PRODUCTION)
     for other in scene.facts.holders(Stage.PRODUCTION):
         if other.version != version.version:
-            scene.systems.registry.set_stage(scene.name, other.version, Stage.ARCHIVED)
+            scene.set_stage(other.version, Stage.ARCHIVED)
     _clear_rollouts(scene)
     return {"version": version.version, "stage": Stage.PRODUCTION.value, "archived": before}
 
 
 def ensure_archived(action: Archive, scene: Scene) -> After:
     """Archive one version."""
-    scene.systems.registry.set_stage(scene.name, action.version, Stage.ARCHIVED)
+    scene.set_stage(action.version, Stage.ARCHIVED)
     return {"version": action.version, "stage": Stage.ARCHIVED.value}
 
 
@@ -99,7 +99,7 @@ def ensure_rejected(action: Reject, scene: Scene) -> After:
     reason = remembered.reason if remembered else scene.reason
     at = remembered.at if remembered else scene.now
     rejection = Rejection(action.release, remembered.wanted if remembered else action.wanted, reason, at)
-    scene.systems.registry.tag(scene.name, action.release.version, TAG_REJECTED, rejection_to_tag(rejection))
+    scene.tag(action.release.version, TAG_REJECTED, rejection_to_tag(rejection))
     return {**_end(scene, action.release.version, action.stage), "rejected": reason}
 
 
@@ -112,13 +112,13 @@ def ensure_all_archived(action: ArchiveAll, scene: Scene) -> After:
     """Archive every version; nothing serves any more, and how it did is forgotten next."""
     for number in action.versions:
         _clear(scene, scene.version(number), TAG_RELEASE)
-        scene.systems.registry.set_stage(scene.name, number, Stage.ARCHIVED)
+        scene.set_stage(number, Stage.ARCHIVED)
     return {"versions": list(action.versions), "stage": Stage.ARCHIVED.value}
 
 
 def ensure_deleted(scene: Scene) -> After:
     """Delete the registered model with all versions."""
-    scene.systems.registry.delete(scene.name)
+    scene.delete_registered()
     return {"deleted": scene.name}
 
 
@@ -126,7 +126,7 @@ def _record_release(scene: Scene, version: ModelVersion, release: Release) -> No
     """Write down which release serves; a rejection of another release of the same version stands."""
     serves = release_to_tag(scene.live().namespace, release)
     if version.tags.get(TAG_RELEASE) != serves:
-        scene.systems.registry.tag(scene.name, version.version, TAG_RELEASE, serves)
+        scene.tag(version.version, TAG_RELEASE, serves)
     rejected = rejection_from_tag(version.tags.get(TAG_REJECTED))
     if rejected is None or rejected.release == release:
         _clear(scene, version, TAG_REJECTED)
@@ -135,7 +135,7 @@ def _record_release(scene: Scene, version: ModelVersion, release: Release) -> No
 def _end(scene: Scene, number: int, stage: Stage) -> After:
     version = scene.facts.version(number)
     if version is not None and role(version) is not stage:
-        scene.systems.registry.set_stage(scene.name, number, stage)
+        scene.set_stage(number, stage)
     _clear_rollouts(scene)
     return {"version": number, "stage": stage.value}
 
@@ -148,4 +148,4 @@ def _clear_rollouts(scene: Scene, keep: int = 0) -> None:
 
 def _clear(scene: Scene, version: ModelVersion, tag: str) -> None:
     if tag in version.tags:
-        scene.systems.registry.tag(scene.name, version.version, tag, None)
+        scene.tag(version.version, tag, None)

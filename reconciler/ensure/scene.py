@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from reconciler.artifact_location import Refusal, storage_uri
 from reconciler.desired.digest import digest
 from reconciler.desired.state import DesiredModel
-from reconciler.errors import Refused
+from reconciler.errors import Refused, Transient
 from reconciler.manifest import serving_fields
-from reconciler.observed import TAG_GATES, InferenceService, Known, ModelVersion, ObservedModel, Release, ReleaseRecord
+from reconciler.observed import TAG_GATES, InferenceService, Known, ModelVersion, ObservedModel, Release, ReleaseRecord, Stage
 from reconciler.plan.facts import Facts
 from reconciler.ports import Clock, Ledger, Memory, Prober, Registry, Serving, Training
 
@@ -32,6 +32,8 @@ class Systems:
     memory: Memory
     clock: Clock
     artifact_destinations: Mapping[str, str]
+    settle: timedelta
+    """How long a request whose answer was lost may still be carried out, and how old a decision may be carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,32 @@ class Scene:
     def now(self) -> datetime:
         """Return the decision's time."""
         return self.facts.now
+
+    def set_stage(self, number: int, stage: Stage) -> None:
+        """Set a version's stage, if the decision still holds."""
+        self._in_time()
+        self.systems.registry.set_stage(self.name, number, stage, self._in_time)
+
+    def tag(self, number: int, key: str, value: str | None) -> None:
+        """Set or remove a version's tag, if the decision still holds."""
+        self._in_time()
+        self.systems.registry.tag(self.name, number, key, value)
+
+    def tag_model(self, key: str, value: str) -> None:
+        """Set the registered model's tag, if the decision still holds."""
+        self._in_time()
+        self.systems.registry.tag_model(self.name, key, value)
+
+    def delete_registered(self) -> None:
+        """Delete the registered model, if the decision still holds."""
+        self._in_time()
+        self.systems.registry.delete(self.name)
+
+    def _in_time(self) -> None:
+        """Raise Transient where so much time went by that another replica may have gone on: MLflow would not notice."""
+        age = self.systems.clock() - self.now
+        if age > self.systems.settle:
+            raise Transient(f"this was decided {age.total_seconds():.0f} s ago; it is looked at again")
 
     def version(self, number: int) -> ModelVersion:
         """Return a version of the registry. Raises Refused when it is gone."""

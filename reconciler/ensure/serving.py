@@ -28,7 +28,7 @@ def ensure_deployed(action: Deploy, scene: Scene) -> After:
     """Serve a proven version with all traffic; one that was archived is taken out of the archive first."""
     version = scene.proven(action.release.version)
     if role(version) is Stage.ARCHIVED:
-        scene.systems.registry.set_stage(scene.name, version.version, Stage.NONE)
+        scene.set_stage(version.version, Stage.NONE)
     return _apply(scene, _kept(scene, action.release), None)
 
 

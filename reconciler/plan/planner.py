@@ -15,12 +15,18 @@ from reconciler.plan.action import (
     Analyse,
     BeginStep,
     CutTraffic,
+    Deploy,
     FinishRollback,
+    PutBack,
     RecordGates,
     Reject,
     RestoreStable,
+    RouteAll,
     ShiftTraffic,
+    StartCanary,
     StopTraining,
+    TakeDown,
+    Train,
     Withdraw,
 )
 from reconciler.plan.decision import Decision, act, stall, wait
@@ -34,6 +40,13 @@ from reconciler.status import Health, Phase, Sync
 
 # What is never held up: it protects callers, or only writes down what already happened.
 ALWAYS = (Analyse, BeginStep, CutTraffic, FinishRollback, RecordGates, Reject, RestoreStable, StopTraining, Withdraw)
+
+
+# What may be done while an earlier request may still land: it is refused where something changed since it was decided.
+FENCED = (
+    Analyse, CutTraffic, Deploy, FinishRollback, PutBack, RestoreStable, RouteAll, ShiftTraffic, StartCanary,
+    StopTraining, TakeDown, Train,
+)  # fmt: skip
 
 
 def always_allowed(action: Action) -> bool:
@@ -55,8 +68,8 @@ def decide(desired: DesiredModel, observed: ObservedModel, rules: Rules, now: da
     if isinstance(facts, Unknown):
         return Decision(Phase.IDLE, Sync.UNKNOWN, Health.UNKNOWN, waits_for=f"an answer of {facts.why}")
     if desired.removed:
-        return _guarded(facts, rules, decide_removal(facts))
-    return _guarded(facts, rules, _stale(facts, _decide(facts)))
+        return _settled(facts, _guarded(facts, rules, decide_removal(facts)))
+    return _settled(facts, _guarded(facts, rules, _stale(facts, _decide(facts))))
 
 
 def _decide(facts: Facts) -> Decision:
@@ -177,6 +190,15 @@ def _guarded(facts: Facts, rules: Rules, decision: Decision) -> Decision:
         return decision
     held = replace(decision, action=None, reason="", blocked_by=f"{block}; held up: {_name(decision.action)}")
     return _suspended(facts, held).sooner(changes)
+
+
+def _settled(facts: Facts, decision: Decision) -> Decision:
+    """Hold up what could be overtaken by an earlier request whose answer was lost; MLflow has no write conditions."""
+    until = facts.observed.unsettled
+    if until is None or until <= facts.now or decision.action is None or isinstance(decision.action, FENCED):
+        return decision
+    waits = f"an earlier request, whose answer was lost, to be over: it may be carried out until {until:%H:%M:%S}Z"
+    return replace(decision, action=None, reason="", waits_for=waits, look_again_at=until)
 
 
 def _block(facts: Facts, rules: Rules, frozen: str) -> str:

@@ -7,7 +7,16 @@ from datetime import timedelta
 from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersion, Release, Stage
 from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import Facts, RolloutRecord, release_from_tag, settled, sole_release, unchallenged
+from reconciler.plan.facts import (
+    Facts,
+    RolloutRecord,
+    previous_target,
+    release_from_tag,
+    revision_release,
+    settled,
+    sole_release,
+    unchallenged,
+)
 from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import CHAMPION
@@ -39,7 +48,7 @@ def _toward(facts: Facts, live: InferenceService, release: Release | None) -> De
     if stable is None:
         return _no_stable(live) or _first(facts, release)
     if live.canary_percent is not None:
-        return _split_by_hand(live)
+        return _unrecorded(facts, live, stable) or _split_by_hand(live)
     if release is not None and release != stable:
         return (
             _leave_strays(facts, live) or _stable_first(facts, live, stable) or _replace(facts, live, stable, release)
@@ -187,6 +196,18 @@ def _no_stable(live: InferenceService) -> Decision | None:
     split = ", ".join(f"{t.percent} % to {t.revision}" for t in live.traffic)
     what = f"traffic goes to revisions that no rollout on record explains: {split}"
     return stall(what, Phase.IDLE, "somebody to undo the change that was made by hand, or to delete the object")
+
+
+def _unrecorded(facts: Facts, live: InferenceService, stable: Release) -> Decision | None:
+    """Put a rollout of ours on record again whose record was lost: from there it is continued, or taken back."""
+    previous, candidate = previous_target(live), live.release
+    if previous is None or candidate is None or candidate == stable or live.canary_percent:
+        return None
+    known = facts.version(candidate.version)
+    if known is None or not facts.proven(known) or revision_release(live, previous.revision, None) != stable:
+        return None
+    why = f"because a split of releases {candidate} and {stable} stands, and no rollout is on record"
+    return act(StageCandidate(candidate, stable, previous.revision), why, Phase.CANARY)
 
 
 def _split_by_hand(live: InferenceService) -> Decision:

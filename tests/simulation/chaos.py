@@ -12,6 +12,7 @@ from reconciler.observed import TAG_ROLLOUT, Stage
 from reconciler.plan.planner import decide
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import role
+from tests.simulation.faults import LIFETIME
 from tests.simulation.systems import Metrics
 from tests.simulation.tape import Tape
 from tests.simulation.wishes import CHOICES, Wish, spec_of
@@ -38,6 +39,10 @@ class Chaos:
 
     def __post_init__(self) -> None:
         self.world = World(self.tape.fault, lambda: self.tape.pick(OUTCOMES) if self.tape.running else GOOD)
+        self.world.faults.delay = lambda: self.tape.pick((1, 3, 10, 40))
+        self.world.pause_seconds = lambda: self.tape.pick((1, 20, 60))
+        self.world.meanwhile = self.meanwhile
+        self.world.training.server_ids = self.tape.byte() >= 128
         self.world.source.policy = PolicySpec(deletion=DeletionLimits(models=1, share=0.5))
         self.names = NAMES[: self.tape.pick((1, 1, 2, 3))]
         for name in self.names:
@@ -77,6 +82,11 @@ class Chaos:
             self.world.training.tick(name)
         self.let_time_pass(name)
 
+    def meanwhile(self) -> None:
+        """Let another replica work while one is paused."""
+        for _ in range(self.tape.pick((1, 2, 4, 8))):
+            self.round()
+
     def see(self, name: str) -> None:
         """Hold the invariants."""
         self.world.truth.published()
@@ -88,11 +98,11 @@ class Chaos:
         wake = status.look_again_at if status else None
         match self.tape.pick(("next", "next", "next", "soon", "second", "minutes", "back")):
             case "next" if wake is not None:
-                self.world.now = max(self.world.now, wake)
+                self.world.pass_time(max(self.world.now, wake))
             case "second":
-                self.world.now += timedelta(seconds=1)
+                self.world.pass_time(self.world.now + timedelta(seconds=1))
             case "minutes":
-                self.world.now += timedelta(minutes=7)
+                self.world.pass_time(self.world.now + timedelta(minutes=7))
             case "back":
                 self.world.now -= timedelta(minutes=2)
 
@@ -203,6 +213,7 @@ class Chaos:
         """Stop all faults."""
         self.note("everything is healed")
         self.tape.running = False
+        self.world.pass_time(self.world.now + LIFETIME)
         self.world.serving.blind = self.world.serving.lagging = False
         self.world.source.broken = self.world.source.unreadable = False
         self.world.serving.never_ready.clear()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from reconciler.desired.documents import OnRemoval
 from reconciler.observed import TAG_GATES, Release, RunState, Stage
 from reconciler.plan.facts import wanted_digest
-from reconciler.ports import Entry, Moment, Result
+from reconciler.ports import Entry, Moment, Recorded, Result
 from reconciler.registry_roles import role
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import Key, SimServing
@@ -37,10 +37,12 @@ class Truth:
     prober: SimProber
     edited: set[str] = field(default_factory=set)
     exposures: dict[str, Exposure] = field(default_factory=dict)
+    intended: dict[int, dict[int, Entry]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ledger.on_entry = self._entered
         self.ledger.faults.before_write = self._written
+        self.ledger.faults.after_write = self.check_all
         self.serving.before_delete = self._deleted
 
     def check(self, name: str) -> None:
@@ -55,6 +57,15 @@ class Truth:
         for key in self.serving.live:
             if key[1] == name:
                 self._traffic(name, key)
+
+    def check_all(self) -> None:
+        """Hold the invariants of every model."""
+        for name in sorted(self.registry.models.keys() | {key[1] for key in self.serving.live}):
+            self.check(name)
+
+    def began(self) -> None:
+        """Note that the replica at work begins anew: what it intended before, it does not do any more."""
+        self.intended[self.serving.viewer] = {}
 
     def exposure(self, name: str) -> Exposure:
         """Return what is known of a model's callers."""
@@ -132,10 +143,9 @@ class Truth:
             assert states.count(RunState.FAILED) <= MOST_ATTEMPTS, f"I5: {key} failed {states}"
 
     def _written(self, what: str) -> None:
-        records = self.ledger.records
-        intended = bool(records) and records[-1].entry.moment is Moment.INTENT
+        intended = self.intended[self.serving.viewer].values()
         assert intended, f"I6: {what} without an intent on the ledger"
-        assert records[-1].entry.model in what, f"I6: {what} under the intent of {records[-1].entry.model}"
+        assert any(entry.model in what for entry in intended), f"I6: {what} under the intent of another model"
 
     def _deleted(self, key: Key) -> None:
         state = self.source.published
@@ -158,7 +168,12 @@ class Truth:
         beyond = removed > limits.models and removed > limits.share * len(state.models)
         assert not beyond, f"I4: {removed} of {len(state.models)} models are being removed"
 
-    def _entered(self, entry: Entry) -> None:
+    def _entered(self, recorded: Recorded) -> None:
+        entry, intended = recorded.entry, self.intended[self.serving.viewer]
+        if entry.moment is Moment.INTENT:
+            intended[recorded.seq] = entry
+        elif entry.attempt_of is not None:
+            intended.pop(entry.attempt_of, None)
         if entry.action == "Promote" and entry.result is Result.DONE:
             self.edited.discard(entry.model)
         if entry.moment is not Moment.INTENT:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from reconciler.errors import Refused
 from reconciler.observed import ModelVersion, RegisteredModel, Stage, VersionEvidence
 from reconciler.registry_roles import ALIASES, TAG_ARCHIVED, RegistryWrites
 from reconciler.registry_writes import (
@@ -18,7 +19,7 @@ from reconciler.registry_writes import (
     Write,
     writes_for,
 )
-from tests.simulation.faults import Faults
+from tests.simulation.faults import Faults, Kind
 
 
 @dataclass(slots=True)
@@ -29,31 +30,34 @@ class SimRegistry:
     models: dict[str, RegisteredModel] = field(default_factory=dict)
     metrics: dict[tuple[str, int], Mapping[str, float]] = field(default_factory=dict)
     writes: int = 0
+    past: list[dict[str, RegisteredModel]] = field(default_factory=list)
 
     def read_all(self) -> Mapping[str, RegisteredModel]:
-        return self.faults.call("registry.read_all", lambda: dict(self.models), writes=False)
+        return self.faults.call("registry.read_all", lambda: dict(self.models), Kind.READ, old=self._old)
 
     def read(self, name: str) -> RegisteredModel | None:
-        return self.faults.call(f"registry.read {name}", lambda: self.models.get(name), writes=False)
+        return self.faults.call(f"registry.read {name}", lambda: self.models.get(name), Kind.READ)
 
     def evidence(self, name: str, version: ModelVersion) -> VersionEvidence:
         metrics = self.metrics[name, version.version]
         evidence = VersionEvidence(metrics, f"s3://models/{name}/{version.version}")
-        return self.faults.call(f"registry.evidence {name} {version.version}", lambda: evidence, writes=False)
+        return self.faults.call(f"registry.evidence {name} {version.version}", lambda: evidence, Kind.READ)
 
     def artifact(self, name: str, version: int, path: str) -> bytes | None:
         raise AssertionError(f"nothing asks for {path} of {name} {version}")
 
     def input_rows(self, name: str, version: int) -> Sequence[Any] | None:
         return self.faults.call(
-            f"registry.input_rows {name}", lambda: [[float(version), 0.0]] * bool(name), writes=False
+            f"registry.input_rows {name}", lambda: [[float(version), 0.0]] * bool(name), Kind.READ
         )
 
-    def set_stage(self, name: str, version: int, stage: Stage) -> None:
+    def set_stage(self, name: str, version: int, stage: Stage, still: Callable[[], None] = lambda: None) -> None:
         """Write as the real adapter does, one call a write."""
         model = self.read(name)
-        assert model is not None
+        if model is None or model.get(version) is None:
+            raise Refused(f"version {version} of {name} is not in the registry any more")
         for write in writes_for(model, version, stage, RegistryWrites.BOTH):
+            still()
             self.faults.call(f"registry {name}: {write}", lambda w=write: self._write(name, w))  # type: ignore[misc]  # bound now
 
     def _write(self, name: str, write: Write) -> None:
@@ -74,22 +78,45 @@ class SimRegistry:
 
     def tag_model(self, name: str, key: str, value: str | None) -> None:
         def write() -> None:
-            self.writes += 1
+            self._written()
             self.models[name] = replace(self.models[name], tags={**self.models[name].tags, key: value or ""})
 
         self.faults.call(f"registry.tag_model {name} {key}", write)
 
     def delete(self, name: str) -> None:
-        self.faults.call(f"registry.delete {name}", lambda: self.models.pop(name, None))
+        def delete() -> None:
+            self._written()
+            self.models.pop(name, None)
+
+        self.faults.call(f"registry.delete {name}", delete)
 
     def register(self, name: str, tags: Mapping[str, str], metrics: Mapping[str, float], now: datetime) -> int:
         """Add a version, as a training run or a person does."""
         model = self.models.get(name, RegisteredModel(name, ()))
         number = max((v.version for v in model.versions), default=0) + 1
+        self._keep()
         version = ModelVersion(number, Stage.NONE, frozenset(), dict(tags), f"run-{number}", "", now)
         self.models[name] = replace(model, versions=(*model.versions, version))
         self.metrics[name, number] = metrics
         return number
+
+    def _old(self) -> Mapping[str, RegisteredModel]:
+        """Return the answer of a read that was overtaken by writes."""
+        return dict(self.past[-min(len(self.past), self.faults.delay())]) if self.past else dict(self.models)
+
+    def _written(self) -> None:
+        self.writes += 1
+        self._keep()
+
+    def _keep(self) -> None:
+        self.past = [*self.past[-7:], dict(self.models)]
+
+    def _known(self, name: str, number: int) -> ModelVersion:
+        model = self.models.get(name)
+        version = model.get(number) if model else None
+        if version is None:
+            raise Refused(f"RESOURCE_DOES_NOT_EXIST: {name} {number}")
+        return version
 
     def _edit(self, name: str, number: int, **changes: object) -> None:
         model = self.models[name]
@@ -97,19 +124,21 @@ class SimRegistry:
         self.models[name] = replace(model, versions=changed)
 
     def _tag(self, name: str, number: int, key: str, value: str | None) -> None:
-        self.writes += 1
-        version = self.models[name].get(number)
-        assert version is not None
+        version = self._known(name, number)
+        self._written()
         tags = {k: v for k, v in version.tags.items() if k != key}
         self._edit(name, number, tags={**tags, key: value} if value is not None else tags)
 
     def _point(self, name: str, alias: str, number: int | None) -> None:
-        self.writes += 1
+        if number is not None:
+            self._known(name, number)
+        self._written()
         for v in self.models[name].versions:
             self._edit(name, v.version, aliases=v.aliases | {alias} if v.version == number else v.aliases - {alias})
 
     def _transition(self, name: str, version: int, stage: Stage) -> None:
-        self.writes += 1
+        self._known(name, version)
+        self._written()
         for other in self.models[name].versions:
             if other.stage is stage and stage in ALIASES:
                 self._edit(name, other.version, stage=Stage.ARCHIVED)

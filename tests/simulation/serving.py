@@ -19,7 +19,7 @@ from reconciler.demo.kserve.knative import (
 from reconciler.errors import Conflict, Transient
 from reconciler.observed import LABEL_RELEASE, Failure, InferenceService, Known, Release, TrafficTarget, Unknown
 from reconciler.ports import Clock
-from tests.simulation.faults import Faults
+from tests.simulation.faults import Faults, Kind
 
 Key = tuple[str, str]
 
@@ -64,7 +64,8 @@ def template_of(manifest: Mapping[str, Any]) -> str:
 class SimServing:
     """Implements ports.Serving; `tick` lets the controllers take their turn, one step at a time.
 
-    While `blind`, the watch is known to be broken; while `lagging`, it shows nothing new but our own writes.
+    While `blind`, the watch is known to be broken; while `lagging`, it shows nothing new but our own writes. Each
+    replica has a watch of its own; `viewer` is the one at work.
     """
 
     faults: Faults
@@ -76,7 +77,8 @@ class SimServing:
     blind: bool = False
     lagging: bool = False
     before_delete: Callable[[Key], None] = lambda _: None
-    _seen: dict[Key, InferenceService] = field(default_factory=dict)
+    viewer: int = 0
+    _seen_by: dict[int, dict[Key, InferenceService]] = field(default_factory=dict)
 
     def read_all(self) -> Known[Mapping[Key, InferenceService]] | Unknown:
         if self.blind:
@@ -85,6 +87,15 @@ class SimServing:
             self._show()
         return Known(self._seen, self.clock())
 
+    @property
+    def _seen(self) -> dict[Key, InferenceService]:
+        return self._seen_by.setdefault(self.viewer, {})
+
+    def list_anew(self) -> None:
+        """Let a new process list before it watches."""
+        self._seen_by.pop(self.viewer, None)
+        self._show()
+
     def _show(self) -> None:
         """Let the watch catch up; what was shown before stays as it is."""
         if self._seen.keys() == self.live.keys() and all(
@@ -92,7 +103,7 @@ class SimServing:
             for key, seen in self._seen.items()
         ):
             return
-        self._seen = {key: self._translate(key, live) for key, live in self.live.items()}
+        self._seen_by[self.viewer] = {key: self._translate(key, live) for key, live in self.live.items()}
 
     def drift(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
         key = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
@@ -103,7 +114,7 @@ class SimServing:
                 raise Conflict("the object is gone")
             return ("spec.predictor",) * (template_of(manifest) != template_of(live.manifest))
 
-        return self.faults.call(f"serving.drift {key[1]}", compare, writes=False)
+        return self.faults.call(f"serving.drift {key[1]}", compare, Kind.READ)
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
         percent = manifest["spec"]["predictor"].get("canaryTrafficPercent")

@@ -19,7 +19,7 @@ from reconciler.observed import (
     TrainingRun,
 )
 from reconciler.ports import Entry, ProbeResult, ProbeTarget, Recorded, SourceStatus
-from tests.simulation.faults import Faults
+from tests.simulation.faults import LIFETIME, Faults, Kind
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import SimServing
 
@@ -35,17 +35,17 @@ class SimLedger:
     faults: Faults
     records: list[Recorded] = field(default_factory=list)
     of: dict[str, list[Recorded]] = field(default_factory=dict)
-    on_entry: Callable[[Entry], None] = lambda _: None
+    on_entry: Callable[[Recorded], None] = lambda _: None
 
     def append(self, entry: Entry) -> Recorded:
         def write() -> Recorded:
             recorded = Recorded(len(self.records) + 1, entry, "", "")
             self.records.append(recorded)
             self.of.setdefault(entry.model, []).append(recorded)
-            self.on_entry(entry)
+            self.on_entry(recorded)
             return recorded
 
-        return self.faults.call(f"ledger {entry.moment.value} {entry.action} {entry.model}", write, writes=False)
+        return self.faults.call(f"ledger {entry.moment.value} {entry.action} {entry.model}", write, Kind.LOCAL)
 
     def entries(
         self,
@@ -70,7 +70,7 @@ class SimLedger:
             ]
             return found[-limit:] if limit else found
 
-        return self.faults.call(f"ledger read {model}", read, writes=False)
+        return self.faults.call(f"ledger read {model}", read, Kind.LOCAL)
 
 
 @dataclass(slots=True)
@@ -88,14 +88,14 @@ class SimMemory:
     def remember(self, models: Iterable[DesiredModel]) -> None:
         new = {m.name: m for m in models if self.specs.get(m.name) != m}
         if new:
-            self.faults.call("memory.remember", lambda: self.specs.update(new), writes=False)
+            self.faults.call("memory.remember", lambda: self.specs.update(new), Kind.LOCAL)
 
     def forget(self, model: str, keep: Collection[Release] = ()) -> None:
         def forget() -> None:
             self.specs.pop(model, None)
             self.kept[model] = {r: record for r, record in self.kept.get(model, {}).items() if r in keep}
 
-        self.faults.call(f"memory.forget {model}", forget)
+        self.faults.call(f"memory.forget {model}", forget, Kind.LOCAL)
 
     def releases(self, model: str) -> Mapping[Release, ReleaseRecord]:
         return dict(self.kept.get(model, {}))
@@ -103,39 +103,50 @@ class SimMemory:
     def keep_release(self, model: str, record: ReleaseRecord) -> None:
         kept = self.kept.setdefault(model, {})
         if kept.get(record.release) != record:
-            self.faults.call(f"memory.keep_release {model}", lambda: kept.update({record.release: record}))
+            self.faults.call(f"memory.keep_release {model}", lambda: kept.update({record.release: record}), Kind.LOCAL)
 
     def claim(self, key: str, at: datetime) -> bool:
         del at
         new = key not in self.claims
-        self.faults.call(f"memory.claim {key}", lambda: self.claims.add(key))
+        self.faults.call(f"memory.claim {key}", lambda: self.claims.add(key), Kind.LOCAL)
         return new
 
 
 @dataclass(slots=True)
 class SimTraining:
-    """Implements ports.Training: a run ends at a later tick, and registers a version when it succeeds."""
+    """Implements ports.Training: a run ends at a later tick, and registers a version when it succeeds.
+
+    With `server_ids` it is like KFP, which makes a second run when it is asked a second time; else like the local one.
+    """
 
     faults: Faults
     registry: SimRegistry
     clock: Callable[[], datetime]
     outcomes: Callable[[], Metrics | None]
     all: dict[str, list[TrainingRun]] = field(default_factory=dict)
-    settle_seconds: float = 0.0
+    server_ids: bool = False
     started: list[str] = field(default_factory=list)
 
+    @property
+    def settle_seconds(self) -> float:
+        return LIFETIME.total_seconds() if self.server_ids else 0.0
+
     def runs(self, model: str) -> tuple[TrainingRun, ...]:
-        return self.faults.call(f"training.runs {model}", lambda: tuple(self.all.get(model, ())), writes=False)
+        return self.faults.call(f"training.runs {model}", lambda: tuple(self.all.get(model, ())), Kind.READ)
 
     def ensure_started(self, request: TrainingRequest) -> TrainingRun:
         assert isinstance(request.pipeline, Package)
-        what = f"training.start {request.model} {request.key} {request.attempt}"
-        return self.faults.call(what, lambda: self._start(request))
+        of = f"{request.model} {request.key} {request.attempt}"
+        if self.server_ids:
+            found = self.faults.call(f"training.find {of}", lambda: self._find(request), Kind.READ)
+            return found or self.faults.call(f"training.start {of}", lambda: self._create(request))
+        return self.faults.call(f"training.start {of}", lambda: self._find(request) or self._create(request))
 
-    def _start(self, request: TrainingRequest) -> TrainingRun:
-        for run in self.all.get(request.model, []):
-            if (run.key, run.attempt) == (request.key, request.attempt):
-                return run
+    def _find(self, request: TrainingRequest) -> TrainingRun | None:
+        runs = self.all.get(request.model, [])
+        return next((r for r in runs if (r.key, r.attempt) == (request.key, request.attempt)), None)
+
+    def _create(self, request: TrainingRequest) -> TrainingRun:
         run_id = f"{request.key}-{request.attempt}"
         run = TrainingRun(request.key, request.attempt, run_id, RunState.RUNNING, self.clock())
         self.all.setdefault(request.model, []).append(run)
@@ -180,7 +191,7 @@ class SimProber:
         failing = live is None or self.fails(live.releases.get(revision), live.templates.get(revision, ""))
         side = Side(requests, requests if failing else 0, () if failing else (5.0,) * requests)
         result = ProbeResult(side, (None if failing else 1,) * len(rows))
-        return self.faults.call(f"probe {target.model}", lambda: result, writes=False)
+        return self.faults.call(f"probe {target.model}", lambda: result, Kind.READ)
 
     def fails(self, release: Release | None, template: str) -> bool:
         """Return whether what is served so answers with errors."""
@@ -189,7 +200,7 @@ class SimProber:
 
 @dataclass(slots=True)
 class SimSource:
-    """Implements ports.Source over specs that the story commits; what was fetched last is `published`."""
+    """Implements ports.Source over specs that the story commits; what the replica at work fetched is `published`."""
 
     memory: SimMemory
     clock: Callable[[], datetime]
@@ -197,9 +208,18 @@ class SimSource:
     commits: int = 0
     seen: dict[str, DesiredModel] = field(default_factory=dict)
     policy: PolicySpec = field(default_factory=PolicySpec)
-    published: DesiredState | None = None
+    viewer: int = 0
+    published_by: dict[int, DesiredState | None] = field(default_factory=dict)
     broken: bool = False
     unreadable: bool = False
+
+    @property
+    def published(self) -> DesiredState | None:
+        return self.published_by.get(self.viewer)
+
+    @published.setter
+    def published(self, state: DesiredState | None) -> None:
+        self.published_by[self.viewer] = state
 
     def commit(self) -> Commit:
         return Commit(f"{self.commits:040x}", "Ana <ana@example.org>", self.clock(), "a commit")

@@ -10,7 +10,10 @@ from tests.simulation.faults import Fault
 
 T = TypeVar("T")
 
-_FAULTS = (Fault.REFUSED, Fault.LOST, Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
+_FAULTS = (
+    Fault.REFUSED, Fault.LOST, Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.TIMEOUT, Fault.LATE, Fault.CRASH_LATE,
+    Fault.STALE, Fault.DENIED, Fault.CONFLICT, Fault.PAUSE,
+)  # fmt: skip
 
 
 @dataclass(slots=True)

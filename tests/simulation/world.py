@@ -1,8 +1,9 @@
-"""The whole world: simulated systems, the real code, and the truth that the code cannot see."""
+"""The world: every system as a state machine, replicas of the real code, and the truth that they cannot see."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from reconciler.ensure.scene import Systems
@@ -10,7 +11,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.observe import Observer
 from reconciler.reconcile import ModelReconciler
 from reconciler.status import ModelStatus
-from tests.simulation.faults import Crash, Fault, Faults
+from tests.simulation.faults import LIFETIME, Crash, Fault, Faults
 from tests.simulation.invariants import Truth
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import SimServing
@@ -19,29 +20,64 @@ from tests.simulation.systems import Metrics, SimLedger, SimMemory, SimProber, S
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 NAME = "iris"
 KEY = ("models", NAME)
+LEASE = timedelta(seconds=15)
+
+
+@dataclass(slots=True)
+class Process:
+    """What a replica has in memory; nothing of it survives."""
+
+    observer: Observer
+    reconciler: ModelReconciler
 
 
 class World:
-    """Everything outside the process survives `restart`; nothing inside does."""
+    """Everything outside the processes survives `restart`; nothing inside does.
 
-    def __init__(self, choose: Callable[[str], Fault], outcomes: Callable[[], Metrics | None]) -> None:
+    Two replicas stand by; the one that holds the lease is at work. One that is paused in the middle of a call loses
+    the lease to the other, goes on with what it was at when it wakes up, and then ends, as it is not the leader.
+    `registry` and `serving` make these two systems, where a test has others than the usual ones.
+    """
+
+    def __init__(
+        self,
+        choose: Callable[[str], Fault],
+        outcomes: Callable[[], Metrics | None],
+        registry: Callable[[Faults], SimRegistry] = SimRegistry,
+        serving: Callable[[Faults, Callable[[], datetime]], SimServing] = SimServing,
+    ) -> None:
         self.now = START
-        self.faults = Faults(choose)
+        self.faults = Faults(choose, self.clock)
         self.bad: set[int] = set()
-        self.registry = SimRegistry(self.faults)
-        self.serving = SimServing(self.faults, self.clock)
+        self.registry = registry(self.faults)
+        self.serving = serving(self.faults, self.clock)
         self.training = SimTraining(self.faults, self.registry, self.clock, outcomes)
         self.ledger = SimLedger(self.faults)
         self.memory = SimMemory(self.faults)
         self.source = SimSource(self.memory, self.clock)
         self.prober = SimProber(self.faults, self.bad, self.serving)
         self.truth = Truth(self.registry, self.serving, self.training, self.ledger, self.source, self.prober)
+        self.faults.pause = self._pause
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.pause_seconds: Callable[[], int] = lambda: 20
         self.crashes = 0
         self.passes = 0
+        self.leader = self.holder = 0
+        self.paused = False
+        self.after_pause = 0
+        self.processes: dict[int, Process] = {}
         self.restart()
 
     def clock(self) -> datetime:
         return self.now
+
+    @property
+    def observer(self) -> Observer:
+        return self.processes[self.leader].observer
+
+    @property
+    def reconciler(self) -> ModelReconciler:
+        return self.processes[self.leader].reconciler
 
     def restart(self) -> None:
         """Begin a new process, again and again if it dies while it begins."""
@@ -54,18 +90,50 @@ class World:
             memory=self.memory,
             clock=self.clock,
             artifact_destinations={},
+            settle=LIFETIME,
         )
-        self.observer = Observer(systems, timedelta(seconds=30))
-        self.reconciler = ModelReconciler(self.source, systems, self.observer, timedelta(seconds=5))
+        observer = Observer(systems, timedelta(seconds=30))
+        reconciler = ModelReconciler(self.source, systems, observer, timedelta(seconds=5), self._leads(self.leader))
+        self.processes[self.leader] = Process(observer, reconciler)
+        self.truth.began()
+        self.serving.list_anew()
         try:
-            self.observer.remember_in_flight()
+            observer.remember_in_flight()
         except (Crash, ReconcilerError):
             self.restart()
 
+    def _leads(self, replica: int) -> Callable[[], bool]:
+        return lambda: self.holder == replica
+
+    def _lead(self, replica: int) -> None:
+        self.leader = self.serving.viewer = self.source.viewer = replica
+
+    def _pause(self, what: str) -> None:
+        """Keep the replica at work from making this call for a while; another one goes on meanwhile."""
+        if self.paused:
+            return
+        self.paused, asleep = True, self.leader
+        self.faults.log.append(f"-- replica {asleep} sleeps before {what}; the other one takes the lease")
+        self.pass_time(self.now + LEASE + timedelta(seconds=self.pause_seconds()))
+        self.holder = 1 - asleep
+        self._lead(self.holder)
+        self.restart()
+        self.meanwhile()
+        awake = self.leader
+        self._lead(asleep)
+        self.faults.log.append(f"-- replica {asleep} wakes up and goes on")
+        self.after_pause = awake
+
+    def pass_time(self, now: datetime) -> None:
+        """Let time go on; what is under way lands when its time is over."""
+        self.faults.time_passes(now)
+        self.now = now
+
     def one_pass(self, name: str = NAME) -> str:
-        """Let the process look once at a model; return what it did, "" for nothing."""
+        """Let the leader look once at a model; return what it did, "" for nothing."""
         self.now += timedelta(milliseconds=1)
         self.passes += 1
+        nested = self.paused
         try:
             return self._pass(name)
         except Crash as crash:
@@ -73,6 +141,10 @@ class World:
             self.faults.log.append(f"-- died at {crash}, started again")
             self.restart()
             return "crash"
+        finally:
+            if self.paused and not nested:
+                self.paused = False
+                self._lead(self.after_pause)
 
     def _pass(self, name: str) -> str:
         error, before = "", self.source.published
@@ -93,6 +165,7 @@ class World:
 
     def tick(self, name: str = NAME, turn: int = 0) -> bool:
         """Let the other controllers take one step."""
+        self.faults.event()
         moved = [self.serving.tick(key, turn) for key in tuple(self.serving.live) if key[1] == name]
         return any(moved)
 
@@ -123,8 +196,9 @@ class World:
     def _wait(self, names: Iterable[str]) -> bool:
         """Let time pass until a model is to be looked at again; False when none is."""
         due = [s.look_again_at for n in names if (s := self.status(n)) and s.look_again_at is not None]
-        if not due:
+        if not due and not self.faults.under_way:
             self.now += timedelta(seconds=1)
             return False
-        self.now = max(min(due), self.now + timedelta(milliseconds=1))
+        soon = self.now + timedelta(milliseconds=1)
+        self.pass_time(max(min(due, default=soon), soon))
         return True

@@ -118,12 +118,13 @@ class MlflowRegistry:
                 return rows
         return None
 
-    def set_stage(self, name: str, version: int, stage: Stage) -> None:
+    def set_stage(self, name: str, version: int, stage: Stage, still: Callable[[], None] = lambda: None) -> None:
         """Make the version's stage and alias so, as settings say; what is so already is not written."""
         model = self.read(name)
         if model is None or model.get(version) is None:
             raise Refused(f"version {version} of {name} is not in the registry any more")
         for write in writes_for(model, version, stage, self._writes):
+            still()
             self._write(name, write)
 
     def tag(self, name: str, version: int, key: str, value: str | None) -> None:
