@@ -104,6 +104,11 @@ class GitSettings(Section):
     ssh_key: Secret = Secret()
     ssh_passphrase: Secret = Secret()
     known_hosts: Path | None = Field(default=None, description="Host keys to accept; without it ssh is refused.")
+    accept_rewrite: str = Field(
+        default="",
+        pattern=r"^([0-9a-f]{40})?$",
+        description="Full id of a commit to follow although it does not descend from the last one acted on.",
+    )
 
 
 class MlflowSettings(Section):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 import pygit2
@@ -18,10 +18,11 @@ from pygit2.enums import CredentialType, ObjectType
 
 from reconciler.desired.repository import Assembler
 from reconciler.desired.state import Commit, DesiredModel, DesiredState
-from reconciler.errors import ReconcilerError, SettingsError, Terminal, Transient
+from reconciler.errors import ReconcilerError, Refused, SettingsError, Terminal, Transient
 from reconciler.ports import Clock, SourceStatus
 from reconciler.settings import GitSettings, Secret
 from reconciler.source.address import Transport, is_plaintext, redact, transport_of
+from reconciler.source.history import leads_on, refusal
 from reconciler.source.tree import TreeCache, TreeSnapshot
 
 # Older ones follow redirects and check host keys in ways that were corrected since.
@@ -29,36 +30,49 @@ OLDEST_LIBGIT2 = (1, 7, 2)
 _FETCHED = "refs/reconciler/fetched"
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 
-LastGood = Callable[[], Mapping[str, DesiredModel]]
+
+class Remembered(Protocol):
+    """What the source asks of `ports.Memory`."""
+
+    def last_good(self) -> Mapping[str, DesiredModel]:
+        """Return the last good spec of every model that was ever taken over and not let go."""
+
+    def acted_on(self, line: str) -> str | None:
+        """Return the last commit of this line of Git that may have been acted on."""
 
 
 class GitSource:
     """Follows one branch, tag or commit; implements `ports.Source`. Raises SettingsError when it cannot be used."""
 
-    def __init__(self, settings: GitSettings, state_dir: Path, clock: Clock, last_good: LastGood) -> None:
+    def __init__(self, settings: GitSettings, state_dir: Path, clock: Clock, memory: Remembered) -> None:
         check_libgit2(pygit2.LIBGIT2_VERSION)
+        self._settings = settings
+        self._line = _short_digest(settings.url, settings.ref, settings.path)
         self._mirror = _Mirror(settings, state_dir)
         self._path = settings.path
         self._clock = clock
-        self._last_good = last_good
+        self._memory = memory
         self._assembler = Assembler()
         self._current: _Current | None = None
-        self._status = SourceStatus(None, None)
+        self._status = SourceStatus(None, None, line=self._line)
         self._state: tuple[_Current, frozenset[str], DesiredState] | None = None
         self._restore()
 
     def fetch(self) -> SourceStatus:
         """Fetch; a failure leaves the last good commit in force, and the status says since when and why."""
         now = self._clock()
+        tip = None
         try:
-            rewritten = self._adopt(self._mirror.fetch_tip())
+            tip = self._mirror.fetch_tip()
+            rewritten = self._adopt(tip)
         except ReconcilerError as error:
             since = self._status.failing_since or now
             message = f"{error.message} ({error.help})" if error.help else error.message
-            self._status = replace(self._status, failing_since=since, error=message)
+            refused = tip.id if tip is not None and isinstance(error, Refused) else None
+            self._status = replace(self._status, failing_since=since, error=message, refused=refused)
         else:
             commit = self._current.commit if self._current else None
-            self._status = SourceStatus(commit, now, rewritten_from=rewritten)
+            self._status = SourceStatus(commit, now, rewritten_from=rewritten, line=self._line)
         return self._status
 
     def desired(self) -> DesiredState | None:
@@ -66,7 +80,7 @@ class GitSource:
         current = self._current
         if current is None:
             return None
-        last_good = self._last_good()
+        last_good = self._memory.last_good()
         names = frozenset(last_good)
         if self._state and self._state[0] is current and self._state[1] == names:
             return self._state[2]
@@ -80,25 +94,41 @@ class GitSource:
         return self._mirror.commit(commit_id)
 
     def _restore(self) -> None:
-        """Begin with the last good commit of the process before, so that a start needs no network."""
-        good = self._mirror.good()
+        """Begin with the commit that the process before acted on, so that a start needs no network."""
+        try:
+            acted_on = self._memory.acted_on(self._line)
+        except ReconcilerError:
+            return  # fetching asks again
+        good = self._mirror.commit(acted_on) if acted_on else self._mirror.good()
         if good is not None:
             try:
                 self._current = self._read(good)
             except ReconcilerError:
                 return  # fetching will say what is wrong with it
-            self._status = SourceStatus(good, None)
+            self._status = SourceStatus(good, None, line=self._line)
 
     def _adopt(self, commit: Commit) -> str | None:
-        before = self._current
-        if before is not None and before.commit.id == commit.id:
-            return self._status.rewritten_from
-        current = self._read(commit)
-        self._mirror.keep(commit)
-        self._current = current
-        if before is not None and not self._mirror.follows(commit.id, before.commit.id):
-            return before.commit.id
-        return None
+        """Take over a commit; return the one acted on last where history does not lead from it. Raises Refused."""
+        acted_on = self._memory.acted_on(self._line) or (self._current.commit.id if self._current else None)
+        rewritten = acted_on is not None and not leads_on(commit.id, acted_on, self._mirror.descends)
+        if acted_on is not None and rewritten:
+            self._check_consent(commit, acted_on)
+        if self._current is None or self._current.commit.id != commit.id:
+            current = self._read(commit)
+            self._mirror.keep(commit)
+            self._current = current
+        return acted_on if rewritten else None
+
+    def _check_consent(self, commit: Commit, acted_on: str) -> None:
+        if commit.id == self._settings.ref:
+            return  # the settings name this very commit
+        state = self.desired()
+        allowed = state is not None and state.policy.history.rewrites == "follow"
+        what = f"{self._settings.ref} in {redact(self._settings.url)}"
+        accepted = self._settings.accept_rewrite
+        why = refusal(what, commit.id, acted_on, self._mirror.descends, allowed=allowed, accepted=accepted)
+        if why is not None:
+            raise why
 
     def _read(self, commit: Commit) -> _Current:
         cache = self._current.snapshot.cache if self._current else TreeCache()
@@ -188,8 +218,10 @@ class _Mirror:
         with _git_errors("cannot write to the mirror", ()):
             self._repository.references.create(self._good, pygit2.Oid(hex=commit.id), force=True)
 
-    def follows(self, new: str, old: str) -> bool:
-        """Tell whether history led from one commit to the other, without being rewritten."""
+    def descends(self, new: str, old: str) -> bool:
+        """Tell whether the first commit descends from the second; False where the mirror does not have both."""
+        if new not in self._repository or old not in self._repository:
+            return False
         with _git_errors("cannot read the history", ()):
             return self._repository.descendant_of(new, old)
 

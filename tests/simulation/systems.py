@@ -81,6 +81,7 @@ class SimMemory:
     specs: dict[str, DesiredModel] = field(default_factory=dict)
     kept: dict[str, dict[Release, ReleaseRecord]] = field(default_factory=dict)
     claims: set[str] = field(default_factory=set)
+    lines: dict[str, str] = field(default_factory=dict)
 
     def last_good(self) -> Mapping[str, DesiredModel]:
         return dict(self.specs)
@@ -110,6 +111,12 @@ class SimMemory:
         new = key not in self.claims
         self.faults.call(f"memory.claim {key}", lambda: self.claims.add(key))
         return new
+
+    def acted_on(self, line: str) -> str | None:
+        return self.lines.get(line)
+
+    def act_on(self, line: str, commit: str) -> None:
+        self.lines[line] = commit
 
 
 @dataclass(slots=True)
