@@ -90,7 +90,7 @@ class Reflector:
                 self._stopping.wait(pause)
 
     def steps(self) -> Iterator[float]:
-        """List and watch until stopped; after each event, and after each attempt, yield how long to pause."""
+        """List and watch until stopped; yield how long to pause once a watch is open, after each event and attempt."""
         while not self._stopping.is_set():
             try:
                 pause = yield from self._follow()
@@ -159,6 +159,7 @@ class Reflector:
                 return 0
             self._feeds.live(self.name)
             try:
+                yield 0.0
                 for line in stream.lines():
                     self._take(line)
                     events += 1
