@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pygit2
 import pytest
 
 from reconciler.desired.files import MAX_FILES
@@ -267,6 +268,14 @@ def test_settings_that_trust_or_tell_too_much_are_refused(case: str, tmp_path: P
 
 
 def test_old_libgit2_is_refused() -> None:
-    check_libgit2("1.7.2")
-    with pytest.raises(SettingsError, match=r"libgit2 1.7.1 is too old; at least 1.7.2"):
-        check_libgit2("1.7.1")
+    check_libgit2("1.9.7")
+    check_libgit2("1.10.0")
+    with pytest.raises(SettingsError, match=r"libgit2 1.9.6 is too old; at least 1.9.7"):
+        check_libgit2("1.9.6")
+
+
+def test_libgit2_is_checked_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pygit2, "LIBGIT2_VERSION", "1.7.1")
+    with pytest.raises(SettingsError, match=r"libgit2 1.7.1 is too old"):
+        GitSource(GitSettings(url="/nowhere"), tmp_path / "state", Clock(), Kept())
+    assert not (tmp_path / "state").exists()
