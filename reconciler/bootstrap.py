@@ -79,7 +79,7 @@ def build_source(settings: Settings, clock: Clock, memory: Memory) -> Source:
     """Build the Git source."""
     from reconciler.source.git import GitSource  # noqa: PLC0415
 
-    return GitSource(settings.git, settings.state_dir, clock, memory.last_good)
+    return GitSource(settings.git, settings.state_dir, clock, memory)
 
 
 def build_serving(settings: Settings, clock: Clock) -> KServe:

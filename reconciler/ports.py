@@ -30,13 +30,20 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How the source stands: the last good commit, and since when and why fetching fails, if it does."""
+    """How the source stands: the last good commit, and since when and why fetching fails, if it does.
+
+    `rewritten_from` is the commit acted on last, where `commit` does not descend from it and is followed by consent;
+    `refused` is a commit that was found and is not followed for want of it. `line` stands for repository, ref and path:
+    what was acted on is remembered for each line.
+    """
 
     commit: Commit | None
     fetched_at: datetime | None
     failing_since: datetime | None = None
     error: str = ""
     rewritten_from: str | None = None
+    refused: str | None = None
+    line: str = ""
 
 
 class Source(Protocol):
@@ -100,9 +107,11 @@ class Serving(Protocol):
 
 
 class Training(Protocol):
-    """A training backend; `settle_seconds` is how long a request whose answer was lost may still land."""
+    """A training backend."""
 
-    settle_seconds: float
+    @property
+    def settle_seconds(self) -> float:
+        """Return how long a request whose answer was lost may still land."""
 
     def runs(self, model: str) -> tuple[TrainingRun, ...]:
         """Return the model's runs, oldest first."""
@@ -207,7 +216,7 @@ class Ledger(Protocol):
 
 
 class Memory(Protocol):
-    """What must survive a restart and is no evidence: last good specs, releases, claims."""
+    """What must survive a restart and is no evidence: last good specs, releases, claims, the commit acted on."""
 
     def last_good(self) -> Mapping[str, DesiredModel]:
         """Return the last good spec of every model that was ever taken over and not let go."""
@@ -226,3 +235,9 @@ class Memory(Protocol):
 
     def claim(self, key: str, at: datetime) -> bool:
         """Claim a unique key; False when it was claimed before."""
+
+    def acted_on(self, line: str) -> str | None:
+        """Return the last commit of this line of Git that may have been acted on, None before the first."""
+
+    def act_on(self, line: str, commit: str) -> None:
+        """Keep which commit is acted on from now on; it is kept before the first action."""

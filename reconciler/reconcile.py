@@ -64,15 +64,23 @@ class ModelReconciler:
             self._record_rewrite(status)
             # First, so that what is acted on survives a restart; where it cannot be kept, the next fetch tells it anew.
             self.systems.memory.remember(m for m in state.models.values() if not m.stale and not m.removed)
+            self.systems.memory.act_on(status.line, state.commit.id)
         return state
 
     def _record_rewrite(self, status: SourceStatus) -> None:
-        """Put a forced push on the ledger, once."""
-        if status.commit is None or not status.rewritten_from:
+        """Put a forced push on the ledger, once: that it is followed, or that it is not."""
+        if status.commit is None:
             return
-        rewrite = (status.rewritten_from, status.commit.id)
+        if status.refused:
+            rewrite = (status.commit.id, status.refused)
+            note = _refused(*rewrite, status.error, self.systems.clock())
+        elif status.rewritten_from:
+            rewrite = (status.rewritten_from, status.commit.id)
+            note = _rewritten(*rewrite, status.commit.author, self.systems.clock())
+        else:
+            return
         if rewrite != self._rewrite:
-            self.systems.ledger.append(_rewritten(*rewrite, status.commit.author, self.systems.clock()))
+            self.systems.ledger.append(note)
             self._rewrite = rewrite
 
     def _take_over(self, state: DesiredState) -> frozenset[str]:
@@ -215,6 +223,20 @@ def _rewritten(before: str, after: str, author: str, at: datetime) -> Entry:
         result=Result.DONE,
         before={"commit": before},
         after={"commit": after},
+    )
+
+
+def _refused(before: str, found: str, why: str, at: datetime) -> Entry:
+    return Entry(
+        at=at,
+        moment=Moment.NOTE,
+        model="",
+        action="RefuseRewrite",
+        reason=why,
+        commit=before,
+        result=Result.DONE,
+        before={"commit": before},
+        after={"commit": before, "refused": found},
     )
 
 

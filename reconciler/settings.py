@@ -98,12 +98,19 @@ class GitSettings(Section):
     ref: str = Field(default="main", description="A branch, a tag or a full commit id.")
     path: str = Field(default="", description="Only documents below this folder are read; empty for all.")
     poll_interval: Duration = parse_duration("60s")
-    timeout: Duration = parse_duration("30s")
+    timeout: Duration = Field(default=parse_duration("30s"), description="To connect, and for each answer.")
+    deadline: Duration = Field(default=parse_duration("5m"), description="For a whole fetch, the first one too.")
+    most_mebibytes: int = Field(default=2048, ge=1, description="No fetch brings more, nor takes more memory.")
     username: str = Field(default="git", description="For https and ssh.")
     token: Secret = Secret()
     ssh_key: Secret = Secret()
     ssh_passphrase: Secret = Secret()
     known_hosts: Path | None = Field(default=None, description="Host keys to accept; without it ssh is refused.")
+    accept_rewrite: str = Field(
+        default="",
+        pattern=r"^([0-9a-f]{40})?$",
+        description="Full id of a commit to follow although it does not descend from the last one acted on.",
+    )
 
 
 class MlflowSettings(Section):

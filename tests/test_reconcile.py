@@ -10,10 +10,10 @@ from reconciler.desired.state import DesiredState, Diagnostic
 from reconciler.errors import Transient
 from reconciler.observed import Stage
 from reconciler.passes import GIT
-from reconciler.ports import Moment, SourceStatus
+from reconciler.ports import Entry, Moment, Recorded, SourceStatus
 from reconciler.registry_roles import CHAMPION
 from tests.simulation.stories import world
-from tests.simulation.systems import SimSource
+from tests.simulation.systems import SimLedger, SimSource
 from tests.simulation.world import NAME, World
 
 
@@ -23,11 +23,12 @@ class OddSource:
 
     inner: SimSource
     rewritten_from: str | None = None
+    refused: str | None = None
     problem: Diagnostic | None = None
     error: Transient | None = None
 
     def fetch(self) -> SourceStatus:
-        return replace(self.inner.fetch(), rewritten_from=self.rewritten_from)
+        return replace(self.inner.fetch(), rewritten_from=self.rewritten_from, refused=self.refused)
 
     def desired(self) -> DesiredState | None:
         if self.error is not None:
@@ -35,6 +36,14 @@ class OddSource:
         state = self.inner.desired()
         assert state is not None
         return replace(state, diagnostics=(self.problem,) if self.problem else ())
+
+
+class FullLedger(SimLedger):
+    """A ledger whose disk is full."""
+
+    def append(self, entry: Entry) -> Recorded:
+        del entry
+        raise Transient("the ledger's disk is full")
 
 
 def settled() -> tuple[World, OddSource]:
@@ -53,6 +62,27 @@ def test_a_forced_push_is_put_on_the_ledger_once() -> None:
     notes = [r.entry for r in made.ledger.records if r.entry.moment is Moment.NOTE]
     assert [n.action for n in notes] == ["FollowRewrite"]
     assert "does not descend from aaaaaaa" in notes[0].reason
+
+
+def test_a_forced_push_that_is_not_followed_is_put_on_the_ledger_once() -> None:
+    made, source = settled()
+    source.refused = "b" * 40
+    for _ in range(3):
+        made.reconciler.refresh_source()
+    notes = [r.entry for r in made.ledger.records if r.entry.moment is Moment.NOTE]
+    assert [(n.action, n.after["refused"]) for n in notes] == [("RefuseRewrite", "b" * 40)]
+
+
+def test_the_commit_acted_on_is_kept_after_its_rewrite_is_on_record() -> None:
+    made, source = settled()
+    (before,) = made.memory.lines.values()
+    source.rewritten_from = "a" * 40
+    made.source.write(NAME, None)
+    systems = made.reconciler.systems
+    made.reconciler.systems = replace(systems, ledger=FullLedger(made.ledger.faults))
+    with pytest.raises(Transient):
+        made.reconciler.refresh_source()
+    assert list(made.memory.lines.values()) == [before]
 
 
 def test_a_problem_in_a_spec_is_told_with_its_place_while_git_is_well() -> None:

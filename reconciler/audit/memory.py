@@ -1,4 +1,4 @@
-"""What must survive a restart and is no evidence: last good specs, applied releases, claims."""
+"""What must survive a restart and is no evidence: last good specs, applied releases, claims, the commit acted on."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class SqlMemory:
         self._specs: dict[str, DesiredModel] | None = None
         self._contents: contents.Contents = {}
         self._releases: _Releases | None = None
+        self._lines: dict[str, str] | None = None
         self._unreadable: dict[str, str] = {}
 
     @property
@@ -57,6 +58,7 @@ class SqlMemory:
         with self._guard:
             self._specs = None
             self._releases = None
+            self._lines = None
 
     def last_good(self) -> Mapping[str, DesiredModel]:
         """Return the last good spec of every model that was ever taken over and not let go."""
@@ -139,6 +141,28 @@ class SqlMemory:
         except IntegrityError:
             return False
         return True
+
+    def acted_on(self, line: str) -> str | None:
+        """Return the last commit of this line of Git that may have been acted on, None before the first."""
+        with self._guard:
+            return self._loaded_lines().get(line)
+
+    def act_on(self, line: str, commit: str) -> None:
+        """Keep which commit is acted on from now on; the same again is not written again."""
+        with self._guard:
+            lines = self._loaded_lines()
+            if lines.get(line) == commit:
+                return
+            with self._database.write() as connection:
+                _put(connection, tables.acted_on, [{"line": line, "commit_id": commit}])
+            lines[line] = commit
+
+    def _loaded_lines(self) -> dict[str, str]:
+        if self._lines is None:
+            with self._database.read() as connection:
+                rows = connection.execute(sa.select(tables.acted_on)).all()
+            self._lines = {row.line: row.commit_id for row in rows}
+        return self._lines
 
     def _loaded_specs(self) -> dict[str, DesiredModel]:
         if self._specs is None:

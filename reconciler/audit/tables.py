@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-REVISION = "0001"
+REVISION = "0002"
 """The migration that this code needs; revisions are numbers, so that a newer database can be told as such."""
 
 metadata = MetaData()
@@ -61,4 +61,11 @@ claim = Table(
     metadata,
     Column("key", String(512), primary_key=True),
     Column("at", String(32), nullable=False),
+)
+
+acted_on = Table(
+    "acted_on",
+    metadata,
+    Column("line", String(64), primary_key=True),
+    Column("commit_id", String(64), nullable=False),
 )

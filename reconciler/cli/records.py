@@ -79,3 +79,12 @@ class ReadOnlyMemory:
         """Refuse."""
         del key, at
         _refuse()
+
+    def acted_on(self, line: str) -> str | None:
+        """Return the last commit of this line of Git that may have been acted on, None before the first."""
+        return self._memory.acted_on(line) if self._memory else None
+
+    def act_on(self, line: str, commit: str) -> None:
+        """Refuse."""
+        del line, commit
+        _refuse()

@@ -402,6 +402,16 @@ class DeletionLimits(Document):
     share: Number = Field(default=0.10, ge=0, le=1)
 
 
+class History(Document):
+    """What Git's history may do."""
+
+    rewrites: Literal["refuse", "follow"] = Field(
+        default="refuse",
+        description="A commit that does not descend from the last one acted on, as after a forced push; "
+        "decided by the policy at the last commit acted on.",
+    )
+
+
 class PolicySpec(Document):
     """Rules for every model of the repository."""
 
@@ -414,6 +424,7 @@ class PolicySpec(Document):
         default=("*",), max_length=1000, description="Where models may be served, `*` as wildcard."
     )
     deletion: DeletionLimits = DeletionLimits()
+    history: History = History()
 
 
 class RepositoryPolicy(Document):

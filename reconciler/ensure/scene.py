@@ -12,7 +12,16 @@ from reconciler.desired.digest import digest
 from reconciler.desired.state import DesiredModel
 from reconciler.errors import Refused, Transient
 from reconciler.manifest import serving_fields
-from reconciler.observed import TAG_GATES, InferenceService, Known, ModelVersion, ObservedModel, Release, ReleaseRecord, Stage
+from reconciler.observed import (
+    TAG_GATES,
+    InferenceService,
+    Known,
+    ModelVersion,
+    ObservedModel,
+    Release,
+    ReleaseRecord,
+    Stage,
+)
 from reconciler.plan.facts import Facts
 from reconciler.ports import Clock, Ledger, Memory, Prober, Registry, Serving, Training
 

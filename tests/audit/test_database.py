@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 
 from reconciler.audit import tables
 from reconciler.audit.database import Database, open_database, open_for_reading, revision_of
-from reconciler.audit.migrations.versions import revision_0001
+from reconciler.audit.migrations.versions import revision_0002
 from reconciler.errors import ReconcilerError, SettingsError, Transient
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -25,7 +25,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 def test_migrating_makes_exactly_the_tables_of_the_code(database: Database) -> None:
     with database.read() as connection:
-        assert revision_of(connection) == tables.REVISION == revision_0001.revision
+        assert revision_of(connection) == tables.REVISION == revision_0002.revision
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
 
 
@@ -52,14 +52,14 @@ def test_processes_that_start_together_migrate_once(path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM ledger_head").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("version", ["0002", "a-strange-one"])
+@pytest.mark.parametrize("version", ["0003", "a-strange-one"])
 def test_a_newer_or_strange_database_is_refused(version: str, path: Path) -> None:
     url = f"sqlite:///{path}"
     open_database(url).close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     for opening in (open_database, open_for_reading):
-        with pytest.raises(SettingsError, match=f"version {version}, this program knows 0001") as caught:
+        with pytest.raises(SettingsError, match=f"version {version}, this program knows 0002") as caught:
             opening(url)
         assert "newer" in caught.value.help
 
@@ -135,3 +135,16 @@ def test_a_failed_migration_leaves_nothing_behind(path: Path) -> None:
     engine = sa.create_engine(f"sqlite:///{path}")
     assert sa.inspect(engine).get_table_names() == ["claim"]
     engine.dispose()
+
+
+def test_a_database_of_the_version_before_keeps_what_it_holds(path: Path) -> None:
+    url = f"sqlite:///{path}"
+    open_database(url).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE acted_on")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.execute("INSERT INTO claim VALUES ('iris/k1/1', '2026-08-01')")
+    open_database(url).close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT key FROM claim").fetchall() == [("iris/k1/1",)]
+        assert connection.execute("SELECT * FROM acted_on").fetchall() == []

@@ -231,3 +231,14 @@ def test_the_files_of_a_spec_that_cannot_be_read_stay(memory: SqlMemory, databas
 
     assert b"of iris" in stored_contents(database)
     assert SqlMemory(database, encode, decode).last_good()["iris"] == with_files("iris", package=b"of iris")
+
+
+def test_the_commit_acted_on_survives_a_restart_for_each_line_of_git(
+    memory: SqlMemory, restarted: SqlMemory, writes: list[str]
+) -> None:
+    memory.act_on("main", "a" * 40)
+    memory.act_on("main", "b" * 40)
+    memory.act_on("release", "c" * 40)
+    memory.act_on("main", "b" * 40)
+    assert len(writes) == 3
+    assert [restarted.acted_on(line) for line in ("main", "release", "other")] == ["b" * 40, "c" * 40, None]

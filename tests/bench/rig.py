@@ -119,7 +119,7 @@ def rig(settings: Settings) -> Iterator[Rig]:
         stack.callback(connection.close)
         serving = stack.enter_context(KServe(CountingApi(connection, counts), Options(), utc_now, Random(1)))
         systems = build_systems(settings, utc_now, stack, ledger=ledger, memory=memory, serving=serving)
-        source = GitSource(settings.git, settings.state_dir, utc_now, memory.last_good)
+        source = GitSource(settings.git, settings.state_dir, utc_now, memory)
         source._assembler = Assembler(_counting_parse(counts))
         yield Rig(build_reconciler(settings, source, systems), systems, source, serving, counts)
 

@@ -56,7 +56,7 @@ EXPECTED = {
     "planning": {""},
     "steady": {"", "registry 2 bulk reads (1+1 pages), Kubernetes 0, ledger writes 0, database reads 0"},
     "cold": {
-        "registry 2 requests, Kubernetes 2 list pages and 0 other, 21 blobs, database reads 4, writes 2",
+        "registry 2 requests, Kubernetes 2 list pages and 0 other, 21 blobs, database reads 5, writes 3",
         "registry 2 requests, Kubernetes 2 list pages and 0 other, 21 blobs, database reads 4, writes 0",
     },
 }

@@ -24,6 +24,7 @@ from reconciler.settings import GitSettings, KubernetesSettings, MlflowSettings,
 from reconciler.source.git import GitSource
 from tests.bench import cluster_state, registry_rows
 from tests.bench.fleet import Repository
+from tests.source.repositories import Kept
 
 START_SECONDS = 180.0
 QUIET = {
@@ -106,7 +107,7 @@ def running_world(folder: Path, size: int, mlflow: Mlflow) -> Iterator[World]:
 
 
 def _models(repository: Repository, folder: Path) -> tuple[DesiredModel, ...]:
-    source = GitSource(GitSettings(url=str(repository.path)), folder / "made", lambda: datetime.now(UTC), dict)
+    source = GitSource(GitSettings(url=str(repository.path)), folder / "made", lambda: datetime.now(UTC), Kept())
     status = source.fetch()
     state = source.desired()
     assert state is not None, status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -38,7 +39,7 @@ class Chaos:
     names: tuple[str, ...] = NAMES[:1]
 
     def __post_init__(self) -> None:
-        self.world = World(self.tape.fault, lambda: self.tape.pick(OUTCOMES) if self.tape.running else GOOD)
+        self.world = self.made(lambda: self.tape.pick(OUTCOMES) if self.tape.running else GOOD)
         self.world.faults.delay = lambda: self.tape.pick((1, 3, 10, 40))
         self.world.pause_seconds = lambda: self.tape.pick((1, 20, 60))
         self.world.meanwhile = self.meanwhile
@@ -47,6 +48,10 @@ class Chaos:
         self.names = NAMES[: self.tape.pick((1, 1, 2, 3))]
         for name in self.names:
             self.commit(name, Wish())
+
+    def made(self, outcomes: Callable[[], Metrics | None]) -> World:
+        """Make the world."""
+        return World(self.tape.fault, outcomes)
 
     def story(self) -> list[str]:
         """Return what happened, in order."""

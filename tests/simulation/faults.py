@@ -96,9 +96,7 @@ class Faults:
     under_way: list[UnderWay] = field(default_factory=list)
     trace: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
 
-    def call(
-        self, what: str, do: Callable[[], T], kind: Kind = Kind.WRITE, *, old: Callable[[], T] | None = None
-    ) -> T:
+    def call(self, what: str, do: Callable[[], T], kind: Kind = Kind.WRITE, *, old: Callable[[], T] | None = None) -> T:
         """Make a call that may fail; `old` gives the answer of a while ago."""
         self.calls += 1
         self.event()
@@ -114,9 +112,7 @@ class Faults:
         fault = self.choose(what)
         return fault if fault is Fault.CALM or fault in OF_KIND[kind] else Fault.REFUSED
 
-    def _fail(  # noqa: PLR0911  one line a fault
-        self, what: str, do: Callable[[], T], kind: Kind, fault: Fault, old: Callable[[], T] | None
-    ) -> T:
+    def _fail(self, what: str, do: Callable[[], T], kind: Kind, fault: Fault, old: Callable[[], T] | None) -> T:
         match fault:
             case Fault.STALE:
                 return old() if old else do()

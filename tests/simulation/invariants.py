@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from reconciler.desired.documents import OnRemoval
 from reconciler.observed import TAG_GATES, Release, RunState, Stage
 from reconciler.plan.facts import wanted_digest
-from reconciler.ports import Entry, Moment, Recorded, Result
+from reconciler.ports import Entry, Moment, Result
 from reconciler.registry_roles import role
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import Key, SimServing
@@ -168,12 +168,15 @@ class Truth:
         beyond = removed > limits.models and removed > limits.share * len(state.models)
         assert not beyond, f"I4: {removed} of {len(state.models)} models are being removed"
 
-    def _entered(self, recorded: Recorded) -> None:
-        entry, intended = recorded.entry, self.intended[self.serving.viewer]
+    def _intended(self, entry: Entry) -> None:
+        intended = self.intended[self.serving.viewer]
         if entry.moment is Moment.INTENT:
-            intended[recorded.seq] = entry
+            intended[self.ledger.records[-1].seq] = entry
         elif entry.attempt_of is not None:
             intended.pop(entry.attempt_of, None)
+
+    def _entered(self, entry: Entry) -> None:
+        self._intended(entry)
         if entry.action == "Promote" and entry.result is Result.DONE:
             self.edited.discard(entry.model)
         if entry.moment is not Moment.INTENT:

@@ -31,6 +31,8 @@ class SimRegistry:
     metrics: dict[tuple[str, int], Mapping[str, float]] = field(default_factory=dict)
     writes: int = 0
     past: list[dict[str, RegisteredModel]] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+    turns: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def read_all(self) -> Mapping[str, RegisteredModel]:
         return self.faults.call("registry.read_all", lambda: dict(self.models), Kind.READ, old=self._old)
@@ -39,17 +41,17 @@ class SimRegistry:
         return self.faults.call(f"registry.read {name}", lambda: self.models.get(name), Kind.READ)
 
     def evidence(self, name: str, version: ModelVersion) -> VersionEvidence:
-        metrics = self.metrics[name, version.version]
-        evidence = VersionEvidence(metrics, f"s3://models/{name}/{version.version}")
-        return self.faults.call(f"registry.evidence {name} {version.version}", lambda: evidence, Kind.READ)
+        def read() -> VersionEvidence:
+            self._version(name, version.version)
+            return VersionEvidence(self.metrics[name, version.version], f"s3://models/{name}/{version.version}")
+
+        return self.faults.call(f"registry.evidence {name} {version.version}", read, Kind.READ)
 
     def artifact(self, name: str, version: int, path: str) -> bytes | None:
         raise AssertionError(f"nothing asks for {path} of {name} {version}")
 
     def input_rows(self, name: str, version: int) -> Sequence[Any] | None:
-        return self.faults.call(
-            f"registry.input_rows {name}", lambda: [[float(version), 0.0]] * bool(name), Kind.READ
-        )
+        return self.faults.call(f"registry.input_rows {name}", lambda: [[float(version), 0.0]] * bool(name), Kind.READ)
 
     def set_stage(self, name: str, version: int, stage: Stage, still: Callable[[], None] = lambda: None) -> None:
         """Write as the real adapter does, one call a write."""
@@ -77,24 +79,22 @@ class SimRegistry:
         self.faults.call(f"registry.tag {name} {version} {key}={value}", lambda: self._tag(name, version, key, value))
 
     def tag_model(self, name: str, key: str, value: str | None) -> None:
-        def write() -> None:
-            self._written()
-            self.models[name] = replace(self.models[name], tags={**self.models[name].tags, key: value or ""})
-
-        self.faults.call(f"registry.tag_model {name} {key}", write)
+        self.faults.call(f"registry.tag_model {name} {key}", lambda: self._tag_model(name, key, value))
 
     def delete(self, name: str) -> None:
-        def delete() -> None:
-            self._written()
-            self.models.pop(name, None)
+        self.faults.call(f"registry.delete {name}", lambda: self._delete(name))
 
-        self.faults.call(f"registry.delete {name}", delete)
+    def create(self, name: str) -> None:
+        """Add a model without versions."""
+        self.models.setdefault(name, RegisteredModel(name, ()))
 
     def register(self, name: str, tags: Mapping[str, str], metrics: Mapping[str, float], now: datetime) -> int:
         """Add a version, as a training run or a person does."""
-        model = self.models.get(name, RegisteredModel(name, ()))
-        number = max((v.version for v in model.versions), default=0) + 1
         self._keep()
+        self.create(name)
+        model = self.models[name]
+        number = max(self.numbers.get(name, 0), *(v.version for v in model.versions), 0) + 1
+        self.numbers[name] = number
         version = ModelVersion(number, Stage.NONE, frozenset(), dict(tags), f"run-{number}", "", now)
         self.models[name] = replace(model, versions=(*model.versions, version))
         self.metrics[name, number] = metrics
@@ -111,11 +111,35 @@ class SimRegistry:
     def _keep(self) -> None:
         self.past = [*self.past[-7:], dict(self.models)]
 
-    def _known(self, name: str, number: int) -> ModelVersion:
+    def drop(self, name: str, number: int) -> None:
+        """Delete a version, as a person does; its number is never given again."""
+        self._version(name, number)
+        kept = tuple(v for v in self.models[name].versions if v.version != number)
+        self.models[name] = replace(self.models[name], versions=kept)
+
+    def rename(self, name: str, new: str) -> None:
+        """Rename a model, as a person does."""
+        model = self._model(name)
+        self.models[new] = replace(self.models.pop(name), name=new)
+        self.numbers[new] = self.numbers.pop(name, 0)
+        for v in model.versions:
+            self.metrics[new, v.version] = self.metrics[name, v.version]
+
+    def changed(self, name: str, version: ModelVersion) -> int:
+        """Return when a version was last registered or staged, in milliseconds, as lists are ordered by."""
+        return round(version.created_at.timestamp() * 1000) + self.turns.get((name, version.version), 0)
+
+    def _model(self, name: str) -> RegisteredModel:
+        model = self.models.get(name)
+        if model is None:
+            raise Refused(f"Registered Model with name={name} not found")
+        return model
+
+    def _version(self, name: str, number: int) -> ModelVersion:
         model = self.models.get(name)
         version = model.get(number) if model else None
         if version is None:
-            raise Refused(f"RESOURCE_DOES_NOT_EXIST: {name} {number}")
+            raise Refused(f"Model Version (name={name}, version={number}) not found")
         return version
 
     def _edit(self, name: str, number: int, **changes: object) -> None:
@@ -124,22 +148,38 @@ class SimRegistry:
         self.models[name] = replace(model, versions=changed)
 
     def _tag(self, name: str, number: int, key: str, value: str | None) -> None:
-        version = self._known(name, number)
         self._written()
-        tags = {k: v for k, v in version.tags.items() if k != key}
+        tags = {k: v for k, v in self._version(name, number).tags.items() if k != key}
         self._edit(name, number, tags={**tags, key: value} if value is not None else tags)
 
-    def _point(self, name: str, alias: str, number: int | None) -> None:
-        if number is not None:
-            self._known(name, number)
+    def _tag_model(self, name: str, key: str, value: str | None) -> None:
         self._written()
-        for v in self.models[name].versions:
+        model = self._model(name)
+        tags = {k: v for k, v in model.tags.items() if k != key}
+        self.models[name] = replace(model, tags={**tags, key: value} if value is not None else tags)
+
+    def _delete(self, name: str) -> None:
+        self._written()
+        self.models.pop(name, None)
+        self.numbers.pop(name, None)
+
+    def _point(self, name: str, alias: str, number: int | None) -> None:
+        self._written()
+        if number is not None:
+            self._version(name, number)
+        for v in self._model(name).versions:
             self._edit(name, v.version, aliases=v.aliases | {alias} if v.version == number else v.aliases - {alias})
 
     def _transition(self, name: str, version: int, stage: Stage) -> None:
-        self._known(name, version)
-        self._written()
+        self._version(name, version)
         for other in self.models[name].versions:
-            if other.stage is stage and stage in ALIASES:
-                self._edit(name, other.version, stage=Stage.ARCHIVED)
+            if other.stage is stage and stage in ALIASES and other.version != version:
+                self._move(name, other.version, Stage.ARCHIVED)
+        self._move(name, version, stage)
+
+    def _move(self, name: str, version: int, stage: Stage) -> None:
+        """Set one version's stage and leave the others, as a person may."""
+        self._written()
+        self._version(name, version)
+        self.turns[name, version] = self.turns.get((name, version), 0) + 1
         self._edit(name, version, stage=stage)

@@ -35,14 +35,14 @@ class SimLedger:
     faults: Faults
     records: list[Recorded] = field(default_factory=list)
     of: dict[str, list[Recorded]] = field(default_factory=dict)
-    on_entry: Callable[[Recorded], None] = lambda _: None
+    on_entry: Callable[[Entry], None] = lambda _: None
 
     def append(self, entry: Entry) -> Recorded:
         def write() -> Recorded:
             recorded = Recorded(len(self.records) + 1, entry, "", "")
             self.records.append(recorded)
             self.of.setdefault(entry.model, []).append(recorded)
-            self.on_entry(recorded)
+            self.on_entry(entry)
             return recorded
 
         return self.faults.call(f"ledger {entry.moment.value} {entry.action} {entry.model}", write, Kind.LOCAL)
@@ -81,6 +81,7 @@ class SimMemory:
     specs: dict[str, DesiredModel] = field(default_factory=dict)
     kept: dict[str, dict[Release, ReleaseRecord]] = field(default_factory=dict)
     claims: set[str] = field(default_factory=set)
+    lines: dict[str, str] = field(default_factory=dict)
 
     def last_good(self) -> Mapping[str, DesiredModel]:
         return dict(self.specs)
@@ -110,6 +111,12 @@ class SimMemory:
         new = key not in self.claims
         self.faults.call(f"memory.claim {key}", lambda: self.claims.add(key), Kind.LOCAL)
         return new
+
+    def acted_on(self, line: str) -> str | None:
+        return self.lines.get(line)
+
+    def act_on(self, line: str, commit: str) -> None:
+        self.lines[line] = commit
 
 
 @dataclass(slots=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from reconciler.desired.state import DesiredModel
+from reconciler.ports import SourceStatus
 from reconciler.settings import GitSettings
 from reconciler.source.git import GitSource
 
@@ -70,17 +72,41 @@ class Clock:
         self.now += timedelta(minutes=minutes)
 
 
-class Follower:
-    """A source, what it remembers as last good, and its clock."""
+@dataclass
+class Kept:
+    """What survives a restart of whoever follows."""
 
-    def __init__(self, state_dir: Path, settings: GitSettings) -> None:
+    specs: dict[str, DesiredModel] = field(default_factory=dict)
+    lines: dict[str, str] = field(default_factory=dict)
+
+    def last_good(self) -> Mapping[str, DesiredModel]:
+        """Return the last good specs."""
+        return self.specs
+
+    def acted_on(self, line: str) -> str | None:
+        """Return the commit acted on last."""
+        return self.lines.get(line)
+
+
+class Follower:
+    """A source, what is remembered of it, and its clock."""
+
+    def __init__(self, state_dir: Path, settings: GitSettings, kept: Kept | None = None) -> None:
         self.clock = Clock()
-        self.last_good: dict[str, DesiredModel] = {}
-        self.source = GitSource(settings, state_dir, self.clock, lambda: self.last_good)
+        self.kept = kept or Kept()
+        self.source = GitSource(settings, state_dir, self.clock, self.kept)
+
+    def act(self) -> SourceStatus:
+        """Fetch and take over, as the loop does; return how the source stands."""
+        status = self.source.fetch()
+        self.models()
+        if status.commit is not None:
+            self.kept.lines[status.line] = status.commit.id
+        return status
 
     def models(self) -> Mapping[str, DesiredModel]:
         """Return the models at the last good commit, and remember them."""
         state = self.source.desired()
         assert state is not None
-        self.last_good = {name: m for name, m in state.models.items() if not m.stale and not m.removed}
+        self.kept.specs = {name: m for name, m in state.models.items() if not m.stale and not m.removed}
         return state.models

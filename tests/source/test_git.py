@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pygit2
 import pytest
 
 from reconciler.desired.files import MAX_FILES
@@ -13,7 +14,7 @@ from reconciler.settings import GitSettings
 from reconciler.source.git import GitSource, check_libgit2
 from tests.desired.world import PIPELINE, model
 from tests.source.conftest import Follow
-from tests.source.repositories import Clock, Origin
+from tests.source.repositories import Clock, Kept, Origin
 
 TRAINED = "training: {kubeflowPipeline: {package: pipelines/p.yaml}}"
 
@@ -131,22 +132,6 @@ def test_empty_path_is_an_error_that_removes_nothing(origin: Origin, follow: Fol
     assert status.commit is not None
     assert status.commit.id == first
     assert not follower.models()["a"].removed
-
-
-def test_forced_push_is_followed_and_recorded(origin: Origin, follow: Follow) -> None:
-    origin.commit({"a.yaml": model("a")})
-    old = origin.commit({"b.yaml": model("b")})
-    follower = follow()
-    assert follower.source.fetch().rewritten_from is None
-    origin.git("reset", "--hard", "HEAD~1")
-    new = origin.commit({"c.yaml": model("c")})
-    status = follower.source.fetch()
-    assert status.rewritten_from == old
-    assert status.commit is not None
-    assert status.commit.id == new
-    assert set(follower.models()) == {"a", "c"}
-    origin.commit({"d.yaml": model("d")})
-    assert follower.source.fetch().rewritten_from is None
 
 
 def test_restart_begins_with_the_last_good_commit_without_the_origin(origin: Origin, follow: Follow) -> None:
@@ -276,13 +261,21 @@ REFUSED = {
 def test_settings_that_trust_or_tell_too_much_are_refused(case: str, tmp_path: Path) -> None:
     settings, message = REFUSED[case]
     with pytest.raises(SettingsError) as error:
-        GitSource(GitSettings.model_validate(settings), tmp_path, Clock(), dict)
+        GitSource(GitSettings.model_validate(settings), tmp_path, Clock(), Kept())
     assert message in error.value.message
     assert "secret" not in error.value.message
     assert error.value.help
 
 
 def test_old_libgit2_is_refused() -> None:
-    check_libgit2("1.7.2")
-    with pytest.raises(SettingsError, match=r"libgit2 1.7.1 is too old; at least 1.7.2"):
-        check_libgit2("1.7.1")
+    check_libgit2("1.9.7")
+    check_libgit2("1.10.0")
+    with pytest.raises(SettingsError, match=r"libgit2 1.9.6 is too old; at least 1.9.7"):
+        check_libgit2("1.9.6")
+
+
+def test_libgit2_is_checked_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pygit2, "LIBGIT2_VERSION", "1.7.1")
+    with pytest.raises(SettingsError, match=r"libgit2 1.7.1 is too old"):
+        GitSource(GitSettings(url="/nowhere"), tmp_path / "state", Clock(), Kept())
+    assert not (tmp_path / "state").exists()

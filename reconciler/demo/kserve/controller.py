@@ -28,7 +28,7 @@ from reconciler.demo.kserve.pods import Order, Pods, RevisionId
 from reconciler.demo.kserve.router import Entry, Router, Weights
 from reconciler.demo.kserve.runtimes import InvalidSpec
 from reconciler.demo.kserve.scaling import Demand, Scaler
-from reconciler.demo.kserve.status import Condition, Seen, condition
+from reconciler.demo.kserve.status import Seen, condition
 from reconciler.demo.kserve.template import Template, UnsupportedUri, build
 from reconciler.demo.kserve.workqueue import WorkQueue
 
@@ -144,11 +144,11 @@ class Controller:
         shares = knative.route(targets, ready, component.shares)
         component = knative.propagate(component, knative.Service(created, ready, shares))
         self._route(key, isvc, component, found)
-        configuration = _configuration(created, revisions.readiness(found[created]))
+        configuration = statuses.configuration(created, revisions.readiness(found[created]))
         seen = Seen(
             component=component,
             configuration=configuration,
-            route=_route_condition(ready, configuration, _service(isvc)),
+            route=statuses.route(ready, configuration, _service(isvc)),
             pod=self._parts.pods.state(RevisionId(key.namespace, created)),
             generation=self._generation(key, before, (template, targets)),
             runtime=template.runtime,
@@ -292,20 +292,3 @@ def _routes(key: Entry, component: Component) -> dict[Entry, Weights]:
             tagged = Entry(key.namespace, f"{key.name}--{share.tag}")
             routes[tagged] = ((RevisionId(key.namespace, share.revision), 100),)
     return routes
-
-
-def _configuration(created: str, readiness: Condition) -> Condition:
-    if readiness.status == "False":
-        message = f'Revision "{created}" failed with message: {readiness.message}.'
-        return Condition("False", "RevisionFailed", message)
-    return Condition(readiness.status)
-
-
-def _route_condition(ready: str, configuration: Condition, service: str) -> Condition:
-    if ready:
-        return statuses.YES
-    if configuration.status == "False":
-        message = f'Configuration "{service}" does not have any ready Revision.'
-        return Condition("False", "RevisionMissing", message)
-    message = f'Configuration "{service}" is waiting for a Revision to become ready.'
-    return Condition("Unknown", "RevisionMissing", message)

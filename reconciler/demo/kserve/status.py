@@ -118,6 +118,25 @@ def condition(status: Json, name: str) -> Condition:
     return Condition(found.get("status", "Unknown"), found.get("reason", ""), found.get("message", ""))
 
 
+def configuration(created: str, readiness: Condition) -> Condition:
+    """Tell how the Configuration stands, from its newest revision."""
+    if readiness.status == "False":
+        message = f'Revision "{created}" failed with message: {readiness.message}.'
+        return Condition("False", "RevisionFailed", message)
+    return Condition(readiness.status)
+
+
+def route(ready: str, configuration: Condition, service: str) -> Condition:
+    """Tell how the Route stands: it needs any ready revision."""
+    if ready:
+        return YES
+    if configuration.status == "False":
+        message = f'Configuration "{service}" does not have any ready Revision.'
+        return Condition("False", "RevisionMissing", message)
+    message = f'Configuration "{service}" is waiting for a Revision to become ready.'
+    return Condition("Unknown", "RevisionMissing", message)
+
+
 def _component(before: Json, seen: Seen, service: Condition) -> Json:
     standing = before.get("components", {}).get("predictor", {})
     component = seen.component

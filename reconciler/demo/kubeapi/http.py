@@ -1,4 +1,4 @@
-"""Answer HTTP: every request passes `KubeHttp._answer`, whatever it asks for."""
+"""Answer HTTP: every request passes `KubeHttp.answer`, whatever it asks for."""
 
 import logging
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from reconciler.demo.kubeapi import errors
 from reconciler.demo.kubeapi.cluster import Cluster
@@ -66,10 +66,11 @@ class KubeHttp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        response = await self._answer(Request(scope, receive))
+        response = await self.answer(Request(scope, receive))
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> ASGIApp:
+    async def answer(self, request: Request) -> Response | WatchStream:
+        """Return what is to be sent; it waits for nothing but the body of the request."""
         try:
             self._authenticate(request)
             return await self._dispatch(request)
@@ -84,7 +85,7 @@ class KubeHttp:
         if token is not None and request.headers.get("authorization") != f"Bearer {token}":
             raise errors.unauthorized()
 
-    async def _dispatch(self, request: Request) -> ASGIApp:
+    async def _dispatch(self, request: Request) -> Response | WatchStream:
         segments = tuple(part for part in request.url.path.split("/") if part)
         if segments and segments[0] in ("healthz", "readyz", "livez"):
             return Response(b"ok", media_type="text/plain")
@@ -94,7 +95,7 @@ class KubeHttp:
         target = find_target(segments, self._cluster.catalog)
         return await (self._on_object if target.name else self._on_collection)(request, target)
 
-    async def _on_collection(self, request: Request, target: Target) -> ASGIApp:
+    async def _on_collection(self, request: Request, target: Target) -> Response | WatchStream:
         match request.method:
             case "GET" if flag(request, "watch"):
                 return self._watch(request, target)
@@ -110,7 +111,7 @@ class KubeHttp:
             case _:
                 raise errors.method_not_allowed()
 
-    async def _on_object(self, request: Request, target: Target) -> ASGIApp:
+    async def _on_object(self, request: Request, target: Target) -> Response | WatchStream:
         match request.method:
             case "GET" if flag(request, "watch"):
                 return self._watch(request, target)

@@ -71,19 +71,20 @@ class WatchStream:
         while not (self._gone or self._stopping()):
             wake.clear()
             try:
-                lines = b"".join(self._next_lines())
+                lines = b"".join(self.next_lines())
             except ApiError as error:
                 await _write(send, _line("ERROR", encode(error.status())))
                 return
             await _write(send, lines)
             await _wait(wake, min(end, bookmark_at) - clock())
             if clock() >= min(end, bookmark_at):
-                await _write(send, self._bookmark() if every else b"")
+                await _write(send, self.bookmark() if every else b"")
                 bookmark_at = clock() + every if every else end
             if clock() >= end:
                 return
 
-    def _next_lines(self) -> list[bytes]:
+    def next_lines(self) -> list[bytes]:
+        """Return what happened since the last time; raise 410 when some of it is no longer known."""
         with self._cluster.reading() as store:
             since, self._cursor = self._cursor, store.revision
             if since is None:
@@ -117,7 +118,8 @@ class WatchStream:
             last = with_metadata(change.before.value, resourceVersion=str(change.revision))
             yield _line("DELETED", encode(last))
 
-    def _bookmark(self) -> bytes:
+    def bookmark(self) -> bytes:
+        """Return the line that says how far the watch has come."""
         resource = self._query.resource
         # Everything up to the cursor has been sent.
         meta = {"resourceVersion": str(self._cursor), "creationTimestamp": None}

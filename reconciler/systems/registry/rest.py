@@ -32,7 +32,7 @@ from reconciler.systems.registry.decode import (
     next_page,
     versions_of,
 )
-from reconciler.systems.registry.transport import Transport
+from reconciler.systems.registry.transport import SOCKETS, Transport, Wire
 
 MODELS_PAGE = 1_000
 VERSIONS_PAGE = 200_000
@@ -47,8 +47,8 @@ T = TypeVar("T")
 class MlflowRegistry:
     """Reads and writes one MLflow registry; safe to use from several threads."""
 
-    def __init__(self, settings: MlflowSettings) -> None:
-        self._transport = Transport(settings)
+    def __init__(self, settings: MlflowSettings, wire: Wire = SOCKETS) -> None:
+        self._transport = Transport(settings, wire)
         self._writes = settings.writes
         self._known: frozenset[str] = frozenset()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,13 +26,25 @@ TRIES: Final = 2
 KEEP_ALIVE: Final = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What requests go out by (None: sockets), and how time is told and waited for there, in seconds."""
+
+    http: httpx.BaseTransport | None = None
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+SOCKETS: Final = Wire()
+
+
 class TooLarge(Transient):
     """A body beyond the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: when it must have ended (monotonic seconds), and what it is when its answer is lost."""
+    """One request: when it must have ended (seconds of the wire's clock), and what it is when its answer is lost."""
 
     method: str
     url: httpx.URL
@@ -46,7 +58,7 @@ class Call:
 class Transport:
     """Calls one MLflow server. `calls` counts the requests that were sent."""
 
-    def __init__(self, settings: MlflowSettings) -> None:
+    def __init__(self, settings: MlflowSettings, wire: Wire = SOCKETS) -> None:
         parts = urlsplit(settings.tracking_uri)
         if parts.scheme not in {"http", "https"} or not parts.netloc:
             raise SettingsError(
@@ -56,6 +68,7 @@ class Transport:
         self.origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self.base = settings.tracking_uri.rstrip("/")
         self.calls = 0
+        self._wire = wire
         self._counting = threading.Lock()
         self._timeout = settings.timeout.total_seconds()
         self._client = httpx.Client(
@@ -64,6 +77,7 @@ class Transport:
             headers={"user-agent": "model-reconciler", "accept": "application/json", "accept-encoding": "identity"},
             limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE),
             timeout=self._timeout,
+            transport=wire.http,
         )
 
     def close(self) -> None:
@@ -78,9 +92,11 @@ class Transport:
 
     def download(self, url: httpx.URL, what: str, limit: int) -> bytes:
         """Read a body of at most `limit` bytes; tried twice within one deadline."""
-        call = Call("GET", url, what, time.monotonic() + self._timeout, limit, Transient)
+        clock = self._wire.clock
+        call = Call("GET", url, what, clock() + self._timeout, limit, Transient)
         return Retrying(
-            stop=lambda state: state.attempt_number >= TRIES or time.monotonic() + 1 > call.ends,
+            sleep=self._wire.sleep,
+            stop=lambda state: state.attempt_number >= TRIES or clock() + 1 > call.ends,
             retry=_passing,
             wait=wait_fixed(0.2),
             reraise=True,
@@ -89,17 +105,18 @@ class Transport:
     def write(self, method: str, path: str, body: Mapping[str, Any]) -> None:
         """Send a write once. Raises UnknownOutcome when its answer is lost."""
         url = httpx.URL(self.base + API + path)
-        call = Call(method, url, f"writing {path}", time.monotonic() + self._timeout, MAX_ANSWER, UnknownOutcome, body)
+        ends = self._wire.clock() + self._timeout
+        call = Call(method, url, f"writing {path}", ends, MAX_ANSWER, UnknownOutcome, body)
         _object(self._send(call), call.what, UnknownOutcome)
         reached(f"wrote {method} {path}")
 
     def _send(self, call: Call) -> bytes:
         with self._counting:
             self.calls += 1
-        remaining = max(0.01, call.ends - time.monotonic())
+        remaining = max(0.01, call.ends - self._wire.clock())
         try:
             with self._client.stream(call.method, call.url, json=call.body, timeout=remaining) as response:
-                content = _within(response, call)
+                content = _within(response, call, self._wire.clock)
         except _UNREACHED as error:
             raise Transient(f"{call.what}: MLflow at {self.origin} cannot be reached: {error}", help=_REACH) from error
         except httpx.TimeoutException as error:
@@ -148,7 +165,7 @@ def _passing(state: RetryCallState) -> bool:
     return isinstance(error, Transient) and not isinstance(error, TooLarge) and error.retry_after is None
 
 
-def _within(response: httpx.Response, call: Call) -> bytes:
+def _within(response: httpx.Response, call: Call, clock: Callable[[], float]) -> bytes:
     limit = call.limit if response.is_success else ERROR_PAGE
     content = bytearray()
     for chunk in response.iter_raw():
@@ -157,7 +174,7 @@ def _within(response: httpx.Response, call: Call) -> bytes:
             if not response.is_success:
                 break
             raise TooLarge(f"{call.what}: the answer is larger than {limit} bytes")
-        if time.monotonic() > call.ends:
+        if clock() > call.ends:
             raise call.lost(f"{call.what}: the answer did not end in time", help=_SLOW)
     return bytes(content)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,10 +15,10 @@ from reconciler.errors import Refused, Transient, UnknownOutcome
 from reconciler.observed import InferenceService, Known, Unknown
 from reconciler.ports import Clock
 from reconciler.systems.serving import writing
-from reconciler.systems.serving.api import INFERENCE_SERVICES, REVISIONS, Api, Json, Key
+from reconciler.systems.serving.api import INFERENCE_SERVICES, REVISIONS, Api, Json, Key, Resource
 from reconciler.systems.serving.cache import Cache, Entry, OnChange, Services
 from reconciler.systems.serving.difference import changed_fields
-from reconciler.systems.serving.feed import RevisionSink, ServiceSink
+from reconciler.systems.serving.feed import RevisionSink, ServiceSink, Sink
 from reconciler.systems.serving.health import Feeds
 from reconciler.systems.serving.holding import asked
 from reconciler.systems.serving.reading import mapping, text
@@ -33,13 +34,14 @@ class Options:
     """What to watch, and how long things may take.
 
     No `namespaces` means all of them. What was seen is trusted for `stale_after` once a watch is broken. A write waits
-    for the watch to show it for `write_timeout`.
+    for the watch to show it for `write_timeout`. `monotonic` is the clock of the watches, in seconds.
     """
 
     namespaces: Sequence[str] = ()
     stale_after: timedelta = timedelta(seconds=15)
     write_timeout: timedelta = timedelta(seconds=15)
     pace: Pace = field(default_factory=Pace)
+    monotonic: Callable[[], float] = time.monotonic
 
 
 class KServe:
@@ -57,11 +59,16 @@ class KServe:
         ]
 
     def _watches(self, namespace: str, random: Random) -> tuple[Reflector, Reflector]:
-        services, revisions = ServiceSink(self._cache, namespace), RevisionSink(self._cache, namespace)
-        feeds, pace = self._feeds, self._options.pace
+        def reflector(resource: Resource, sink: Sink[Any]) -> Reflector:
+            options, feeds = self._options, self._feeds
+            pace, monotonic = options.pace, options.monotonic
+            return Reflector(
+                self._api, resource, namespace, sink=sink, feeds=feeds, pace=pace, monotonic=monotonic, random=random
+            )
+
         return (
-            Reflector(self._api, INFERENCE_SERVICES, namespace, sink=services, feeds=feeds, pace=pace, random=random),
-            Reflector(self._api, REVISIONS, namespace, sink=revisions, feeds=feeds, pace=pace, random=random),
+            reflector(INFERENCE_SERVICES, ServiceSink(self._cache, namespace)),
+            reflector(REVISIONS, RevisionSink(self._cache, namespace)),
         )
 
     def __enter__(self) -> Self:

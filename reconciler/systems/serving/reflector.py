@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -38,10 +38,19 @@ class Pace:
 
 
 class Reflector:
-    """Follows one resource in one namespace ("" for all) until stopped."""
+    """Follows one resource in one namespace ("" for all) until stopped; `monotonic` returns seconds."""
 
     def __init__(
-        self, api: Api, resource: Resource, namespace: str, *, sink: Sink[Any], feeds: Feeds, pace: Pace, random: Random
+        self,
+        api: Api,
+        resource: Resource,
+        namespace: str,
+        *,
+        sink: Sink[Any],
+        feeds: Feeds,
+        pace: Pace,
+        monotonic: Callable[[], float],
+        random: Random,
     ) -> None:
         self._api = api
         self._resource = resource
@@ -49,6 +58,7 @@ class Reflector:
         self._sink = sink
         self._feeds = feeds
         self._pace = pace
+        self._monotonic = monotonic
         self._random = random
         self.name = resource.qualified + (f" in {namespace}" if namespace else "")
         self._version = ""
@@ -75,16 +85,22 @@ class Reflector:
             self._thread.join()
 
     def _run(self) -> None:
+        for pause in self.steps():
+            if pause > 0:
+                self._stopping.wait(pause)
+
+    def steps(self) -> Iterator[float]:
+        """List and watch until stopped; yield how long to pause once a watch is open, after each event and attempt."""
         while not self._stopping.is_set():
             try:
-                pause = self._follow()
+                pause = yield from self._follow()
             except ReconcilerError as error:
                 pause = self._failed(error, error.message)
             except Exception as error:
                 # The edge of the thread: without this it would end unseen, and the cache be trusted for ever.
                 log.exception("the watch failed", feed=self.name)
                 pause = self._failed(Transient(str(error)), f"{type(error).__name__}: {error}")
-            self._stopping.wait(pause)
+            yield pause
 
     def _failed(self, error: ReconcilerError, why: str) -> float:
         """Record a failure and return how long to wait; a second one in a row, or a gap, means to list again."""
@@ -100,7 +116,7 @@ class Reflector:
         asked = error.retry_after if isinstance(error, Transient) else None
         return max(ceiling * self._random.uniform(0.5, 1.0), asked or 0.0)
 
-    def _follow(self) -> float:
+    def _follow(self) -> Generator[float, None, float]:
         """List if need be, then watch until the watch ends; return how long to wait before the next time."""
         if self._resource.optional and not self._version and not self._is_served():
             self._sink.not_served()
@@ -108,15 +124,15 @@ class Reflector:
             return self._pace.rediscover
         if self._must_list():
             self._list()
-        began = time.monotonic()
-        if self._watch() or time.monotonic() - began > 1.0:
+        began = self._monotonic()
+        if (yield from self._watch()) or self._monotonic() - began > 1.0:
             self._failures = 0
             return 0.0
         # A watch that ends at once, without a word, must not become a busy loop.
         raise Transient("the watch ended as soon as it began")
 
     def _must_list(self) -> bool:
-        aged = time.monotonic() - self._listed > self._pace.resync
+        aged = self._monotonic() - self._listed > self._pace.resync
         return not self._version or aged or self._feeds.is_stale(self.name)
 
     def _is_served(self) -> bool:
@@ -131,10 +147,10 @@ class Reflector:
         listing = confirmed(self._api, self._resource, self._namespace, self._sink.keys(), self._sink.translate)
         self._sink.replace(listing.found)
         self._version = listing.version
-        self._listed = time.monotonic()
+        self._listed = self._monotonic()
         self._feeds.live(self.name)
 
-    def _watch(self) -> int:
+    def _watch(self) -> Generator[float, None, int]:
         """Follow the stream until it ends; return how many events it brought."""
         events = 0
         with self._api.open(self._watch_call(), self._pace.idle_seconds) as stream:
@@ -143,16 +159,18 @@ class Reflector:
                 return 0
             self._feeds.live(self.name)
             try:
+                yield 0.0
                 for line in stream.lines():
                     self._take(line)
                     events += 1
                     self._failures = 0
+                    yield 0.0
             finally:
                 self._stream = None
         return events
 
     def _watch_call(self) -> Call:
-        left = max(1.0, self._pace.resync - (time.monotonic() - self._listed))
+        left = max(1.0, self._pace.resync - (self._monotonic() - self._listed))
         seconds = min(self._pace.watch_seconds * self._random.uniform(0.9, 1.1), left)
         query = [
             ("watch", "true"),

@@ -1,0 +1,121 @@
+"""One run of one tape under the wardens, and which promise it breaks."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass, field
+
+from reconciler.observed import TAG_REJECTED, TAG_TRAINING_KEY, ModelVersion, Stage
+from reconciler.plan.facts import RolloutRecord
+from reconciler.plan.training import recipe_of
+from reconciler.registry_roles import CHAMPION, role
+from tests.simulation.chaos import Chaos
+from tests.simulation.hunt import LENGTH, ROUNDS
+from tests.simulation.museum.planting import Bug, planted
+from tests.simulation.museum.wardens import Warden
+from tests.simulation.tape import Tape
+
+# Sound code comes to rest in far fewer rounds on nearly every tape; the others are not used.
+REST = 400
+
+
+@dataclass(slots=True)
+class Visit(Chaos):
+    """A run that is also watched by a warden."""
+
+    warden: Warden = field(init=False)
+
+    def __post_init__(self) -> None:
+        Chaos.__post_init__(self)
+        self.warden = Warden(self.world)
+
+    def rest(self) -> None:
+        """Come to rest, sooner than the world itself demands."""
+        self.world.settle(*self.names, limit=REST)
+
+    def _ended(self, name: str) -> None:
+        Chaos._ended(self, name)
+        status = self.world.status(name)
+        self._harmless(name)
+        if status is not None and status.sync == "Synced":
+            self._as_told(name)
+
+    def _harmless(self, name: str) -> None:
+        """Hold that nothing that fails its callers is left with a share of them."""
+        wish = self.wishes[name]
+        for key, live in self.world.serving.live.items():
+            for v in self.warden.versions(name) if key[1] == name else ():
+                record = RolloutRecord.from_tag(v.tags.get("reconciler.dev/rollout"))
+                judged = record is not None and record.step and wish.analysed and wish.on_failure == "rollback"
+                if record is None or not judged or live.percent is None:
+                    continue
+                share = self.world.serving.releases(key).get(record.release, 0)
+                bad = self.world.prober.fails(record.release, live.templates.get(live.newest, ""))
+                assert not (share and bad), f"I2: {record.release} fails its callers and keeps {share} %"
+
+    def _as_told(self, name: str) -> None:
+        """Hold that what is called Synced is as Git says."""
+        wish, versions = self.wishes[name], self.warden.versions(name)
+        misled = [v.version for v in versions if CHAMPION in v.aliases and role(v) is not Stage.PRODUCTION]
+        assert not misled or not wish.served, f"I1: {name}: champion points at {misled}"
+        if wish.suspend or not wish.served:
+            return
+        key = (wish.namespace, name)
+        live = self.world.serving.live.get(key)
+        assert live is not None, f"liveness: {name} is told Synced, but is not served in {wish.namespace}"
+        if wish.replicas != 3:  # with three it fails its callers, and what served before is kept
+            replicas = live.manifest["spec"]["predictor"]["minReplicas"]
+            assert replicas == wish.replicas, f"liveness: {name} is told Synced with {replicas} replicas"
+        shares = self.world.serving.shares(key)
+        if wish.version != "auto":
+            assert shares == {int(wish.version): 100}, f"liveness: {name} is told Synced with {shares}"
+        elif wish.approval == "none" and versions and self._best(name, versions[-1]):
+            newest = versions[-1].version
+            assert shares == {newest: 100}, f"liveness: {name} is told Synced with {shares}, not with version {newest}"
+
+    def _best(self, name: str, version: ModelVersion) -> bool:
+        """Return whether a version is beyond doubt what Git wants."""
+        desired = self.world.reconciler._state.models.get(name) if self.world.reconciler._state else None
+        if desired is None:
+            return False
+        key = version.tags.get(TAG_TRAINING_KEY)
+        wanted = key is None or not self.wishes[name].trained or key == recipe_of(desired)
+        accuracy = self.world.registry.metrics[name, version.version].get("accuracy", 0.0)
+        return (
+            wanted and accuracy >= 0.98 and version.version not in self.world.bad and TAG_REJECTED not in version.tags
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A promise that was broken (I1 to I10, liveness, ...), and the sentence that says so; both empty for none."""
+
+    promise: str = ""
+    what: str = ""
+
+
+def tape(number: int) -> bytes:
+    """Return the tape of that number, as the hunt for bugs numbers them."""
+    return random.Random(number).randbytes(LENGTH)
+
+
+def visit(data: bytes) -> Breach:
+    """Run a tape; what is raised besides broken promises is no find, it is an error of the bug's."""
+    try:
+        Visit(Tape(data)).run(ROUNDS)
+    except AssertionError as error:
+        return Breach(promise_of(str(error)), str(error))
+    return Breach()
+
+
+def promise_of(what: str) -> str:
+    """Return which promise a failed assertion is about."""
+    named = re.match(r"(I\d+|suspended|removal):", what)
+    return named[1] if named else "liveness"
+
+
+def with_bug(bug: Bug, data: bytes) -> Breach:
+    """Run a tape with a bug in the code."""
+    with planted(bug):
+        return visit(data)
