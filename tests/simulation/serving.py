@@ -152,6 +152,10 @@ class SimServing:
         live.generation += 1
         live.resource_version += 1
 
+    def delete_by_hand(self, key: Key) -> None:
+        """Delete the object as a person does with kubectl."""
+        self.live.pop(key)
+
     def tick(self, key: Key, turn: int = 0) -> bool:
         """Let one controller take one step, `turn` says which begins; return whether anything changed."""
         live = self.live.get(key)
