@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; end with 0 when what survives is what the list says, and not too much."""
     options = _options(arguments)
     everything = [m for name in module_names() for m in mutants_of(importlib.import_module(name))]
-    chosen = [m for m in everything if options.module in m.module.__name__]
+    chosen = [m for m in everything if any(part in m.module.__name__ for part in options.module)]
     if options.sample:
         chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
     started = time.monotonic()
@@ -113,7 +113,7 @@ def _say(*lines: str) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("--module", default="", help="only modules whose name has this in it")
+    parser.add_argument("--module", nargs="+", default=[""], help="only modules whose name has one of these in it")
     parser.add_argument("--sample", type=int, default=0, help="only so many mutants, chosen at random")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=2, help="so many at a time (default 2)")
