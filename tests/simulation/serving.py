@@ -116,6 +116,8 @@ class SimServing:
             live = self.live.get((namespace, name))
             if live is not None and live.uid != uid:
                 raise Conflict("another object has that name now")
+            if live is None:
+                return
             self.before_delete((namespace, name))
             self.writes += 1
             self.live.pop((namespace, name), None)
