@@ -108,7 +108,7 @@ def test_what_has_no_passed_gates_on_record_gets_no_pod(action: type[Deploy | St
     before = made.serving.writes
     ensure = ensure_deployed if action is Deploy else ensure_canary_started
     with pytest.raises(Refused, match="no passed gates on record"):
-        ensure(action(release), scene_of(made))  # type: ignore[arg-type,operator]  # of the same kind
+        ensure(action(release), scene_of(made))  # type: ignore[arg-type]  # of the same kind
     assert made.serving.writes == before
 
 
