@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.simulation.museum.planting import Bug
+from tests.simulation.museum.planting import Bug, Place
 from tests.simulation.museum.visit import Breach, tape, visit, with_bug
 
 # Tapes that found each bug, as `python -m tests.simulation.museum --write` puts them down.
@@ -39,16 +39,16 @@ class Missed:
 class Hunt:
     """Remembers what sound code does on each tape; `seconds` were spent on that."""
 
-    sound: dict[int, Breach] = field(default_factory=dict)
+    sound: dict[tuple[Place, int], Breach] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def clean(self, number: int) -> bool:
+    def clean(self, place: Place, number: int) -> bool:
         """Return whether the sound code keeps every promise on a tape."""
-        if number not in self.sound:
+        if (place, number) not in self.sound:
             began = time.process_time()
-            self.sound[number] = visit(tape(number))
+            self.sound[place, number] = visit(place, tape(number))
             self.seconds += time.process_time() - began
-        return not self.sound[number].promise
+        return not self.sound[place, number].promise
 
     def look(self, bug: Bug, numbers: Iterable[int], seconds: float) -> Find | Missed:
         """Look for a bug on these tapes, for at most these seconds of the processor."""
@@ -57,7 +57,7 @@ class Hunt:
             spent = time.process_time() - began
             if spent > seconds:
                 break
-            if not self.clean(number):
+            if not self.clean(bug.place, number):
                 continue
             runs += 1
             breach = with_bug(bug, tape(number))

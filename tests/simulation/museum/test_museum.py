@@ -12,7 +12,7 @@ import pytest
 
 from tests.simulation.museum.catalogue import BUGS
 from tests.simulation.museum.hunting import Find, Hunt, known
-from tests.simulation.museum.planting import planted
+from tests.simulation.museum.planting import Place, planted
 
 # The known tape comes first; then so many others are tried, for so long.
 OTHERS, SECONDS = 200, 5.0
@@ -29,10 +29,10 @@ def test_a_planted_bug_is_found(name: str) -> None:
     )
 
 
-def test_the_sound_code_keeps_its_promises_on_nearly_every_tape() -> None:
-    numbers = range(100)
-    broken = {number: HUNT.sound[number].what for number in numbers if not HUNT.clean(number)}
-    assert len(broken) <= 2, f"{broken}"
+@pytest.mark.parametrize("place", Place)
+def test_the_sound_code_keeps_its_promises_on_nearly_every_tape(place: Place) -> None:
+    broken = {number: HUNT.sound[place, number].what for number in range(30) if not HUNT.clean(place, number)}
+    assert len(broken) <= 1, f"{broken}"
 
 
 def test_a_bug_is_in_the_code_while_its_run_lasts_and_gone_when_it_is_over() -> None:

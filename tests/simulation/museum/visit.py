@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, TAG_TRAINING_KEY, ModelVersion, Stage
@@ -13,10 +14,12 @@ from reconciler.plan.training import recipe_of
 from reconciler.registry_roles import CHAMPION, role
 from tests.simulation.chaos import Chaos
 from tests.simulation.hunt import LENGTH, ROUNDS
-from tests.simulation.museum.planting import Bug, planted
+from tests.simulation.museum.planting import Bug, Place, planted
 from tests.simulation.museum.wardens import Warden
 from tests.simulation.serving import template_of
 from tests.simulation.tape import Tape
+from tests.simulation.wire.chaos import RegistryChaos
+from tests.simulation.wire.world import WireChaos
 
 # Sound code comes to rest in far fewer rounds on nearly every tape; the others are not used.
 REST = 800
@@ -24,14 +27,13 @@ REST = 800
 OVERDUE = timedelta(minutes=16)
 
 
-@dataclass(slots=True)
 class Visit(Chaos):
     """A run that is also watched by a warden."""
 
-    warden: Warden = field(init=False)
+    warden: Warden
 
     def __post_init__(self) -> None:
-        Chaos.__post_init__(self)
+        super().__post_init__()
         self.warden = Warden(self.world)
 
     def rest(self) -> None:
@@ -39,7 +41,7 @@ class Visit(Chaos):
         self.world.settle(*self.names, limit=REST)
 
     def _ended(self, name: str) -> None:
-        Chaos._ended(self, name)
+        super()._ended(name)
         status = self.world.status(name)
         self._harmless(name)
         if status is not None and status.sync == "Synced":
@@ -93,6 +95,21 @@ class Visit(Chaos):
         )
 
 
+class KubernetesVisit(Visit, WireChaos):
+    """The same with the real serving adapter, over the faults of Kubernetes."""
+
+
+class RegistryVisit(Visit, RegistryChaos):
+    """The same with the real registry adapter, over the faults of HTTP."""
+
+
+_VISITS: Mapping[Place, type[Visit]] = {
+    Place.PORTS: Visit,
+    Place.KUBERNETES: KubernetesVisit,
+    Place.REGISTRY: RegistryVisit,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Breach:
     """A promise that was broken (I1 to I10, liveness, ...), and the sentence that says so; both empty for none."""
@@ -106,10 +123,10 @@ def tape(number: int) -> bytes:
     return random.Random(number).randbytes(LENGTH)
 
 
-def visit(data: bytes) -> Breach:
+def visit(place: Place, data: bytes) -> Breach:
     """Run a tape; what is raised besides broken promises breaks none of them."""
     try:
-        Visit(Tape(data)).run(ROUNDS)
+        _VISITS[place](Tape(data)).run(ROUNDS)
     except AssertionError as error:
         return Breach(promise_of(str(error)), str(error))
     except Exception as error:  # noqa: BLE001  a bug may raise anything; the hunt for it goes on
@@ -126,4 +143,4 @@ def promise_of(what: str) -> str:
 def with_bug(bug: Bug, data: bytes) -> Breach:
     """Run a tape with a bug in the code."""
     with planted(bug):
-        return visit(data)
+        return visit(bug.place, data)
