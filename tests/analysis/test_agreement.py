@@ -34,6 +34,18 @@ CASES: dict[str, tuple[Any, Any, float, bool]] = {
     "objects agree key by key": ({"p": 0.5}, {"p": 0.5001}, 0.01, True),
     "objects with other keys differ": ({"p": 0.5}, {"q": 0.5}, 0.5, False),
     "a list is no number": ([1.0], 1.0, 0.5, False),
+    "a number is no list": (1.0, [1.0], 0.5, False),
+    "an object is no list": ({"p": 0.5}, [0.5], 0.5, False),
+    "a list is no object": ([0.5], {"p": 0.5}, 0.5, False),
+    "an object is no number": ({}, 0, 0.5, False),
+    "a number is no object": (0, {}, 0.5, False),
+    "one key apart is apart": ({"p": 0.5, "q": 1}, {"p": 0.5, "q": 2}, 0.01, False),
+    "a tuple is a list to callers": ((1.0, 2.0), [1.0, 2.0], 0.0, True),
+    "a list is a tuple to callers": ([1.0], (1.0,), 0.0, True),
+    "the larger of two counts for the tolerance": (100.0, 110.0, 0.095, True),
+    "every number is far from infinity": (1e300, math.inf, 1.0, False),
+    "integers beyond all doubles agree when equal": (10**400, 10**400, 0.0, True),
+    "integers beyond all doubles differ when not": (10**400, 10**400 + 1, 0.5, False),
 }
 
 
@@ -50,3 +62,16 @@ def test_only_pairs_that_were_both_answered_are_compared() -> None:
 def test_nothing_to_compare() -> None:
     assert agreement([], [], 0.1) == (0, 0)
     assert agreement([None], [1], 0.1) == (0, 0)
+
+
+def nested(levels: int, *, objects: bool) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value} if objects else [value]
+    return value
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_what_is_nested_deeper_than_any_prediction_agrees_with_nothing(*, objects: bool) -> None:
+    assert agrees(nested(31, objects=objects), nested(31, objects=objects), 0.0)
+    assert not agrees(nested(32, objects=objects), nested(32, objects=objects), 0.0)

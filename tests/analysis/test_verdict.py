@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -69,6 +70,21 @@ TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
     "answers that differ fail": (AGREE, [measure(side(), compared=20, agreed=17)], Verdict.FAIL, "85 % < 90 %"),
     "nothing to compare leaves it open": (AGREE, [measure(side())], Verdict.INCONCLUSIVE, "nothing measured yet"),
     "a NaN latency passes no limit": (SLOW, [measure(side(ms=float("nan")))], Verdict.FAIL, "nan"),
+    "answers a hair slower than allowed fail": (SLOW, [measure(side(ms=100.05))], Verdict.FAIL, "> 100 ms"),
+    "of twenty answers the second slowest decides, whatever their order": (
+        check(maxLatencyP95="18ms"), [measure(Side(20, 0, tuple(float(7 * n % 20 + 1) for n in range(20))))],
+        Verdict.FAIL, "latency p95 19 ms > 18 ms",
+    ),
+    "no latency of the candidate leaves it open": (
+        check(maxErrorRate=1.0, maxLatencyIncrease=0.5), [measure(side(20, 20))],
+        Verdict.INCONCLUSIVE, "nothing measured",
+    ),
+    "answers that differ fail, however often stable fails": (
+        AGREE, [measure(side(), side(20, 10), compared=10, agreed=1)], Verdict.FAIL, "10 % < 90 %",
+    ),
+    "bad answers fail where stable was not asked": (
+        check(), [measure(side(20, 4), side(0))], Verdict.FAIL, "error rate 20 %",
+    ),
 }  # fmt: skip
 
 
@@ -88,3 +104,27 @@ def test_a_check_measures_at_once_and_then_each_interval_whether_it_could_be_mad
     assert due_at(check(), AT, []) == AT
     failed = measure(side(0), error="no address")
     assert due_at(check(), AT, [failed]) == AT + timedelta(seconds=30)
+
+
+def test_measurements_of_another_check_do_not_put_it_off() -> None:
+    other = Measurement("other", RELEASE, 1, AT + timedelta(hours=1), side(), side())
+    assert due_at(check(), AT, [other]) == AT
+
+
+def test_a_check_measures_an_interval_after_the_latest_whatever_their_order() -> None:
+    later = replace(measure(side()), at=AT + timedelta(minutes=5))
+    assert due_at(check(), AT, [later, measure(side())]) == AT + timedelta(minutes=5, seconds=30)
+
+
+def test_a_verdict_tells_when_it_was_measured_last() -> None:
+    later = replace(measure(side()), at=AT + timedelta(minutes=5))
+    assert judge(check(), [measure(side()), later]).measured_at == AT + timedelta(minutes=5)
+    assert judge(check(), []).measured_at is None
+
+
+def test_what_was_not_measured_is_not_blamed_on_stable() -> None:
+    assert judge(AGREE, [measure(side())]).why == "agreement with stable: nothing measured yet"
+
+
+def test_a_check_that_could_not_be_made_has_no_samples() -> None:
+    assert judge(check(), [measure(side(0), error="no address")]).samples == 0

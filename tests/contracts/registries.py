@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from reconciler.ports import Registry
 from tests.conftest import MlflowServer
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.registry import SimRegistry
+from tests.simulation.wire.mlflow_api import MLMODEL
 from tests.simulation.wire.registry import WireRegistry
 from tests.systems.registry.conftest import Somebody, registry_at
 
@@ -43,6 +45,9 @@ class Bench(Protocol):
 
     def alias(self, name: str, alias: str, version: int | None) -> None:
         """Point an alias, or remove it."""
+
+    def log_example(self, name: str, version: int, rows: list[list[float]]) -> None:
+        """Put an input example beside a version's model."""
 
     def rename(self, name: str, new: str) -> None:
         """Rename a model."""
@@ -79,6 +84,9 @@ class SimulatedBench:
     def alias(self, name: str, alias: str, version: int | None) -> None:
         self.registry._point(name, alias, version)
 
+    def log_example(self, name: str, version: int, rows: list[list[float]]) -> None:
+        assert rows == [[float(version), 0.0]], f"{name}: what every simulated version has"
+
     def rename(self, name: str, new: str) -> None:
         self.registry.rename(name, new)
 
@@ -107,6 +115,7 @@ class MlflowBench:
     registry: Registry
     somebody: Somebody
     experiment: str
+    origin: str
 
     def create(self, name: str) -> None:
         self.somebody.model(name)
@@ -119,7 +128,8 @@ class MlflowBench:
         logged = [{"key": k, "value": _written(v), "timestamp": 1, "step": 0} for k, v in metrics.items()]
         self.somebody.call("POST", "runs/log-batch", run_id=run_id, metrics=logged)
         listed = [{"key": key, "value": value} for key, value in tags.items()]
-        body: dict[str, Any] = {"name": name, "source": "s3://models/x", "run_id": run_id, "tags": listed}
+        source = f"{made['run']['info']['artifact_uri']}/model"
+        body: dict[str, Any] = {"name": name, "source": source, "run_id": run_id, "tags": listed}
         return int(self.somebody.call("POST", "model-versions/create", **body)["model_version"]["version"])
 
     def drop(self, name: str, version: int) -> None:
@@ -133,6 +143,14 @@ class MlflowBench:
             self.somebody.call("DELETE", "registered-models/alias", name=name, alias=alias)
         else:
             self.somebody.alias(name, alias, version)
+
+    def log_example(self, name: str, version: int, rows: list[list[float]]) -> None:
+        given: dict[str, Any] = {"name": name, "version": str(version)}
+        location = self.somebody.call("GET", "model-versions/get-download-uri", **given)["artifact_uri"]
+        folder = location.replace("mlflow-artifacts:", "/api/2.0/mlflow-artifacts/artifacts")
+        files = {"MLmodel": MLMODEL, "input_example.json": json.dumps(rows).encode()}
+        for file, content in files.items():
+            self.somebody.client.put(f"{self.origin}{folder}/{file}", content=content).raise_for_status()
 
     def rename(self, name: str, new: str) -> None:
         self.somebody.call("POST", "registered-models/rename", name=name, new_name=new)
@@ -158,7 +176,7 @@ def real(server: MlflowServer) -> Iterator[MlflowBench]:
             found = client.post("experiments/create", json={"name": "contracts"})
         answer = found.raise_for_status().json()
         experiment = answer.get("experiment", answer)["experiment_id"]
-        yield MlflowBench(registry, somebody, experiment)
+        yield MlflowBench(registry, somebody, experiment, server.url)
 
 
 def without_names(model: RegisteredModel | None) -> object:
@@ -168,6 +186,3 @@ def without_names(model: RegisteredModel | None) -> object:
 
 def _plain(v: ModelVersion) -> object:
     return v.version, v.stage, v.aliases, dict(v.tags), v.ready
-
-
-Make = Callable[[], Bench]

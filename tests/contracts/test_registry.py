@@ -11,19 +11,19 @@ import pytest
 from reconciler.errors import Refused
 from reconciler.observed import ModelVersion, RegisteredModel, Stage
 from reconciler.registry_roles import CHALLENGER, CHAMPION, TAG_ARCHIVED, role
-from tests.contracts.registries import Bench, over_the_wire, real, simulated
+from tests.contracts.registries import Bench, MlflowBench, over_the_wire, simulated
 
 NONE, STAGING, PRODUCTION, ARCHIVED = Stage.NONE, Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED
 
 
 @pytest.fixture(params=["simulated", "wire", "mlflow"])
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest) -> Bench:
     if request.param == "simulated":
-        yield simulated()
-    elif request.param == "wire":
-        yield over_the_wire()
-    else:
-        yield from real(request.getfixturevalue("mlflow_server"))
+        return simulated()
+    if request.param == "wire":
+        return over_the_wire()
+    opened: MlflowBench = request.getfixturevalue("mlflow")
+    return opened
 
 
 @pytest.fixture
@@ -198,13 +198,14 @@ def test_a_role_of_what_is_gone_is_refused(bench: Bench, name: str) -> None:
 ODD = ("", "ü ✓ \U0001f33a", 'say "hi" \\ it\'s', "line\nline\ttab", '{"at": 1}', " both ", "a=b&c#d?e%2F", "x" * 3000)
 
 
-@pytest.mark.parametrize("value", ODD)
-def test_a_tag_keeps_every_character(bench: Bench, name: str, value: str) -> None:
+def test_a_tag_keeps_every_character(bench: Bench, name: str) -> None:
     versions(bench, name, 1)
-    bench.registry.tag(name, 1, "reconciler.dev/odd", value)
-    bench.registry.tag_model(name, "reconciler.dev/odd", value)
-    assert version(bench, name, 1).tags == {"reconciler.dev/odd": value}
-    assert model(bench, name).tags == {"reconciler.dev/odd": value}
+    for number, value in enumerate(ODD):
+        bench.registry.tag(name, 1, f"reconciler.dev/odd-{number}", value)
+        bench.registry.tag_model(name, f"reconciler.dev/odd-{number}", value)
+    kept = {f"reconciler.dev/odd-{number}": value for number, value in enumerate(ODD)}
+    assert version(bench, name, 1).tags == kept
+    assert model(bench, name).tags == kept
     assert bench.registry.read_all()[name] == model(bench, name)
 
 
@@ -325,3 +326,11 @@ def test_a_renamed_model_is_gone_under_its_old_name_and_whole_under_the_new(benc
     renamed = version(bench, f"{name}-new", 1)
     assert bench.registry.evidence(f"{name}-new", renamed).metrics == {"accuracy": 0.5}
     bench.registry.delete(f"{name}-new")
+
+
+def test_rows_come_from_the_input_example_that_was_logged(bench: Bench, name: str) -> None:
+    bench.register(name, {}, {})
+    bench.register(name, {}, {})
+    for number in (1, 2):
+        bench.log_example(name, number, [[float(number), 0.0]])
+    assert [bench.registry.input_rows(name, number) for number in (1, 2)] == [[[1.0, 0.0]], [[2.0, 0.0]]]

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.desired.documents import ModelSpec
 from reconciler.desired.state import DesiredModel
 from reconciler.ensure.scene import Scene, Systems
-from reconciler.observed import Side
+from reconciler.observed import Known, Side
 from reconciler.plan.facts import Facts, gather
 from reconciler.ports import Prober, ProbeResult, ProbeTarget
 from tests.simulation.faults import LIFETIME
@@ -34,14 +34,21 @@ def systems_of(made: World) -> Systems:
     )
 
 
+def _allow(_: object) -> None:
+    """Let a write pass."""
+
+
 def scene_of(made: World, prober: Prober | None = None, **changes: Any) -> Scene:
     """Return the scene of an action that is decided now; `changes` are other facts than those that are seen."""
     state = made.source.published
     assert state is not None
     desired = state.models[NAME]
-    facts = gather(desired, made.observer.observe(desired, made.now), made.now)
+    observed = made.observer.observe(desired, made.now)
+    facts = gather(desired, replace(observed, registry=Known(made.registry.models.get(NAME), made.now)), made.now)
     assert isinstance(facts, Facts)
     systems = systems_of(made)
+    made.faults.before_write = _allow  # an action alone has no intent on the ledger, and is not what Git wants
+    made.serving.before_delete = _allow
     return Scene(replace(facts, **changes), replace(systems, prober=prober) if prober else systems, WHY)
 
 

@@ -31,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; end with 0 when what survives is what the list says, and not too much."""
     options = _options(arguments)
     everything = [m for name in module_names() for m in mutants_of(importlib.import_module(name))]
-    chosen = [m for m in everything if options.module in m.module.__name__]
+    chosen = [m for m in everything if any(part in m.module.__name__ for part in options.module)]
+    if options.again:
+        lived = _lived(options.again)
+        chosen = [m for m in chosen if str(m.key) in lived]
     if options.sample:
         chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
     started = time.monotonic()
@@ -46,6 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = audit(listed(LIST), tried, [m.key for m in everything])
     _say(*_complaints(found))
     return 0 if found.agrees and _share(session.verdicts) >= WANTED else 1
+
+
+def _lived(record: Path) -> set[str]:
+    """Return the mutants that survived a run before."""
+    values = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    return {value["mutant"] for value in values if not value["killer"]}
 
 
 def module_names() -> list[str]:
@@ -113,11 +122,12 @@ def _say(*lines: str) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("--module", default="", help="only modules whose name has this in it")
+    parser.add_argument("--module", nargs="+", default=[""], help="only modules whose name has one of these in it")
     parser.add_argument("--sample", type=int, default=0, help="only so many mutants, chosen at random")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=2, help="so many at a time (default 2)")
     parser.add_argument("--tests", nargs="+", help="only these files and folders of tests may kill")
+    parser.add_argument("--again", type=Path, help="only mutants that survived in this record of a run before")
     parser.add_argument("--record", type=Path, help="write each verdict to this file, a JSON value a line")
     return parser.parse_args(arguments)
 

@@ -66,7 +66,7 @@ def _statement(node: ast.stmt, around: Around) -> Iterator[ast.AST]:
             yield ast.Pass()
         case ast.Assign(targets=[ast.Name(id=name)]) if name in around.assigned:
             yield ast.Pass()
-        case ast.Return(value=ast.expr() as value) if not (isinstance(value, ast.Constant) and value.value is None):
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) not in {"None", "False", "''", "0"}:
             yield ast.Return(value=ast.Constant(value=None))
         case ast.Continue() | ast.Break():
             yield ast.Pass()
@@ -164,8 +164,11 @@ def _without(node: ast.BoolOp, dropped: ast.expr) -> ast.expr:
 
 def _shorter(node: ast.Tuple | ast.List | ast.Set, around: Around) -> Iterator[ast.AST]:
     """Drop one of several: what is looked for, caught, or put together; of two fixed places none can go."""
-    looked_for = isinstance(around.parent, ast.Compare | ast.ExceptHandler | ast.Assign) or (
-        isinstance(around.parent, ast.Call) and ast.unparse(around.parent.func) == "isinstance"
+    parent = around.parent
+    looked_for = (
+        isinstance(parent, ast.Compare | ast.ExceptHandler)
+        or (isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Name))
+        or (isinstance(parent, ast.Call) and ast.unparse(parent.func) == "isinstance")
     )
     if len(node.elts) < 2 or not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
         return

@@ -174,7 +174,7 @@ class Chaos:
         """Delete the InferenceService by hand."""
         for key in tuple(self.world.serving.live):
             if key[1] == name:
-                self.world.serving.live.pop(key)
+                self.world.serving.delete_by_hand(key)
 
     def move_role(self, name: str) -> None:
         """Move a stage or an alias by hand."""

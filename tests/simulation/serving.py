@@ -127,6 +127,8 @@ class SimServing:
             live = self.live.get((namespace, name))
             if live is not None and live.uid != uid:
                 raise Conflict("another object has that name now")
+            if live is None:
+                return
             self.before_delete((namespace, name))
             self.writes += 1
             self.live.pop((namespace, name), None)
@@ -162,6 +164,10 @@ class SimServing:
         live.manifest["spec"]["predictor"][field_name] = value
         live.generation += 1
         live.resource_version += 1
+
+    def delete_by_hand(self, key: Key) -> None:
+        """Delete the object as a person does with kubectl."""
+        self.live.pop(key)
 
     def tick(self, key: Key, turn: int = 0) -> bool:
         """Let one controller take one step, `turn` says which begins; return whether anything changed."""

@@ -1,5 +1,7 @@
 """Bugs in acting and remembering: executor, ledger, training, removal, pictures, restarts."""
 
+# ruff: noqa: ARG001, ARG005  what is planted keeps the signature of what it replaces
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -7,14 +9,17 @@ from datetime import timedelta
 from typing import Any
 
 from reconciler import executor, observe, reconcile, registry_writes
+from reconciler.desired.documents import OnRemoval
 from reconciler.ensure import registry, serving, training
+from reconciler.ensure.scene import Scene
 from reconciler.errors import ReconcilerError, UnknownOutcome
-from reconciler.observed import RunState, Stage
+from reconciler.observed import Known, RunState, Stage
 from reconciler.passes import StepResult
 from reconciler.plan import facts, removal, selection
 from reconciler.plan import training as plan_training
-from reconciler.plan.action import DeleteModel, StopTraining, Train
+from reconciler.plan.action import DeleteModel, LetGo, StopTraining, Train
 from reconciler.plan.decision import act
+from reconciler.ports import Recorded
 from reconciler.status import Phase
 from tests.simulation.museum.planting import Bug, Patch
 
@@ -30,17 +35,10 @@ class _Deaf:
         try:
             return self.sound.append(entry)
         except ReconcilerError:
-            return executor_recorded(entry)
+            return Recorded(0, entry, "", "")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.sound, name)
-
-
-def executor_recorded(entry: Any) -> Any:
-    """Return what the ledger would have answered."""
-    from reconciler.ports import Recorded  # noqa: PLC0415  only here
-
-    return Recorded(0, entry, "", "")
 
 
 def _deaf(sound: Any) -> Any:
@@ -49,7 +47,7 @@ def _deaf(sound: Any) -> Any:
 
 def _acted_first(sound: Any) -> Any:
     def execute(seen: Any, decision: Any, systems: Any) -> Any:
-        executor._ensure(decision.action, executor.Scene(seen, systems, decision.reason))
+        executor._ensure(decision.action, Scene(seen, systems, decision.reason))
         return sound(seen, decision, systems)
 
     return execute
@@ -114,7 +112,7 @@ def _always_due(_: Any) -> Any:
 
 def _retained_too(_: Any) -> Any:
     def decide(seen: Any) -> Any:
-        return removal._take_down(seen, "it left Git") or removal._registry(seen, removal.OnRemoval.ARCHIVE, "it left")
+        return removal._take_down(seen, "it left Git") or removal._registry(seen, OnRemoval.ARCHIVE, "it left")
 
     return decide
 
@@ -122,7 +120,7 @@ def _retained_too(_: Any) -> Any:
 def _registry_first(_: Any) -> Any:
     def decide(seen: Any) -> Any:
         first = removal._registry(seen, seen.spec.retention.on_removal, "it left Git")
-        if isinstance(first.action, removal.LetGo):
+        if isinstance(first.action, LetGo):
             return removal._take_down(seen, "it left Git") or first
         return first
 
@@ -133,13 +131,13 @@ def _always_deleted(_: Any) -> Any:
     def left(seen: Any, on_removal: Any, why: str) -> Any:
         if seen.registered is not None:
             return act(DeleteModel(), why, Phase.ARCHIVING)
-        return act(removal.LetGo(), why, Phase.ARCHIVING)
+        return act(LetGo(), why, Phase.ARCHIVING)
 
     return left
 
 
 def _let_go_at_once(_: Any) -> Any:
-    return lambda seen, on_removal, why: act(removal.LetGo(), why, Phase.ARCHIVING)
+    return lambda seen, on_removal, why: act(LetGo(), why, Phase.ARCHIVING)
 
 
 STAGED_HERE: set[str] = set()
@@ -218,7 +216,7 @@ def _stages_first(sound: Any) -> Any:
 def _drifts(sound: Any) -> Any:
     def drift(self: Any, desired: Any, live: Any) -> Any:
         reading = sound(self, desired, live)
-        return replace(reading, value=("spec",)) if isinstance(reading, observe.Known) else reading
+        return replace(reading, value=("spec",)) if isinstance(reading, Known) else reading
 
     return drift
 
@@ -272,7 +270,7 @@ BUGS = (
     Bug("success-forgotten", "A training that succeeded, but shows no version yet, is started again.", "I5",
         (Patch(plan_training, "_advance", _success_forgotten),
          Patch(observe.Observer, "_just_trained", lambda _: lambda *a: False))),
-    Bug("wanted-training-stopped", "The training that Git asks for is stopped as if it were another one.", "liveness I5",
+    Bug("wanted-training-stopped", "The training that Git asks for is stopped as if it were another.", "liveness I5",
         (Patch(plan_training, "_advance", _stops_its_own),)),
     Bug("training-always-due", "A training is due although its version is registered.", "I5 liveness",
         (Patch(plan_training, "due_training", _always_due),)),

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.simulation.museum import acting, judging, rolling
+from tests.simulation.museum import acting, judging, rolling, wire
 
-BUGS = {bug.name: bug for bug in (*judging.BUGS, *rolling.BUGS, *acting.BUGS)}
+BUGS = {bug.name: bug for bug in (*judging.BUGS, *rolling.BUGS, *acting.BUGS, *wire.BUGS)}

@@ -1,5 +1,7 @@
 """Bugs in what is wanted: gates, selection, approval, guards, and what is Unknown."""
 
+# ruff: noqa: ARG005  what is planted keeps the signature of what it replaces
+
 from __future__ import annotations
 
 import math
@@ -9,6 +11,7 @@ from typing import Any
 from reconciler import observe
 from reconciler.analysis import verdict
 from reconciler.ensure import analysis
+from reconciler.errors import ReconcilerError
 from reconciler.gates import version as gates
 from reconciler.gates.version import GateResult
 from reconciler.observed import TAG_GATES, Known, Unknown
@@ -154,5 +157,5 @@ BUGS = (
 def _or_empty(sound: Any, observer: Any, name: str) -> Any:
     try:
         return sound(observer, name)
-    except observe.ReconcilerError:
+    except ReconcilerError:
         return ()

@@ -6,11 +6,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from types import ModuleType
 from typing import Any
 
 # The simulated systems call this code in the product's place; what judges a run keeps the sound one.
 ALSO = ("tests.simulation.registry",)
+
+
+class Place(StrEnum):
+    """The world in which a bug shows: one of ports, or one with a real adapter in it."""
+
+    PORTS = "ports"
+    KUBERNETES = "kubernetes"
+    REGISTRY = "registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Bug:
     what: str
     trips: str
     patches: tuple[Patch, ...]
+    place: Place = Place.PORTS
 
 
 @contextmanager

@@ -1,15 +1,18 @@
 """Bugs on the way of a release: canary, promotion, rollback, drift."""
 
+# ruff: noqa: ARG005  what is planted keeps the signature of what it replaces
+
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
 from reconciler import observe
+from reconciler.analysis.verdict import judge
 from reconciler.ensure import registry, scene, serving
-from reconciler.observed import Release, Stage
+from reconciler.observed import Release, ReleaseRecord, Stage
 from reconciler.plan import facts, rollback, rollout, serve
-from reconciler.plan.action import Promote, Reject, RestoreStable, RouteAll, ShiftTraffic
+from reconciler.plan.action import FinishRollback, Promote, Reject, RestoreStable, RouteAll, ShiftTraffic
 from reconciler.plan.decision import act, wait
 from reconciler.status import Phase
 from tests.simulation.museum.planting import Bug, Patch
@@ -73,7 +76,7 @@ def _unready(sound: Any) -> Any:
     def back(seen: Any, live: Any, record: Any) -> Any:
         decided = sound(seen, live, record)
         if decided.action is None and live.release == record.stable and live.canary_percent is not None:
-            return act(rollback.FinishRollback(record.stable), "it was applied", Phase.ROLLING_BACK)
+            return act(FinishRollback(record.stable), "it was applied", Phase.ROLLING_BACK)
         return decided
 
     return back
@@ -122,7 +125,7 @@ def _unkept(_: Any) -> Any:
 def _as_git_says(_: Any) -> Any:
     def record(self: Any, release: Any) -> Any:
         fields = self.desired.spec.serving
-        return scene.ReleaseRecord(release, self._storage_uri(release.version), fields.content() if fields else {})
+        return ReleaseRecord(release, self._storage_uri(release.version), fields.content() if fields else {})
 
     return record
 
@@ -145,7 +148,7 @@ def _no_deadline(sound: Any) -> Any:
 def _old_measurements(_: Any) -> Any:
     def verdicts(seen: Any, record: Any) -> Any:
         made = [m for m in seen.observed.memory.measurements if m.release == record.release]
-        return tuple(rollout.judge(check, made) for check in seen.spec.rollout.analysis)
+        return tuple(judge(check, made) for check in seen.spec.rollout.analysis)
 
     return verdicts
 

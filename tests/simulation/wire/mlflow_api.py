@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from reconciler.observed import ModelVersion, RegisteredModel, Stage
-from tests.simulation.registry import SimRegistry
+from tests.simulation.wire.mlflow_state import ARTIFACTS, MlflowState
 
 Json = dict[str, Any]
-ORIGIN = "http://mlflow.simulated"
 API = "/api/2.0/mlflow/"
-ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
 _NAMED = re.compile(r"""name = (?:'([^']*)'|"([^"]*)")""")
 _ARTIFACT = re.compile(r"models/(.*)/([0-9]+)/([^/]+)")
-_MLMODEL = b"saved_input_example_info:\n  artifact_path: input_example.json\n"
+MLMODEL = b"saved_input_example_info:\n  artifact_path: input_example.json\n"
 
 
 class Failure(Exception):  # noqa: N818  an answer of the server, not an error of the tests
@@ -54,7 +52,7 @@ class Asked:
 class MlflowApi:
     """Answers from the state. No page holds more than these numbers of models and versions."""
 
-    state: SimRegistry
+    state: MlflowState
     models_page: int = 2
     versions_page: int = 3
 
@@ -71,7 +69,7 @@ class MlflowApi:
                 return {"registered_model": self._listed_model(self._model(asked.given))}
             case "GET", "model-versions/get-download-uri":
                 model, version = self._version(asked.given)
-                return {"artifact_uri": self.state.location(model.name, version)}
+                return {"artifact_uri": self.state.location(model.name, version.version)}
             case "GET", "runs/get":
                 return self._run(str(asked.given["run_id"]))
         return self._write(asked.method, name, asked.given)
@@ -80,7 +78,7 @@ class MlflowApi:
         """Return a file of an artifact. Raises Failure when there is none."""
         found = _ARTIFACT.fullmatch(unquote(path.removeprefix(ARTIFACTS)))
         if found and found[3] == "MLmodel":
-            return _MLMODEL
+            return MLMODEL
         if found and found[3] == "input_example.json":
             return json.dumps(self.state.rows(found[1], int(found[2]))).encode()
         raise Failure(404, "RESOURCE_DOES_NOT_EXIST", f"No such artifact: {path}")
@@ -150,6 +148,7 @@ class MlflowApi:
         listed = {
             "name": model.name,
             "creation_timestamp": 0,
+            "last_updated_timestamp": 0,
             "latest_versions": [self._listed_version(model, v) for v in latest.values()],
             "tags": _tags(model.tags),
             "aliases": aliases,
@@ -201,6 +200,3 @@ def _number(value: float) -> float | str:
     if math.isnan(value):
         return "NaN"
     return math.copysign(1.7976931348623157e308, value) if math.isinf(value) else value
-
-
-Answer = Callable[[Asked], Json]

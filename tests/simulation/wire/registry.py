@@ -1,4 +1,4 @@
-"""The simulated registry behind the real adapter: ports.Registry is MlflowRegistry, over HTTP that never leaves here."""
+"""The simulated registry behind the real adapter: MlflowRegistry, over HTTP that never leaves the process."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from reconciler.settings import MlflowSettings
 from reconciler.systems.registry.rest import MlflowRegistry
 from reconciler.systems.registry.transport import Wire
 from tests.simulation.faults import LIFETIME, Kind, UnderWay
-from tests.simulation.registry import SimRegistry
 from tests.simulation.wire.http_faults import AFTER, BEFORE, HttpFault, answer_of, bent, response
-from tests.simulation.wire.mlflow_api import ARTIFACTS, ORIGIN, Asked, Failure, MlflowApi
+from tests.simulation.wire.mlflow_api import Asked, Failure, MlflowApi
+from tests.simulation.wire.mlflow_state import ARTIFACTS, ORIGIN, MlflowState
 
 SETTINGS = MlflowSettings(tracking_uri=ORIGIN)
 TIMEOUT = SETTINGS.timeout.total_seconds()
@@ -30,7 +30,7 @@ def calm(_: str) -> HttpFault:
 
 
 @dataclass(slots=True)
-class WireRegistry(SimRegistry):
+class WireRegistry(MlflowState):
     """A SimRegistry whose port is the real adapter; `odd` chooses what happens to each exchange.
 
     `clock` and `wait` are the world's: sleeping and time-outs take its time.
@@ -79,25 +79,6 @@ class WireRegistry(SimRegistry):
 
     def delete(self, name: str) -> None:
         self.adapter.delete(name)
-
-    def register(self, name: str, tags: Mapping[str, str], metrics: Mapping[str, float], now: datetime) -> int:
-        # `super()` does not find its way through a class with slots that was made anew.
-        number = SimRegistry.register(self, name, tags, metrics, now)
-        self._edit(name, number, run_id=f"{name}#{number}", source=f"models:/m-{number}")
-        return number
-
-    def location(self, name: str, number: int) -> str:
-        """Return where a version's artifact lies: behind MLflow's proxy, where KServe can fetch it too."""
-        return f"{ORIGIN}{ARTIFACTS}models/{name}/{number}"
-
-    def rows(self, name: str, number: int) -> list[list[float]]:
-        """Return the input example that was logged with a version."""
-        return [[float(number), 0.0]] * bool(name)
-
-    def run_metrics(self, run_id: str) -> Mapping[str, float] | None:
-        """Return the metrics of a run, None when there is none."""
-        name, _, number = run_id.rpartition("#")
-        return self.metrics.get((name, int(number)))
 
     def exchange(self, request: httpx.Request) -> httpx.Response:
         """Answer one request, or fail it."""

@@ -1,0 +1,225 @@
+"""What an action applies to the cluster, and what it looks at once more before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler.ensure.scene import Scene
+from reconciler.ensure.serving import (
+    ensure_all_routed,
+    ensure_canary_started,
+    ensure_deployed,
+    ensure_let_go,
+    ensure_put_back,
+    ensure_rollback_finished,
+    ensure_stable_restored,
+    ensure_taken_down,
+    ensure_traffic,
+    ensure_traffic_cut,
+)
+from reconciler.errors import Conflict, Refused, Transient
+from reconciler.observed import TAG_GATES, Release, ReleaseRecord, Stage, Unknown
+from reconciler.plan.action import (
+    CutTraffic,
+    Deploy,
+    FinishRollback,
+    PutBack,
+    RestoreStable,
+    RouteAll,
+    ShiftTraffic,
+    StartCanary,
+    TakeDown,
+)
+from reconciler.plan.facts import RolloutRecord
+from reconciler.registry_roles import role
+from tests.ensure.stage import in_canary, in_production, scene_of
+from tests.simulation.world import KEY, NAME, World
+
+
+def rollout(scene: Scene) -> RolloutRecord:
+    assert scene.facts.rollout is not None
+    return scene.facts.rollout
+
+
+def live_release(scene: Scene) -> Release:
+    release = scene.live().release
+    assert release is not None
+    return release
+
+
+def predictor(made: World) -> Any:
+    return made.serving.live[KEY].manifest["spec"]["predictor"]
+
+
+def staged(made: World) -> bool:
+    model = made.registry.models[NAME]
+    return any(role(v) is Stage.STAGING for v in model.versions) and predictor(made).get("canaryTrafficPercent") is None
+
+
+def test_an_archived_version_is_taken_out_of_the_archive_before_it_is_deployed() -> None:
+    made = in_production()
+    made.registry._transition(NAME, 1, Stage.ARCHIVED)
+    release = live_release(scene_of(made))
+    after = ensure_deployed(Deploy(release), scene_of(made))
+    assert role(made.registry.models[NAME].versions[0]) is not Stage.ARCHIVED
+    assert after == {"release": str(release), "storageUri": "s3://models/iris/1", "canaryTrafficPercent": None}
+
+
+def test_a_version_in_production_stays_there_when_it_is_deployed() -> None:
+    made = in_production()
+    ensure_deployed(Deploy(live_release(scene_of(made))), scene_of(made))
+    assert role(made.registry.models[NAME].versions[0]) is Stage.PRODUCTION
+
+
+def test_what_is_deployed_is_kept_so_that_it_can_be_restored() -> None:
+    made = in_production()
+    release = live_release(scene_of(made))
+    made.memory.kept.clear()
+    ensure_deployed(Deploy(release), scene_of(made))
+    assert list(made.memory.kept[NAME]) == [release]
+
+
+def test_a_candidate_starts_with_no_traffic_and_both_it_and_stable_are_kept() -> None:
+    made = in_canary(staged)
+    record = rollout(scene_of(made))
+    made.memory.kept.clear()
+    after = ensure_canary_started(StartCanary(record.release), scene_of(made))
+    assert predictor(made)["canaryTrafficPercent"] == 0
+    assert set(made.memory.kept[NAME]) == {record.stable, record.release}
+    assert after["canaryTrafficPercent"] == 0
+
+
+def test_a_candidate_without_a_rollout_on_record_is_kept_alone() -> None:
+    made = in_canary(staged)
+    record = rollout(scene_of(made))
+    made.memory.kept.clear()
+    ensure_canary_started(StartCanary(record.release), scene_of(made, rollout=None))
+    assert list(made.memory.kept[NAME]) == [record.release]
+
+
+@pytest.mark.parametrize("action", [Deploy, StartCanary])
+def test_what_has_no_passed_gates_on_record_gets_no_pod(action: type[Deploy | StartCanary]) -> None:
+    made = in_canary(staged)
+    release = rollout(scene_of(made)).release
+    made.registry._tag(NAME, 2, TAG_GATES, "failed x")
+    before = made.serving.writes
+    ensure = ensure_deployed if action is Deploy else ensure_canary_started
+    with pytest.raises(Refused, match="no passed gates on record"):
+        ensure(action(release), scene_of(made))  # type: ignore[arg-type]  # of the same kind
+    assert made.serving.writes == before
+
+
+def test_a_version_that_is_gone_gets_no_pod() -> None:
+    made = in_production()
+    with pytest.raises(Refused, match="not in the registry any more"):
+        ensure_deployed(Deploy(Release(9, "x")), scene_of(made))
+
+
+@pytest.mark.parametrize("percent", [1, 50])
+def test_traffic_that_would_go_past_stable_is_not_shifted(percent: int) -> None:
+    made = in_canary()
+    release = rollout(scene_of(made)).release
+    with pytest.raises(Conflict, match="not to the stable revision other"):
+        ensure_traffic(ShiftTraffic(release, percent, "other"), scene_of(made))
+    assert predictor(made)["canaryTrafficPercent"] == 10
+
+
+def test_taking_traffic_away_asks_nobody() -> None:
+    made = in_canary()
+    ensure_traffic(ShiftTraffic(rollout(scene_of(made)).release, 0, "other"), scene_of(made))
+    assert predictor(made)["canaryTrafficPercent"] == 0
+
+
+def test_all_traffic_goes_to_the_candidate_only_while_prev_is_stable() -> None:
+    made = in_canary()
+    record = rollout(scene_of(made))
+    with pytest.raises(Conflict, match="not to the stable revision other"):
+        ensure_all_routed(RouteAll(record.release, "other"), scene_of(made))
+    assert predictor(made)["canaryTrafficPercent"] == 10
+    ensure_all_routed(RouteAll(record.release, record.stable_revision), scene_of(made))
+    assert "canaryTrafficPercent" not in predictor(made)
+
+
+def test_where_nobody_can_tell_what_prev_is_nothing_is_shifted() -> None:
+    made = in_canary()
+    record, scene = rollout(scene_of(made)), scene_of(made)
+    made.serving.blind = True
+    assert isinstance(made.serving.read_all(), Unknown)
+    with pytest.raises(Conflict, match="goes to nothing"):
+        ensure_traffic(ShiftTraffic(record.release, 50, record.stable_revision), scene)
+
+
+def test_where_no_traffic_is_tagged_prev_nothing_is_shifted() -> None:
+    made = in_production()
+    scene = scene_of(made)
+    with pytest.raises(Conflict, match="goes to nothing"):
+        ensure_all_routed(RouteAll(live_release(scene), "r1"), scene)
+
+
+def test_a_rollback_goes_by_no_traffic_then_the_stable_template_then_no_split() -> None:
+    made = in_canary()
+    record = rollout(scene_of(made))
+    ensure_traffic_cut(CutTraffic(record.release, "w", record.started), scene_of(made))
+    assert (predictor(made)["canaryTrafficPercent"], live_release(scene_of(made))) == (0, record.release)
+    ensure_stable_restored(RestoreStable(record.stable), scene_of(made))
+    assert (predictor(made)["canaryTrafficPercent"], live_release(scene_of(made))) == (0, record.stable)
+    ensure_rollback_finished(FinishRollback(record.stable), scene_of(made))
+    assert "canaryTrafficPercent" not in predictor(made)
+
+
+def test_putting_fields_back_leaves_the_share_as_it_is() -> None:
+    made = in_canary()
+    release = live_release(scene_of(made))
+    made.serving.edit_by_hand(KEY, "maxReplicas", 7)
+    after = ensure_put_back(PutBack(release, ("spec.predictor.maxReplicas",)), scene_of(made))
+    assert predictor(made)["canaryTrafficPercent"] == 10
+    assert after["canaryTrafficPercent"] == 10
+
+
+def test_what_was_changed_since_it_was_decided_is_not_overwritten() -> None:
+    made = in_production()
+    scene = scene_of(made)
+    made.serving.edit_by_hand(KEY, "maxReplicas", 7)
+    with pytest.raises(Transient):
+        ensure_put_back(PutBack(live_release(scene), ("spec.x",)), scene)
+
+
+def test_only_the_very_object_is_taken_down() -> None:
+    made = in_production()
+    uid = made.serving.live[KEY].uid
+    after = ensure_taken_down(TakeDown("models", uid), scene_of(made))
+    assert after == {"deleted": "models/iris", "uid": uid}
+
+
+def test_a_model_that_is_let_go_keeps_on_record_what_still_serves_and_nothing_else() -> None:
+    made = in_canary()
+    record = rollout(scene_of(made))
+    older = Release(1, "older")
+    made.memory.kept[NAME][older] = ReleaseRecord(older, "s3://old", {})
+    assert ensure_let_go(scene_of(made)) == {"forgotten": NAME}
+    assert NAME not in made.memory.specs
+    assert set(made.memory.kept[NAME]) == {record.stable, record.release}
+
+
+def test_of_a_model_that_serves_nothing_nothing_is_kept() -> None:
+    made = in_production()
+    ensure_let_go(scene_of(made, live=None))
+    assert made.memory.kept[NAME] == {}
+
+
+def test_where_revisions_cannot_be_read_what_the_spec_asks_for_is_kept() -> None:
+    made = in_production()
+    scene = scene_of(made)
+    ensure_let_go(replace(scene, facts=replace(scene.facts, live=replace(scene.live(), revisions=None))))
+    assert list(made.memory.kept[NAME]) == [live_release(scene)]
+
+
+def test_revisions_without_our_label_keep_nothing() -> None:
+    made = in_production()
+    scene = scene_of(made)
+    live = replace(scene.live(), release=None, revisions={"r1": None})
+    ensure_let_go(replace(scene, facts=replace(scene.facts, live=live)))
+    assert made.memory.kept[NAME] == {}

@@ -1,0 +1,249 @@
+"""Stand for everything that what comes next depends on, so that a run that meets a known state need not go on.
+
+Times count by their age in whole seconds, as every deadline, hold and interval of the stories is a whole number of
+them. What is left out is named in `KNOWN` with its reason; a field that nobody named is taken in as it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from reconciler.observe import Observer
+from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, Known, ModelVersion, RegisteredModel
+from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rollout_of
+from reconciler.ports import Moment, Recorded
+from reconciler.reconcile import ModelReconciler
+from tests.simulation.exhaustive.late import LateFaults
+from tests.simulation.invariants import Truth
+from tests.simulation.registry import SimRegistry
+from tests.simulation.serving import Live, SimServing
+from tests.simulation.systems import SimLedger, SimMemory, SimProber, SimSource, SimTraining
+from tests.simulation.world import World
+
+Part = tuple[object, ...]
+_NUMBERS = itertools.count()
+_SECOND = timedelta(seconds=1)
+# Older than every constant that a run's end is held against: back-off, and the registry's lag.
+_LONG_AGO = 150
+
+# The fields that `digest` looks at itself, or that nothing depends on.
+KNOWN: Mapping[type, frozenset[str]] = {
+    # The story so far, and hooks; `under_way` is looked at.
+    LateFaults: frozenset({"choose", "log", "calls", "before_write", "late", "under_way"}),
+    SimRegistry: frozenset({"faults", "models", "metrics", "writes"}),  # metrics never change; writes are counted
+    SimServing: frozenset({"faults", "clock", "live", "never_ready", "writes", "uids", "blind", "lagging",
+                           "before_delete", "_seen"}),
+    SimTraining: frozenset({"faults", "registry", "clock", "outcomes", "all", "settle_seconds", "started"}),
+    SimLedger: frozenset({"faults", "records", "of", "on_entry"}),
+    SimMemory: frozenset({"faults", "specs", "kept", "claims"}),
+    SimProber: frozenset({"faults", "bad", "serving"}),
+    SimSource: frozenset({"memory", "clock", "specs", "commits", "seen", "policy", "published", "broken", "unreadable"}),
+    Truth: frozenset({"registry", "serving", "training", "ledger", "source", "prober", "edited", "exposures"}),
+    # _fresh and _reread are begun anew by the bulk read of each pass; _by_name is worked out; health is only shown.
+    Observer: frozenset({"systems", "evidence_ttl", "registry", "_lock", "_fresh", "_reread", "_written", "_evidence",
+                         "_in_flight", "_by_name", "health"}),
+    # _applied and _source_status are only shown.
+    ModelReconciler: frozenset({"source", "systems", "observer", "training_poll", "_state", "_source_status", "_rules",
+                                "_unread", "_rewrite", "_statuses", "_applied", "_lock"}),
+}  # fmt: skip
+WORLD = frozenset({
+    "now", "faults", "bad", "registry", "serving", "training", "ledger", "memory", "source", "prober", "truth",
+    "crashes", "passes", "observer", "reconciler",
+})  # fmt: skip
+_NEW = {kind: tuple(f.name for f in fields(kind) if f.name not in known) for kind, known in KNOWN.items()}
+
+
+def digest(world: World) -> int:
+    """Return a number that two worlds share if the same happens in both from here on."""
+    return hash((
+        _registry(world), _serving(world.serving), _training(world), _ledger(world), _memory(world.memory),
+        _source(world.source), _truth(world.truth), _process(world), _under_way(world), tuple(sorted(world.bad)), tuple(_unnamed(world)),
+    ))  # fmt: skip
+
+
+def _under_way(world: World) -> Part:
+    """A request that may still land is like no other."""
+    assert isinstance(world.faults, LateFaults)
+    return tuple(next(_NUMBERS) for _ in world.faults.under_way)
+
+
+def _age(world: World, at: datetime | None) -> int | None:
+    return None if at is None else (world.now - at) // _SECOND
+
+
+def _unnamed(world: World) -> Iterator[object]:
+    for value in (
+        world.faults, world.registry, world.serving, world.training, world.ledger, world.memory, world.source,
+        world.prober, world.truth, world.observer, world.reconciler,
+    ):  # fmt: skip
+        for name in _NEW.get(type(value), ()):
+            yield name, repr(getattr(value, name))
+    for name in vars(world).keys() - WORLD:
+        yield name, repr(getattr(world, name))
+
+
+def _registry(world: World) -> Part:
+    return tuple((name, _registered(world, model)) for name, model in sorted(world.registry.models.items()))
+
+
+def _registered(world: World, model: RegisteredModel) -> Part:
+    return (_hashed(sorted(model.tags.items())), tuple(_version(world, v) for v in model.versions))
+
+
+def _version(world: World, version: ModelVersion) -> Part:
+    """When a version was made matters to nobody: no story trains by time."""
+    tags = [(key, _tag(world, key, value)) for key, value in version.tags.items()]
+    return (version.version, version.stage, version.aliases, version.ready, tuple(sorted(tags)))
+
+
+def _tag(world: World, key: str, value: str) -> object:
+    if key == TAG_ROLLOUT and (record := RolloutRecord.from_tag(value)):
+        own = (record.release, record.stable, record.stable_revision, record.step, record.percent, record.namespace)
+        return (own, record.wanted, _age(world, record.since), _age(world, record.started))
+    if key == TAG_REJECTED and (rejection := rejection_from_tag(value)):
+        return (rejection.release, rejection.wanted)
+    return value
+
+
+def _serving(serving: SimServing) -> Part:
+    live = tuple((key, _live(x), _shown(serving, key, x)) for key, x in sorted(serving.live.items()))
+    gone = tuple(sorted(serving._seen.keys() - serving.live.keys()))
+    return (live, gone, serving.uids, serving.blind, serving.lagging, tuple(sorted(serving.never_ready)))
+
+
+def _live(live: Live) -> Part:
+    return tuple(repr(getattr(live, f.name)) for f in fields(live) if f.name != "ready") + tuple(sorted(live.ready))
+
+
+def _shown(serving: SimServing, key: Any, live: Live) -> object:
+    """Return what the watch shows, None when that is how it is."""
+    seen = serving._seen.get(key)
+    newest = seen is not None and (seen.uid, seen.resource_version) == (live.uid, str(live.resource_version))
+    return None if newest else repr(seen)
+
+
+def _training(world: World) -> Part:
+    runs = []
+    for model, all_of in sorted(world.training.all.items()):
+        for run in all_of:
+            ended = _age(world, run.finished_at)
+            age = _age(world, run.created_at) if ended is None else min(ended, _LONG_AGO)
+            runs.append((model, run.key, run.attempt, run.run_id, run.state, run.cause, age))
+    return (tuple(runs), tuple(world.training.started), world.training.settle_seconds)
+
+
+def _ledger(world: World) -> Part:
+    """Return what is read back of the ledger, and whether the last intent stands without an outcome."""
+    last = world.ledger.records[-1].entry if world.ledger.records else None
+    still = (last.moment, last.model, last.action) if last is not None and last.moment is Moment.INTENT else None
+    return (still, *(_records(world, name) for name in sorted(world.ledger.of)))
+
+
+def _records(world: World, name: str) -> Part:
+    model = world.registry.models.get(name)
+    rollout = rollout_of(model) if model else None
+    return tuple(part for r in world.ledger.of[name] if (part := _record(world, r, rollout)) is not None)
+
+
+def _record(world: World, recorded: Recorded, rollout: RolloutRecord | None) -> Part | None:
+    entry = recorded.entry
+    reading = _READINGS.get(entry.action)
+    return reading(world, recorded, rollout) if reading else None
+
+
+def _cut(_: World, recorded: Recorded, rollout: RolloutRecord | None) -> Part | None:
+    """Only the decision against the rollout in progress counts; what became of older ones is in the tags."""
+    entry = recorded.entry
+    ours = rollout is not None and entry.after.get("started") == rollout.started.isoformat()
+    return (entry.moment, entry.after.get("wanted"), entry.reason) if ours else None
+
+
+def _measured(world: World, recorded: Recorded, rollout: RolloutRecord | None) -> Part | None:
+    """Measurements count from the beginning of the rollout's running step on."""
+    entry = recorded.entry
+    if rollout is None or entry.result is None or entry.at < rollout.since:
+        return None
+    values = {key: value for key, value in entry.after.items() if key != "at"}
+    return ("measured", _age(world, entry.at), repr(values))
+
+
+def _put_back(world: World, recorded: Recorded, _: RolloutRecord | None) -> Part | None:
+    age = _age(world, recorded.entry.at)
+    return ("put back", recorded.entry.moment, age) if age is not None and age <= 3600 else None
+
+
+def _trained(world: World, recorded: Recorded, _: RolloutRecord | None) -> Part | None:
+    """An intent counts for as long as its request may still be carried out."""
+    entry, settle = recorded.entry, world.training.settle_seconds
+    age = _age(world, entry.at) or 0
+    return ("trained", entry.moment, entry.result, repr(entry.after), min(age, int(settle) + 1))
+
+
+_Reading = Callable[[World, Recorded, RolloutRecord | None], Part | None]
+_READINGS: dict[str, _Reading] = {"CutTraffic": _cut, "Analyse": _measured, "PutBack": _put_back, "Train": _trained}
+
+
+def _memory(memory: SimMemory) -> Part:
+    specs = tuple((name, id(model.spec), model.commit.id, model.removed) for name, model in sorted(memory.specs.items()))
+    kept = tuple((name, tuple(sorted(records))) for name, records in sorted(memory.kept.items()))
+    return (specs, kept, tuple(sorted(memory.claims)))
+
+
+def _source(source: SimSource) -> Part:
+    """Specs are made once for all runs, so each is known by its identity."""
+    specs = tuple((name, id(spec)) for name, spec in sorted(source.specs.items()))
+    return (specs, source.commits, source.broken, source.unreadable, _wishes(source.published), id(source.policy))
+
+
+def _wishes(state: Any) -> object:
+    if state is None:
+        return None
+    models = sorted(state.models.values(), key=lambda m: m.name)
+    return tuple((m.name, id(m.spec), m.commit.id, m.removed, len(m.stale)) for m in models)
+
+
+def _truth(truth: Truth) -> Part:
+    known = tuple(
+        (name, tuple(sorted(e.allowed.items())), tuple(sorted(e.cut.items())), tuple(sorted(e.out)))
+        for name, e in sorted(truth.exposures.items())
+    )
+    return (known, tuple(sorted(truth.edited)))
+
+
+def _process(world: World) -> Part:
+    observer, reconciler = world.observer, world.reconciler
+    picture = _picture(world, observer) if isinstance(observer.registry, Known) else observer.registry.why
+    looks = tuple((n, _due(world, s.look_again_at)) for n, s in sorted(reconciler._statuses.items()))
+    return (
+        picture, tuple(sorted(observer._written)), tuple(_evidence(world, observer)), tuple(sorted(observer._in_flight)),
+        _wishes(reconciler._state), reconciler._rules.removal_guard, reconciler._unread, reconciler._rewrite, looks,
+    )  # fmt: skip
+
+
+def _due(world: World, at: datetime | None) -> int | None:
+    """What is due by now is due, however long already."""
+    return None if at is None else max(-1, (at - world.now) // _SECOND)
+
+
+def _picture(world: World, observer: Observer) -> object:
+    """Return what the process believes of the registry, None when that is how it is."""
+    believed = observer.registry.value if isinstance(observer.registry, Known) else {}
+    if believed == world.registry.models:
+        return None
+    return tuple((name, _registered(world, model)) for name, model in sorted(believed.items()))
+
+
+def _evidence(world: World, observer: Observer) -> Iterator[object]:
+    """Return what is remembered of metrics; what is too old is read again."""
+    for key, kept in sorted(observer._evidence.items()):
+        age = world.now - kept.read_at
+        if timedelta() <= age <= observer.evidence_ttl:
+            yield key, isinstance(kept.reading, Known), age // _SECOND
+
+
+def _hashed(items: list[tuple[str, str]]) -> Part:
+    return tuple(items)

@@ -1,0 +1,63 @@
+"""The world with the real serving adapter in it, and the chaos that runs in such a world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from reconciler.desired.documents import DeletionLimits, PolicySpec
+from tests.simulation.chaos import GOOD, NAMES, OUTCOMES, Chaos
+from tests.simulation.faults import Fault
+from tests.simulation.invariants import Truth
+from tests.simulation.systems import Metrics, SimProber
+from tests.simulation.wire.serving import Pick, WireServing, calmest
+from tests.simulation.wishes import Wish
+from tests.simulation.world import World
+
+# Longer than the watches go on without a list of everything.
+_RESYNC = timedelta(minutes=11)
+
+
+class WireWorld(World):
+    """A world whose KServe is behind the real adapter."""
+
+    def __init__(
+        self, choose: Callable[[str], Fault], outcomes: Callable[[], Metrics | None], pick: Pick = calmest
+    ) -> None:
+        super().__init__(choose, outcomes)
+        self.wire = self.serving = WireServing(self.faults, self.clock, self.sleep, pick)
+        self.prober = SimProber(self.faults, self.bad, self.serving)
+        self.truth = Truth(self.registry, self.serving, self.training, self.ledger, self.source, self.prober)
+        self.restart()
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def restart(self) -> None:
+        """Begin a new process, with an empty cache."""
+        if isinstance(self.serving, WireServing):
+            self.serving.restart()
+        super().restart()
+
+
+class WireChaos(Chaos):
+    """The same stories in such a world."""
+
+    def __post_init__(self) -> None:
+        self.world = WireWorld(self.tape.fault, self._outcome, self._pick)
+        self.world.source.policy = PolicySpec(deletion=DeletionLimits(models=1, share=0.5))
+        self.names = NAMES[: self.tape.pick((1, 1, 2, 3))]
+        for name in self.names:
+            self.commit(name, Wish())
+
+    def _outcome(self) -> Metrics | None:
+        return self.tape.pick(OUTCOMES) if self.tape.running else GOOD
+
+    def _pick(self, options: Sequence[Any]) -> Any:
+        return self.tape.pick(options) if self.tape.running else calmest(options)
+
+    def heal(self) -> None:
+        """Stop all faults; what a watch has lost is found by the next list of everything."""
+        super().heal()
+        self.world.now += _RESYNC
