@@ -98,7 +98,9 @@ def _split(data: list[Any], columns: list[Any] | None) -> list[Any]:
 
 
 def _named(value: Mapping[str, Any]) -> list[Any]:
-    """Turn named tensors, {"a": [1, 2], "b": [3, 4]}, into rows; a plain object is one row."""
+    """Turn named tensors, {"a": [1, 2], "b": [3, 4]}, into rows; a plain object is one row, an empty one none."""
+    if not value:
+        return []
     sizes = {len(v) if isinstance(v, list) else None for v in value.values()}
     if len(sizes) == 1 and None not in sizes:
         return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]

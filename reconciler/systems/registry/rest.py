@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, assert_never
 
-from reconciler.errors import Refused, Transient
+from reconciler.errors import Refused, Transient, UnknownOutcome
 from reconciler.observed import ModelVersion, RegisteredModel, Signature, Stage, VersionEvidence
 from reconciler.registry_roles import ALIASES, TAG_ARCHIVED
 from reconciler.registry_writes import (
@@ -50,7 +50,8 @@ class MlflowRegistry:
     def __init__(self, settings: MlflowSettings, wire: Wire = SOCKETS) -> None:
         self._transport = Transport(settings, wire)
         self._writes = settings.writes
-        self._known: frozenset[str] = frozenset()
+        self._known: dict[str, frozenset[int]] = {}
+        self._gaps: dict[str, frozenset[int]] = {}
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -73,31 +74,40 @@ class MlflowRegistry:
         """Return every registered model with all versions, by two bulk reads.
 
         More is read only to settle a doubt: an empty answer is asked for twice, models of which the two answers
-        disagree and models that were there before are asked for by name. Raises Transient when doubt remains.
+        disagree and those of which the model or a version was there before are asked for by name. Raises Transient
+        when doubt remains.
         """
         models, torn = self._read_bulk()
         if len(torn) > MAX_TORN or not models:
             models, torn = self._read_bulk()
         if len(torn) > MAX_TORN:
             raise Transient(f"the registry's two lists disagree about {len(torn)} models, also when read again")
-        doubtful = torn | (self._known - models.keys())
-        self._settle(models, doubtful)
-        self._known = frozenset(models)
+        lost = {name for name, numbers in self._known.items() if not numbers <= _numbers(models.get(name))}
+        self._settle(models, torn | lost | (self._known.keys() - models.keys()))
+        self._known = {name: _numbers(model) for name, model in models.items()}
         return models
 
     def read(self, name: str) -> RegisteredModel | None:
-        """Return one model as it is now, None when the registry says that it does not exist."""
-        torn: set[str] = set()
-        for _ in range(2):
+        """Return one model as it is now, None when the registry says that it does not exist.
+
+        That a version is gone, whose number lies below that of another one, is believed when two answers say so.
+        """
+        gaps = self._gaps.get(name)
+        for _ in range(3):
             row = self._model(name)
             if row is None:
                 return None
             versions = self._versions({"filter": _filter(name), "max_results": VERSIONS_PAGE})
             # Some databases compare without regard to case.
             joined, torn = merge([row], [v for v in versions if v.name == name])
-            if not torn:
+            if torn:
+                continue
+            missing, before = _missing(joined[name]), gaps
+            gaps = missing
+            if not missing or missing == before:
+                self._gaps[name] = missing
                 return joined[name]
-        raise Transient(f"the registry's answers about {', '.join(sorted(torn))} do not fit together")
+        raise Transient(f"the registry's answers about {name} do not fit together")
 
     def evidence(self, name: str, version: ModelVersion) -> VersionEvidence:
         """Return metrics, artifact location and signature of a version."""
@@ -112,9 +122,8 @@ class MlflowRegistry:
         """Return the rows of the version's input example, None when none was logged."""
         location = self._location(name, version)
         for path in mlmodel.example_paths(self._mlmodel(location)):
-            content = read_file(self._transport, location, path)
-            rows = mlmodel.rows_of(content) if content is not None else None
-            if rows is not None:
+            rows = self._file(location, path, mlmodel.rows_of)
+            if rows:
                 return rows
         return None
 
@@ -178,12 +187,14 @@ class MlflowRegistry:
         seen: set[str | None] = {None}
         answer = self._transport.get(path, params)
         for _ in range(MAX_PAGES):
-            yield from _shaped(rows, answer)
-            token = _shaped(next_page, answer)
+            found, token = _shaped(rows, answer), _shaped(next_page, answer)
+            if token in seen and token is not None:
+                raise Transient(f"reading {path}: the registry answers the same page again")
+            if not found and len(seen) > 1:
+                raise Transient(f"reading {path}: the registry named a next page, and it is empty")
+            yield from found
             if token is None:
                 return
-            if token in seen:
-                raise Transient(f"reading {path}: the registry answers the same page again")
             seen.add(token)
             answer = self._transport.get(path, {**params, "page_token": token})
         raise Transient(f"reading {path}: no end after {MAX_PAGES} pages", help=_NOT_MLFLOW)
@@ -212,8 +223,17 @@ class MlflowRegistry:
             return None
 
     def _mlmodel(self, location: str) -> Mapping[str, Any]:
-        content = read_file(self._transport, location, mlmodel.MLMODEL)
-        return {} if content is None else mlmodel.parse(content)
+        return self._file(location, mlmodel.MLMODEL, mlmodel.parse) or {}
+
+    def _file(self, location: str, path: str, decode: Callable[[bytes], T | None]) -> T | None:
+        """Read a small file, once more where nothing comes out of it: it may have been a page of a proxy."""
+        for _ in range(2):
+            content = read_file(self._transport, location, path)
+            if content is None:
+                return None
+            if value := decode(content):
+                return value
+        return None
 
     def _write(self, name: str, write: Write) -> None:
         match write:
@@ -221,7 +241,7 @@ class MlflowRegistry:
                 # MLflow answers 500 when asked to archive the others of Archived or None.
                 body = {"name": name, "version": str(version), "stage": stage.value,
                         "archive_existing_versions": stage in ALIASES}  # fmt: skip
-                self._transport.write("POST", "model-versions/transition-stage", body)
+                _moved(self._transport.write("POST", "model-versions/transition-stage", body), name, write)
             case PointAlias(alias, version):
                 body = {"name": name, "alias": alias, "version": str(version)}
                 self._transport.write("POST", "registered-models/alias", body)
@@ -246,6 +266,28 @@ def _shaped(decode: Callable[[Mapping[str, Any]], T], answer: Mapping[str, Any])
         return decode(answer)
     except Malformed as error:
         raise Transient(f"the registry's answer is not MLflow's: {error}", help=_NOT_MLFLOW) from error
+
+
+def _moved(answer: Mapping[str, Any], name: str, write: Transition) -> None:
+    """Hold that MLflow answered a transition with the version as it is now: what stands before it may say 200 too."""
+    version = answer.get("model_version")
+    now = version.get("current_stage") if isinstance(version, dict) else None
+    if now != write.stage.value:
+        raise UnknownOutcome(
+            f"moving version {write.version} of {name} to {write.stage}: the answer does not say that it was done",
+            help=_NOT_MLFLOW,
+        )
+
+
+def _numbers(model: RegisteredModel | None) -> frozenset[int]:
+    return frozenset(v.version for v in model.versions) if model else frozenset()
+
+
+def _missing(model: RegisteredModel) -> frozenset[int]:
+    """Return the numbers that lie below the last one and that no version has."""
+    numbers = _numbers(model)
+    last = max(numbers, default=0)
+    return frozenset() if len(numbers) == last else frozenset(range(1, last)) - numbers
 
 
 _NOT_MLFLOW = "check that mlflow.trackingUri is an MLflow 3 server and that nothing before it rewrites answers"

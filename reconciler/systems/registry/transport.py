@@ -102,13 +102,14 @@ class Transport:
             reraise=True,
         )(self._send, call)
 
-    def write(self, method: str, path: str, body: Mapping[str, Any]) -> None:
-        """Send a write once. Raises UnknownOutcome when its answer is lost."""
+    def write(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a write once and return its answer. Raises UnknownOutcome when its answer is lost."""
         url = httpx.URL(self.base + API + path)
         ends = self._wire.clock() + self._timeout
         call = Call(method, url, f"writing {path}", ends, MAX_ANSWER, UnknownOutcome, body)
-        _object(self._send(call), call.what, UnknownOutcome)
+        answer = _object(self._send(call), call.what, UnknownOutcome)
         reached(f"wrote {method} {path}")
+        return answer
 
     def _send(self, call: Call) -> bytes:
         with self._counting:
