@@ -48,6 +48,7 @@ def scene_of(made: World, prober: Prober | None = None, **changes: Any) -> Scene
     assert isinstance(facts, Facts)
     systems = systems_of(made)
     made.faults.before_write = _allow  # an action alone has no intent on the ledger, and is not what Git wants
+    made.faults.after_write = lambda: None
     made.serving.before_delete = _allow
     return Scene(replace(facts, **changes), replace(systems, prober=prober) if prober else systems, WHY)
 

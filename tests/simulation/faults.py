@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -85,7 +85,7 @@ class Faults:
     """
 
     choose: Callable[[str], Fault]
-    clock: Clock
+    clock: Clock = lambda: datetime(2026, 1, 5, 9, tzinfo=UTC)
     log: list[str] = field(default_factory=list)
     calls: int = 0
     delay: Callable[[], int] = lambda: 3

@@ -55,4 +55,4 @@ def install(world: World) -> None:
     made.delay = lambda: made.after
     world.faults = made
     for system in (world.registry, world.serving, world.training, world.ledger, world.memory, world.prober):
-        system.faults = world.faults  # type: ignore[attr-defined]  # each has it
+        system.faults = world.faults
