@@ -216,7 +216,7 @@ class PipelineVersion:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """Everything a backend needs to train once."""
+    """Everything a backend needs to train once; `started_as` is the run on record for it, where there is one."""
 
     model: str
     key: str
@@ -225,6 +225,7 @@ class TrainingRequest:
     pipeline: Package | PipelineVersion
     parameters: Mapping[str, Any]
     timeout: timedelta
+    started_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from reconciler.breakpoints import reached
@@ -11,7 +13,7 @@ from reconciler.ensure.scene import After, Scene
 from reconciler.errors import Refused, Transient
 from reconciler.observed import Package, PipelineVersion, TrainingRequest
 from reconciler.plan.action import StopTraining, Train
-from reconciler.ports import Moment, Result
+from reconciler.ports import Moment, Recorded, Result
 
 
 def ensure_training(action: Train, scene: Scene) -> After:
@@ -19,7 +21,11 @@ def ensure_training(action: Train, scene: Scene) -> After:
     request = _request(action, scene)
     claim = f"{request.model}/{request.key}/{request.attempt}"
     if not scene.systems.memory.claim(claim, scene.now):
-        _wait_until_settled(action, scene)
+        entries = scene.systems.ledger.entries(model=scene.desired.name, actions=[Train.__name__], limit=20)
+        started_as = _on_record(action, entries)
+        if not started_as:
+            _wait_until_settled(action, scene, entries)
+        request = replace(request, started_as=started_as)
     reached("claimed")
     run = scene.systems.training.ensure_started(request)
     return {"run": run.run_id, "key": run.key, "attempt": run.attempt}
@@ -31,9 +37,18 @@ def ensure_training_stopped(action: StopTraining, scene: Scene) -> After:
     return {"run": action.run_id}
 
 
-def _wait_until_settled(action: Train, scene: Scene) -> None:
+def _on_record(action: Train, entries: Sequence[Recorded]) -> str:
+    """Return the run that this key and attempt was started as, "" where the ledger names none."""
+    for recorded in reversed(entries):
+        after = recorded.entry.after
+        done = recorded.entry.moment is Moment.OUTCOME and recorded.entry.result is Result.DONE
+        if done and (after.get("key"), after.get("attempt")) == (action.key, action.attempt):
+            return str(after.get("run", ""))
+    return ""
+
+
+def _wait_until_settled(action: Train, scene: Scene, entries: Sequence[Recorded]) -> None:
     """Raise Transient while an earlier request whose answer was lost may still be carried out."""
-    entries = scene.systems.ledger.entries(model=scene.desired.name, actions=[Train.__name__], limit=20)
     ended = {e.entry.attempt_of: e.entry.result for e in entries if e.entry.moment is Moment.OUTCOME}
     settle = timedelta(seconds=scene.systems.training.settle_seconds)
     for recorded in entries[:-1]:

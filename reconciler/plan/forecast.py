@@ -57,11 +57,12 @@ from reconciler.plan.action import (
     Withdraw,
 )
 from reconciler.plan.decision import Decision
-from reconciler.plan.facts import RolloutRecord, passed_mark, wanted_digest
+from reconciler.plan.facts import RolloutRecord, passed_mark, rejection_to_tag, wanted_digest
 from reconciler.plan.planner import Rules, decide
 
 MOST_STEPS = 300
 NEVER = datetime.min.replace(tzinfo=UTC)
+GOES_WRONG = "its rollout went wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def _expect_records(  # noqa: C901, PLR0911  one line an action
         case ArchiveAll():
             return _archive(action.versions, world)
         case Reject() | Withdraw():
-            return _close(action, world)
+            return _close(action, world, now)
         case DeleteModel():
             return replace(world, registry=Known(None, now))
         case LetGo():
@@ -340,18 +341,23 @@ def _archive(versions: tuple[int, ...], world: ObservedModel) -> ObservedModel:
     return _versions(world, lambda v: _staged(v, v.version, Stage.ARCHIVED) if v.version in versions else v)
 
 
-def _close(action: Reject | Withdraw, world: ObservedModel) -> ObservedModel:
+def _close(action: Reject | Withdraw, world: ObservedModel, now: datetime) -> ObservedModel:
     number = action.release.version
 
     def change(version: ModelVersion) -> ModelVersion:
         bare = _tagged(version, TAG_ROLLOUT, None)
-        return _staged(bare, number, action.stage) if version.version == number else bare
+        if version.version != number:
+            return bare
+        if isinstance(action, Reject):  # or it would be foretold to be tried again
+            mark = rejection_to_tag(Rejection(action.release, action.wanted, GOES_WRONG, now))
+            bare = _tagged(bare, TAG_REJECTED, mark)
+        return _staged(bare, number, action.stage)
 
     return _versions(world, change)
 
 
 def _cut(action: CutTraffic, world: ObservedModel, now: datetime) -> ObservedModel:
-    rejection = Rejection(action.release, action.wanted, "forecast", now, action.started)
+    rejection = Rejection(action.release, action.wanted, GOES_WRONG, now, action.started)
     rejected = replace(world, memory=replace(world.memory, rejections=(*world.memory.rejections, rejection)))
     return _shift(0, rejected)
 

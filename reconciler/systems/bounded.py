@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import urllib3
+
+from reconciler.systems.deadline import bind_urllib3, ending
 
 # A page of 500 InferenceServices, or of 200 runs with their pipelines, has a few megabytes.
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -16,7 +17,7 @@ _CHUNK = 64 * 1024
 
 
 class UnboundedError(urllib3.exceptions.HTTPError):
-    """The answer was larger than anything that is read, or did not end in time."""
+    """The answer was larger than anything that is read."""
 
 
 class _Pool(Protocol):
@@ -49,21 +50,22 @@ class BoundedPool:
     """
 
     def __init__(self, pool: _Pool, seconds: float) -> None:
+        bind_urllib3(pool)
         self._pool = pool
         self._seconds = seconds
 
     def request(self, method: str, url: str, *, preload_content: bool = True, **options: Any) -> object:
         """Send a request. Raises urllib3's errors, UnboundedError among them."""
-        ends = time.monotonic() + self._seconds
-        response = self._pool.request(method, url, preload_content=False, **options)
-        good = 200 <= response.status < 300
-        if good and not preload_content:
-            return response
-        try:
-            data = _read(response, LARGEST_ANSWER if good else LARGEST_ERROR, ends)
-        except BaseException:
-            response.close()
-            raise
+        with ending(self._seconds):
+            response = self._pool.request(method, url, preload_content=False, **options)
+            good = 200 <= response.status < 300
+            if good and not preload_content:
+                return response
+            try:
+                data = _read(response, LARGEST_ANSWER if good else LARGEST_ERROR)
+            except BaseException:
+                response.close()
+                raise
         response.release_conn()
         return Whole(response.status, response.reason, data, response.headers)
 
@@ -71,13 +73,11 @@ class BoundedPool:
         return getattr(self._pool, name)
 
 
-def _read(response: urllib3.BaseHTTPResponse, limit: int, ends: float) -> bytes:
+def _read(response: urllib3.BaseHTTPResponse, limit: int) -> bytes:
     content = bytearray()
     # Not `stream`, which would wait until a whole chunk has dripped in.
     while chunk := response.read1(_CHUNK, decode_content=False):
         content += chunk
         if len(content) > limit:
             raise UnboundedError(f"the answer is larger than {limit:,} bytes")
-        if time.monotonic() > ends:
-            raise UnboundedError("the answer did not end in time")
     return bytes(content)

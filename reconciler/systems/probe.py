@@ -14,6 +14,7 @@ import httpx
 
 from reconciler.observed import Side
 from reconciler.ports import ProbeResult, ProbeTarget
+from reconciler.systems.deadline import bind_httpx, ending
 from reconciler.systems.inference import Malformed, answer_of, request_for
 
 CONCURRENCY = 4
@@ -37,6 +38,7 @@ class HttpProber:
         limits = httpx.Limits(max_connections=CONCURRENCY, max_keepalive_connections=CONCURRENCY, keepalive_expiry=3)
         # Proxies from the environment are for the outside; models answer inside the cluster.
         self._client = httpx.Client(limits=limits, trust_env=False)
+        bind_httpx(self._client)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -81,7 +83,10 @@ class HttpProber:
     def _post(self, url: str, body: bytes, ends: float) -> bytes:
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
         remaining = max(0.001, ends - time.monotonic())
-        with self._client.stream("POST", url, content=body, headers=headers, timeout=remaining) as response:
+        with (
+            ending(remaining),
+            self._client.stream("POST", url, content=body, headers=headers, timeout=remaining) as response,
+        ):
             if not response.is_success:
                 raise Malformed(f"status {response.status_code}")
             content = bytearray()

@@ -139,7 +139,7 @@ def test_what_settles_a_claim(sentence: str) -> None:
     _, backend, scene = stage()
     ensure_training(TRAIN, scene)
     for ago, changes in SETTLED[sentence]:
-        wrote(scene, ago, **changes)
+        wrote(scene, ago, **changes)  # type: ignore[arg-type]  # fields of Entry
     wrote(scene, 0)
     ensure_training(TRAIN, scene)
     assert len(backend.asked) == 2

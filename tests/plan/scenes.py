@@ -10,6 +10,7 @@ from reconciler.desired.documents import ModelSpec, PolicySpec
 from reconciler.desired.state import Commit, DesiredModel
 from reconciler.observed import (
     TAG_GATES,
+    TAG_REJECTED,
     TAG_ROLLOUT,
     TAG_TRAINING_KEY,
     InferenceService,
@@ -72,7 +73,7 @@ class Scene:
         """Add a version of this spec's training whose gates passed; tags of None are left out."""
         recipe = recipe_of(self.wanted)
         own = {"key": recipe, "gates": passed_mark(self.wanted.spec), **tags}
-        names = {"key": TAG_TRAINING_KEY, "gates": TAG_GATES, "rollout": TAG_ROLLOUT}
+        names = {"key": TAG_TRAINING_KEY, "gates": TAG_GATES, "rollout": TAG_ROLLOUT, "rejected": TAG_REJECTED}
         named = {names.get(k, k): v for k, v in own.items() if v is not None}
         made = ModelVersion(number, stage, frozenset(), named, "run", "", NOW - timedelta(days=1))
         return replace(self, versions=(*self.versions, made))

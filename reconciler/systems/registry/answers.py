@@ -26,9 +26,10 @@ def error_of(
     message = f"{what}: MLflow answered {status}{': ' + said if said else ''}"
     if status in {401, 403}:
         return Terminal(message, help="check mlflow.token, or mlflow.username and mlflow.password, and what it may do")
-    if status == 429 or (status == 503 and "retry-after" in headers):
+    # A proxy says 503 also where it lost the answer to what it passed on: for a write that is no promise.
+    if status == 429 or (status == 503 and "retry-after" in headers and lost is Transient):
         return Transient(message, help="the server asks for a pause", retry_after=_seconds(headers.get("retry-after")))
-    if status >= 500:
+    if status >= 500 or status == 408:
         return lost(message, help="see the log of the MLflow server")
     return _refusal(status, code, message)
 

@@ -11,31 +11,38 @@ from urllib.parse import urlsplit
 
 import httpx
 from pydantic_core import from_json
-from tenacity import RetryCallState, Retrying, wait_fixed
 
 from reconciler.breakpoints import reached
 from reconciler.errors import SettingsError, Transient, UnknownOutcome
 from reconciler.settings import MlflowSettings
+from reconciler.systems import retrying
+from reconciler.systems.deadline import bind_httpx, ending
 from reconciler.systems.registry.answers import error_of
+from reconciler.systems.retrying import Pauses
 
 API = "/api/2.0/mlflow/"
 MAX_ANSWER: Final = 512 * 1024 * 1024
 ERROR_PAGE: Final = 64 * 1024
-TRIES: Final = 2
 # Shorter than the 5 s after which uvicorn closes an idle connection: a write never meets one that is about to close.
 KEEP_ALIVE: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What requests go out by (None: sockets), and how time is told and waited for there, in seconds."""
+    """What requests go out by (None: sockets), how time is told and waited for there, and how pauses are chosen."""
 
     http: httpx.BaseTransport | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[float, float], float] = max
+
+    @property
+    def pauses(self) -> Pauses:
+        """Return what trying again asks for."""
+        return Pauses(self.clock, self.sleep, self.jitter)
 
 
-SOCKETS: Final = Wire()
+SOCKETS: Final = Wire(jitter=retrying.REAL.jitter)
 
 
 class TooLarge(Transient):
@@ -79,6 +86,7 @@ class Transport:
             timeout=self._timeout,
             transport=wire.http,
         )
+        bind_httpx(self._client)
 
     def close(self) -> None:
         """Close the connections."""
@@ -91,16 +99,9 @@ class Transport:
         return _object(self.download(url, what, MAX_ANSWER), what, Transient)
 
     def download(self, url: httpx.URL, what: str, limit: int) -> bytes:
-        """Read a body of at most `limit` bytes; tried twice within one deadline."""
-        clock = self._wire.clock
-        call = Call("GET", url, what, clock() + self._timeout, limit, Transient)
-        return Retrying(
-            sleep=self._wire.sleep,
-            stop=lambda state: state.attempt_number >= TRIES or clock() + 1 > call.ends,
-            retry=_passing,
-            wait=wait_fixed(0.2),
-            reraise=True,
-        )(self._send, call)
+        """Read a body of at most `limit` bytes, within one deadline for all attempts."""
+        call = Call("GET", url, what, self._wire.clock() + self._timeout, limit, Transient)
+        return retrying.read(lambda: self._send(call), call.ends, self._wire.pauses, (TooLarge,))
 
     def write(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Send a write once and return its answer. Raises UnknownOutcome when its answer is lost."""
@@ -116,7 +117,10 @@ class Transport:
             self.calls += 1
         remaining = max(0.01, call.ends - self._wire.clock())
         try:
-            with self._client.stream(call.method, call.url, json=call.body, timeout=remaining) as response:
+            with (
+                ending(remaining),
+                self._client.stream(call.method, call.url, json=call.body, timeout=remaining) as response,
+            ):
                 content = _within(response, call, self._wire.clock)
         except _UNREACHED as error:
             raise Transient(f"{call.what}: MLflow at {self.origin} cannot be reached: {error}", help=_REACH) from error
@@ -159,11 +163,6 @@ class _Credentials(httpx.Auth):
         basic = httpx.BasicAuth(self._settings.username, password.get_secret_value() if password else "")
         request = next(basic.auth_flow(httpx.Request("GET", self._settings.tracking_uri)))
         return str(request.headers["authorization"])
-
-
-def _passing(state: RetryCallState) -> bool:
-    error = state.outcome and state.outcome.exception()
-    return isinstance(error, Transient) and not isinstance(error, TooLarge) and error.retry_after is None
 
 
 def _within(response: httpx.Response, call: Call, clock: Callable[[], float]) -> bytes:

@@ -54,9 +54,13 @@ def refusal(  # noqa: PLR0911  one return a code reads as the table that it is
             return _conflict(call, status, said)
         case 410:
             return Expired(f"{call.about}: {said}")
-        case 429 | 503:
+        case 429:
             return Transient(
                 f"the Kubernetes API asks to wait ({call.about}): {said}", retry_after=_wait(headers, status)
+            )
+        case 503 if not call.writes:
+            return Transient(
+                f"the Kubernetes API is not available ({call.about}): {said}", retry_after=_wait(headers, status)
             )
         case 422 if _cause(status, "metadata.uid"):
             return Conflict(f"{call.about} was deleted and made anew meanwhile: {said}")

@@ -17,13 +17,17 @@ from urllib3.connection import HTTPConnection
 
 from reconciler.errors import SettingsError, Terminal, Transient
 from reconciler.settings import KubernetesSettings, remember_secret
+from reconciler.systems import retrying
 from reconciler.systems.bounded import BoundedPool
-from reconciler.systems.serving.answers import Unauthenticated, lost, refusal
+from reconciler.systems.deadline import ending
+from reconciler.systems.retrying import Pauses
+from reconciler.systems.serving.answers import Expired, Unauthenticated, lost, refusal
 from reconciler.systems.serving.api import Call
 
 _METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
 _CONNECTIONS = 32
 # Objects have at most about 1.5 MiB in etcd, and are somewhat larger as JSON.
+_CHUNK = 64 * 1024
 _LONGEST_LINE = 16 * 1024 * 1024
 # A peer that vanished without a word is noticed within about half a minute, also on a watch where nothing happens.
 _KEEPALIVE = (
@@ -37,9 +41,12 @@ _KEEPALIVE = (
 class Connection:
     """A Kubernetes API over HTTP: each call is sent once, with a time-out; credentials are read again when they age."""
 
-    def __init__(self, settings: KubernetesSettings, reload_seconds: float = 10.0) -> None:
+    def __init__(
+        self, settings: KubernetesSettings, reload_seconds: float = 10.0, pauses: Pauses = retrying.REAL
+    ) -> None:
         self._settings = settings
         self._reload_seconds = reload_seconds
+        self._pauses = pauses
         self._timeout = settings.timeout.total_seconds()
         self._lock = threading.Lock()
         self._client = _client(settings)
@@ -51,7 +58,14 @@ class Connection:
         return str(self._client.configuration.host)
 
     def call(self, call: Call) -> Any:
-        """Send the call and return the JSON answer."""
+        """Send the call and return the JSON answer; what changes nothing is tried again within the time-out."""
+        if call.writes:
+            return self._once(call)
+        ends = self._pauses.clock() + self._timeout
+        with ending(self._timeout):
+            return retrying.read(lambda: self._once(call), ends, self._pauses, (Expired,))
+
+    def _once(self, call: Call) -> Any:
         try:
             return self._json(call, self._client)
         except Unauthenticated:
@@ -64,7 +78,7 @@ class Connection:
     def open(self, call: Call, idle_seconds: float) -> Iterator[WatchStream]:
         """Open a watch; it breaks when nothing comes for `idle_seconds`."""
         response = self._send(call, self._client, (self._timeout, idle_seconds), {"_preload_content": False})
-        stream = WatchStream(call, response)
+        stream = WatchStream(call, response, idle_seconds)
         try:
             yield stream
         finally:
@@ -123,17 +137,25 @@ _ODD_CREDENTIALS = "check the kubeconfig: its address or its token holds charact
 class WatchStream:
     """An open watch over HTTP."""
 
-    def __init__(self, call: Call, response: urllib3.HTTPResponse) -> None:
+    def __init__(self, call: Call, response: urllib3.HTTPResponse, idle_seconds: float) -> None:
         self._call = call
         self._response = response
+        self._idle_seconds = idle_seconds
 
     def lines(self) -> Iterator[bytes]:
         """Return complete lines; a last line without its end is dropped."""
         rest = b""
+        proven = time.monotonic()
         try:
-            for chunk in self._response.stream(amt=None, decode_content=True):
+            # Not `stream`, which waits for a whole chunk, or where there are none for the end.
+            while chunk := self._response.read1(_CHUNK, decode_content=False):
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from (line for line in whole if line)
+                # A line that drips in, byte by byte, keeps a socket awake and says nothing.
+                if any(whole):
+                    proven = time.monotonic()
+                elif time.monotonic() - proven > self._idle_seconds:
+                    raise lost(self._call, f"the stream sent no whole line for {self._idle_seconds:g} s")
                 if len(rest) > _LONGEST_LINE:
                     raise lost(self._call, f"the stream sent a line of more than {_LONGEST_LINE:,} bytes")
         except urllib3.exceptions.HTTPError as error:

@@ -83,6 +83,8 @@ class KfpTraining:
             if found := self._named(name):
                 self._unsettled.pop(name, None)
                 return self._only(found)
+            if (known := self._known(request.started_as)) is not None:
+                return known
             self._check_settled(name)
             return self._create(name, request, source, given)
 
@@ -112,8 +114,20 @@ class KfpTraining:
         except UnknownOutcome:
             self._unsettled[name] = self._clock() + self._settle
             raise
-        found = self._named(name)
+        try:
+            found = self._named(name)
+        except Transient:
+            found = []  # that it runs is known, and must not be lost for want of a second look
         return self._only(found) if found else self._observed(made)
+
+    def _known(self, run_id: str) -> TrainingRun | None:
+        """Return a run that is on record by its id; a list that leaves it out is no proof that it is gone."""
+        run = self._client.get_run(run_id) if run_id else None
+        if run is None:
+            return None
+        if run.run_id != run_id:
+            raise Transient(f"reading run {run_id}: the answer shows no such run")
+        return self._observed(run)
 
     def _check_settled(self, name: str) -> None:
         """Refuse to create while an earlier request for the same run may still be on its way."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import kfp_server_api
 import urllib3
@@ -14,11 +16,18 @@ from kfp_server_api.exceptions import ApiException
 
 from reconciler.breakpoints import reached
 from reconciler.errors import ReconcilerError, Refused, Transient, UnknownOutcome
+from reconciler.systems import retrying
 from reconciler.systems.bounded import BoundedPool
+from reconciler.systems.deadline import ending
+from reconciler.systems.retrying import Pauses
 
+T = TypeVar("T")
 PAGE = 200
 # A server that never comes to an end is not believed.
 MOST_PAGES = 1_000
+# No server may keep us from looking for longer.
+LONGEST_PAUSE = 600.0
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 Token = Callable[[], str | None]
@@ -28,8 +37,10 @@ Token = Callable[[], str | None]
 class KfpClient:
     """Calls of the KFP API v2beta1 that training needs."""
 
-    def __init__(self, host: str, *, token: Token, timeout: timedelta) -> None:
+    def __init__(self, host: str, *, token: Token, timeout: timedelta, pauses: Pauses = retrying.REAL) -> None:
         seconds = timeout.total_seconds()
+        self._seconds = seconds
+        self._pauses = pauses
         self._timeout = (seconds, seconds)
         configuration = kfp_server_api.Configuration(host=host.rstrip("/"))
         # The client's own retries would send a GET four times and hide how long it takes.
@@ -49,8 +60,20 @@ class KfpClient:
 
     def get_run(self, run_id: str) -> Any | None:
         """Return one run, None when the API says that there is none."""
-        with _calling(f"reading run {run_id}", Transient):
-            return _or_none(lambda: self._runs.run_service_get_run(run_id=run_id, _request_timeout=self._timeout))
+        return self._read(
+            f"reading run {run_id}",
+            lambda: _or_none(lambda: self._runs.run_service_get_run(run_id=run_id, _request_timeout=self._timeout)),
+        )
+
+    def _read(self, doing: str, call: Callable[[], T]) -> T:
+        """Read, and again within the time-out where that may help."""
+
+        def once() -> T:
+            with _calling(doing, Transient):
+                return call()
+
+        with ending(self._seconds):
+            return retrying.read(once, self._pauses.clock() + self._seconds, self._pauses)
 
     def create_run(self, run: dict[str, Any]) -> Any:
         """Create a run. Raises UnknownOutcome when it may exist although no good answer came."""
@@ -84,8 +107,10 @@ class KfpClient:
     def get_experiment(self, experiment_id: str) -> Any | None:
         """Return one experiment, None when the API says that there is none."""
         call = self._experiments.experiment_service_get_experiment
-        with _calling(f"reading experiment {experiment_id}", Transient):
-            return _or_none(lambda: call(experiment_id=experiment_id, _request_timeout=self._timeout))
+        return self._read(
+            f"reading experiment {experiment_id}",
+            lambda: _or_none(lambda: call(experiment_id=experiment_id, _request_timeout=self._timeout)),
+        )
 
     def create_experiment(self, name: str, namespace: str | None) -> str | None:
         """Create an experiment and return its id, None when one of that name exists: names are unique."""
@@ -101,8 +126,10 @@ class KfpClient:
         """Return the pipeline of that name, None when the API says that there is none."""
         call = self._pipelines.pipeline_service_get_pipeline_by_name
         within = _within(namespace)
-        with _calling(f"reading pipeline {name}", Transient):
-            return _or_none(lambda: call(name=name, _request_timeout=self._timeout, **within))
+        return self._read(
+            f"reading pipeline {name}",
+            lambda: _or_none(lambda: call(name=name, _request_timeout=self._timeout, **within)),
+        )
 
     def pipeline_versions(self, pipeline_id: str, name: str) -> list[Any]:
         """Return the versions of that name."""
@@ -115,9 +142,8 @@ class KfpClient:
         found: list[Any] = []
         token, total = "", None
         for _ in range(MOST_PAGES):
-            with _calling(f"listing {field}", Transient):
-                page = call(page_size=PAGE, page_token=token, _request_timeout=self._timeout, **query)
-                found += _whole(getattr(page, field) or [])
+            page, items = self._read(f"listing {field}", partial(self._page, call, field, token, query))
+            found += items
             total = page.total_size if total is None else total
             token = page.next_page_token or ""
             if not token:
@@ -127,6 +153,10 @@ class KfpClient:
         if len(found) < (total or 0):
             raise Transient(f"listing {field}: {len(found)} came of {total}; the list changed, or was cut")
         return found
+
+    def _page(self, call: Callable[..., Any], field: str, token: str, query: dict[str, Any]) -> tuple[Any, list[Any]]:
+        page = call(page_size=PAGE, page_token=token, _request_timeout=self._timeout, **query)
+        return page, _whole(getattr(page, field) or [])
 
 
 def _authorizing(token: Token) -> Any:
@@ -211,7 +241,7 @@ def _translated(  # noqa: PLR0911  one return a status reads as the table that i
     said = f"{doing}: the KFP API says {error.status}: {_message(error)}"
     match error.status:
         case 429:
-            return Transient(said, retry_after=10)
+            return Transient(said, retry_after=_asked(error))
         case 401:
             return Transient(said, help="the token has expired, or training.token names the wrong one")
         case 403:
@@ -220,10 +250,16 @@ def _translated(  # noqa: PLR0911  one return a status reads as the table that i
             return lost(said)
         case int(status) if status < 400:
             return Transient(said, help="training.host leads to a login page; use the API's own address")
-        case int(status) if status < 500:
+        case int(status) if status < 500 and status != 408:
             return Refused(said)
         case _:
             return lost(said)
+
+
+def _asked(error: ApiException) -> float:
+    """Return how long the server wants to be left alone."""
+    found = _SECONDS.fullmatch(str((error.headers or {}).get("Retry-After", "")))
+    return min(float(found[0]), LONGEST_PAUSE) if found else 10.0
 
 
 def _message(error: ApiException) -> str:

@@ -244,6 +244,8 @@ WRITES: dict[str, tuple[Reply, type[ReconcilerError]]] = {
     "500": (Answer({"error_code": "INTERNAL_ERROR", "message": "boom"}, 500), UnknownOutcome),
     "504 from a proxy": (Answer(b"", 504), UnknownOutcome),
     "503 without a word when to come back": (Answer(b"", 503), UnknownOutcome),
+    "503 from a proxy that may have passed it on": (Answer(b"", 503, {"retry-after": "1"}), UnknownOutcome),
+    "408 from a proxy": (Answer(b"", 408), UnknownOutcome),
     "truncated JSON": (Answer(b'{"model_ver'), UnknownOutcome),
     "a cut before the answer": (Cut(), UnknownOutcome),
     "a cut in the answer": (Cut(b"{"), UnknownOutcome),
@@ -266,8 +268,14 @@ def test_a_write_is_sent_once_and_says_what_is_known(case: str) -> None:
         assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize("call", [lambda r: r.read("iris"), lambda r: r.tag("iris", 1, "k", "v")])
+@pytest.mark.parametrize(
+    ("status", "call"),
+    [
+        (429, lambda r: r.read("iris")),
+        (503, lambda r: r.read("iris")),
+        (429, lambda r: r.tag("iris", 1, "k", "v")),
+    ],
+)
 def test_a_server_that_asks_for_a_pause_gets_it(status: int, call: Callable[[MlflowRegistry], None]) -> None:
     answer = Answer({}, status, {"retry-after": "17"})
     with scripted(lambda _: answer) as server, registry_at(server.url) as registry:

@@ -36,6 +36,8 @@ class Call:
     method: str
     path: str
     authorization: str | None
+    query: dict[str, str] = field(default_factory=dict)
+    body: Item = field(default_factory=dict)
 
 
 class Failure(Exception):  # noqa: N818  an answer of the server, not an error of the tests
@@ -211,12 +213,13 @@ class Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.kfp.lock:
-            self.kfp.calls.append(Call(self.command, path, self.headers.get("Authorization")))
+            sent = json.loads(raw or b"{}")
+            self.kfp.calls.append(Call(self.command, path, self.headers.get("Authorization"), query, sent))
             fault = self.kfp.take_fault(f"{self.command} {path}")
             status, answer = 200, {}
             if fault is None or fault.startswith("applied"):
                 try:
-                    answer = self.kfp.answer(self.command, path, query, json.loads(raw or b"{}"))
+                    answer = self.kfp.answer(self.command, path, query, sent)
                 except Failure as failure:
                     status, answer = failure.status, {"code": 3, "message": str(failure)}
         if fault:

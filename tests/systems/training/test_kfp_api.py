@@ -319,3 +319,43 @@ def test_many_at_once_create_one_run(world: World, training: KfpTraining, packag
         thread.join()
     assert {run.run_id for run in found} == {"run-1"}
     assert len(world.kfp.runs) == 1
+
+
+def test_a_run_that_was_created_is_not_lost_for_want_of_a_second_look(
+    world: World, training: KfpTraining, packages: dict[str, Package]
+) -> None:
+    training.runs("iris")
+    asked = request(packages["fails"], {"reason": "x"})
+    # The looks before the creation are answered truly; the one after it is refused.
+    create = world.kfp.create_run
+
+    def then_fail(body: Item) -> Item:
+        world.kfp.faults = [("GET /runs", "500")]
+        return create(body)
+
+    world.kfp.create_run = then_fail  # type: ignore[method-assign]  # our own server, taught one more fault
+    assert training.ensure_started(asked).run_id == "run-1"
+    assert (world.posts("/runs"), world.kfp.faults) == (1, [])
+
+
+def test_a_run_on_record_is_found_by_its_id_where_lists_leave_it_out(
+    world: World, training: KfpTraining, packages: dict[str, Package]
+) -> None:
+    training.runs("iris")
+    run = world.kfp.add_run(NAME)
+    asked = replace(request(packages["fails"], {"reason": "x"}), started_as=run["run_id"])
+    world.kfp.faults = [("GET /runs", "{}"), ("GET /runs", "{}")]
+    assert training.ensure_started(asked).run_id == run["run_id"]
+    assert world.posts("/runs") == 0
+
+
+def test_an_answer_that_shows_no_run_is_not_taken_for_a_run_that_is_gone(
+    world: World, training: KfpTraining, packages: dict[str, Package]
+) -> None:
+    training.runs("iris")
+    run = world.kfp.add_run(NAME)
+    asked = replace(request(packages["fails"], {"reason": "x"}), started_as=run["run_id"])
+    world.kfp.faults = [("GET /runs", "{}"), ("GET /runs", "{}"), (f"GET /runs/{run['run_id']}", "{}")]
+    with pytest.raises(Transient, match="shows no such run"):
+        training.ensure_started(asked)
+    assert world.posts("/runs") == 0
