@@ -154,13 +154,25 @@ def _connect(url: str, *, create: bool) -> Database:
     if address.get_backend_name() == "sqlite":
         return _sqlite(address, create=create)
     try:
-        engine = sa.create_engine(address, pool_pre_ping=True)
+        engine = sa.create_engine(
+            address, pool_pre_ping=True, connect_args={k: v for k, v in _WAITS.items() if k not in address.query}
+        )
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"the ledger's address needs the Python package {error.name}, which is not installed",
             help='for PostgreSQL: pip install "psycopg[binary]"',
         ) from error
     return Database(engine, address.set(query={}).render_as_string(hide_password=True))
+
+
+# A server that does not answer a connection, and a network that swallows everything: both end. The address may differ.
+_WAITS = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": BUSY_TIMEOUT_SECONDS * 1000,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 
 def _parse(url: str) -> URL:

@@ -97,6 +97,6 @@ def run(session: Session, killers: Sequence[str] = KILLERS) -> None:
         code = pytest.main([*OPTIONS, f"--rootdir={ROOT}", *(str(ROOT / k) for k in there)], plugins=[session])
     finally:
         settings.load_profile(before)
-    if not session.tests and not session.failures:
-        session.failures.append(f"pytest collected nothing: it ended with {code}")
+    if code not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} and not session.failures:
+        session.failures.append(f"pytest ended with {code!r}")
     sys.stdout.flush()

@@ -116,8 +116,9 @@ def _regions(tree: ast.Module | ast.ClassDef, prefix: str) -> Iterator[Region]:
                 yield Region(Kind.DEFAULT, owner, node.args, ("defaults", "kw_defaults"), node)
             case ast.ClassDef() if not any("Enum" in ast.unparse(base) for base in node.bases):
                 yield from _regions(node, f"{prefix}{node.name}.")
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()) if prefix:
-                yield Region(Kind.FIELD, prefix + name, node, ("value",), node)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if prefix:
+                if not isinstance(value, ast.Call):  # a field() makes its value itself
+                    yield Region(Kind.FIELD, prefix + name, node, ("value",), node)
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()) | ast.Assign(targets=[ast.Name(id=name)]):
                 # No unions of types or aliases; and no names, which tests took over when they were collected.
                 text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -88,13 +89,13 @@ def _start(trial: Trial, run: Run, patience: float) -> tuple[int, Child]:
     if child:
         os.close(writer)
         return reader, Child(child, trial, time.monotonic())
-    code = 2
     try:
         os.close(reader)
         _try(trial, run, patience, writer)
-        code = 0
+    except BaseException:  # noqa: BLE001  nothing may leave the child, which is a copy of its parent
+        os.write(writer, f"broken {traceback.format_exc()}".encode())
     finally:
-        os._exit(code)
+        os._exit(0)
 
 
 def _try(trial: Trial, run: Run, patience: float, writer: int) -> None:
@@ -137,11 +138,14 @@ def _ended(running: dict[int, Child]) -> Iterator[Verdict]:
 
 def _verdict(child: Child) -> Verdict:
     """Tell how a child ended. One that its limits ended, or what the change did to it, was killed."""
-    _, status = os.waitpid(child.process, 0)
-    *begun, last = child.said.decode().split(" ")
+    os.waitpid(child.process, 0)
+    before, _, broken = child.said.decode().partition("broken ")
+    if broken:
+        raise RuntimeError(f"the mutant {child.trial.mutant.key} could not be tried:\n{broken}")
+    *begun, last = before.split(" ")
     seconds = time.monotonic() - child.started
     if last == "survived":
         return Verdict(child.trial.mutant, None, seconds)
     if not begun:
-        raise RuntimeError(f"the mutant {child.trial.mutant.key} could not be put in: status {status}")
+        raise RuntimeError(f"the mutant {child.trial.mutant.key} could not be put in: its process ended")
     return Verdict(child.trial.mutant, int(begun[-1]), seconds, too_long=last != "failed")
