@@ -16,6 +16,9 @@ from tests.simulation.wire.registry import WireRegistry, calm
 from tests.simulation.wishes import Wish
 from tests.simulation.world import World
 
+# Longer than evidence is kept: nobody can tell a false NaN from a true one.
+LIES_LAST = 60.0
+
 
 class RegistryWorld(World):
     """A world whose registry is reached by the real adapter."""
@@ -64,8 +67,9 @@ class RegistryChaos(Chaos):
             self.commit(name, Wish())
 
     def heal(self) -> None:
-        """Stop all faults; what is on its way lands."""
+        """Stop all faults; what is on its way lands, and metrics that were no more than claimed are read again."""
         self.world.registry.land(everything=True)
+        self.world.wait(LIES_LAST)
         Chaos.heal(self)
 
 
