@@ -125,9 +125,10 @@ def _leave_strays(facts: Facts, live: InferenceService) -> Decision | None:
 
 def _strays(facts: Facts) -> Decision | None:
     for stray in facts.observed.strays:
-        if not stray.deleting:
-            why = f"because the model moved to namespace {facts.spec.serving.namespace if facts.spec.serving else '-'}"
-            return act(TakeDown(stray.namespace, stray.uid), why, Phase.ARCHIVING)
+        if stray.deleting:
+            return wait(f"the InferenceService in namespace {stray.namespace} to be deleted", Phase.ARCHIVING)
+        why = f"because the model moved to namespace {facts.spec.serving.namespace if facts.spec.serving else '-'}"
+        return act(TakeDown(stray.namespace, stray.uid), why, Phase.ARCHIVING)
     return None
 
 
@@ -221,7 +222,10 @@ def _unmanaged(live: InferenceService) -> Decision:
 
 
 def _registry_only(facts: Facts, wanted: ModelVersion | None) -> Decision:
-    if facts.live is not None and facts.live.ours and not facts.live.deleting:
+    if facts.live is not None and facts.live.ours:
+        if facts.live.deleting:
+            # Until its finalizers are done it serves, and what serves is not archived.
+            return wait("the InferenceService to be deleted", Phase.ARCHIVING)
         take_down = TakeDown(facts.live.namespace, facts.live.uid)
         return act(take_down, "because the spec has no serving any more", Phase.ARCHIVING)
     if (stray := _strays(facts)) is not None:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from reconciler import executor, observe, reconcile, registry_writes
@@ -102,12 +101,15 @@ def _stops_its_own(_: Any) -> Any:
     return advance
 
 
-def _always_due(_: Any) -> Any:
-    def due(desired: Any, registered: Any, now: Any) -> Any:
-        recipe = plan_training.recipe_of(desired)
-        return plan_training.Due(recipe, "always") if recipe is not None and not desired.removed else None
+def _only_wanted(sound: Any) -> Any:
+    def decide(seen: Any) -> Any:
+        due, runs = plan_training.due_training(seen.desired, seen.registered, seen.now), seen.observed.runs
+        if due is None or not isinstance(runs, Known):
+            return sound(seen)
+        wanted = replace(runs, value=tuple(r for r in runs.value if r.key == due.key))
+        return sound(replace(seen, observed=replace(seen.observed, runs=wanted)))
 
-    return due
+    return decide
 
 
 def _retained_too(_: Any) -> Any:
@@ -221,20 +223,6 @@ def _drifts(sound: Any) -> Any:
     return drift
 
 
-def _newest_wins(sound: Any) -> Any:
-    """Send the version number that the object has now, whatever was decided on."""
-
-    def apply(scene: Any, record: Any, percent: Any) -> Any:
-        there = scene.systems.serving.live.get((record.serving["namespace"], scene.desired.name))
-        live = scene.facts.live
-        if there is None or live is None or live.namespace != record.serving["namespace"]:
-            return sound(scene, record, percent)
-        now = replace(live, uid=there.uid, resource_version=str(there.resource_version))
-        return sound(replace(scene, facts=replace(scene.facts, live=now)), record, percent)
-
-    return apply
-
-
 def _any_object(_: Any) -> Any:
     def taken_down(action: Any, scene: Any) -> Any:
         for (namespace, name), live in tuple(scene.systems.serving.live.items()):
@@ -272,8 +260,8 @@ BUGS = (
          Patch(observe.Observer, "_just_trained", lambda _: lambda *a: False))),
     Bug("wanted-training-stopped", "The training that Git asks for is stopped as if it were another.", "liveness I5",
         (Patch(plan_training, "_advance", _stops_its_own),)),
-    Bug("training-always-due", "A training is due although its version is registered.", "I5 liveness",
-        (Patch(plan_training, "due_training", _always_due),)),
+    Bug("superseded-training-goes-on", "A training begins beside the one that it supersedes.", "I5",
+        (Patch(plan_training, "decide_training", _only_wanted),)),
     Bug("trainings-forgotten", "Trainings that were started before a restart are not looked for.", "removal",
         (Patch(observe.Observer, "remember_in_flight", lambda _: lambda self: None),)),
     Bug("retention-ignored", "A model that was to be kept is taken down.", "I4",
@@ -302,9 +290,7 @@ BUGS = (
         "I1 I2 I3 I5 I7 removal", (Patch(observe.Observer, "_registry_failed", _old_picture),
          Patch(observe.Observer, "refresh_model", lambda _: lambda self, name: False))),
     Bug("promotion-in-wrong-order", "The stage is written before what makes a cut promotion visible.",
-        "I1 liveness", (Patch(registry_writes, "_both", _stages_first),)),
-    Bug("newest-object-overwritten", "A write is sent for the object as it is, not as it was decided on.",
-        "I2 I3 I7 liveness", (Patch(serving, "_apply", _newest_wins),)),
+        "I1 I3 liveness", (Patch(registry_writes, "_both", _stages_first),)),
     Bug("any-object-deleted", "Taking down deletes every object of that name, not the one that was seen.", "I2 I4",
         (Patch(serving, "ensure_taken_down", _any_object),)),
     Bug("archived-stays-archived", "A version that is served again is left in the archive.", "I3",
@@ -313,7 +299,4 @@ BUGS = (
         "I1 I2 I3 I5 liveness", (Patch(observe.Observer, "refresh_model", _future_is_fresh),)),
     Bug("old-evidence-of-runs", "A run that ended long ago counts as running.", "liveness I5",
         (Patch(plan_training, "ENDED", lambda _: (RunState.FAILED, RunState.STOPPED)),)),
-    Bug("training-times-out-at-once", "The time-out of a training is compared the wrong way round.", "I5 liveness",
-        (Patch(plan_training, "_failed", lambda _: lambda run, timeout: run.state is not RunState.RUNNING and (
-            (run.finished_at or run.created_at) - run.created_at < timeout + timedelta())),)),
 )  # fmt: skip

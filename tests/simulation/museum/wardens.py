@@ -134,6 +134,11 @@ class Warden:
         record, rollout = self._rollout(entry.model, release), spec.rollout
         if entry.after.get("percent") == 0 or record is None:
             return
+        for key, live in self.world.serving.live.items():
+            unready = (
+                key[1] == entry.model and live.releases.get(live.newest) == release and live.newest not in live.ready
+            )
+            assert not unready or self.world.serving.lagging, f"I2: {release} is given more before it is ready"
         late = entry.at >= record.started + rollout.deadline
         assert not late, f"I2: {release} is given more after the deadline of its rollout"
         everything = entry.action == "RouteAll"
@@ -162,6 +167,8 @@ class Warden:
 
     def _trained(self, entry: Entry, spec: ModelSpec) -> None:
         key = entry.after["key"]
+        running = [r.key for r in self.world.training.all.get(entry.model, ()) if r.state is RunState.RUNNING]
+        assert not set(running) - {key}, f"I5: {key} is trained beside {running}"
         there = [v.version for v in self.versions(entry.model) if v.tags.get(TAG_TRAINING_KEY) == key]
         assert not there, f"I5: {key} is trained again, though it made {there}"
         failed = [r for r in self.world.training.all.get(entry.model, ()) if (r.key, r.state) == (key, RunState.FAILED)]

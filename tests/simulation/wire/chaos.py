@@ -14,6 +14,9 @@ from tests.simulation.wire.http_faults import HttpFault, TapedHttp
 from tests.simulation.wire.registry import WireRegistry, calm
 from tests.simulation.world import World
 
+# Longer than evidence is kept: nobody can tell a false NaN from a true one.
+LIES_LAST = 60.0
+
 
 class RegistryWorld(World):
     """A world whose registry is reached by the real adapter."""
@@ -56,6 +59,11 @@ class RegistryChaos(Chaos):
         """Make the world."""
         http = TapedHttp(self.tape)
         return RegistryWorld(self.tape.fault, outcomes, http, http.later)
+
+    def heal(self) -> None:
+        """Stop all faults; metrics that were no more than claimed are read again."""
+        self.world.wait(LIES_LAST)
+        Chaos.heal(self)
 
 
 def failure(data: bytes, rounds: int) -> tuple[str, RegistryChaos]:

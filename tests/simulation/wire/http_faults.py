@@ -127,7 +127,7 @@ class TapedHttp:
             return HttpFault.CALM
         if self.calm_calls < 0:
             wait = self.tape.byte()
-            self.calm_calls = wait // 4 if wait else 10_000
+            self.calm_calls = wait // 8 if wait else 10_000
         self.calm_calls -= 1
         return self.tape.pick(_FAULTS) if self.calm_calls < 0 else HttpFault.CALM
 

@@ -28,8 +28,9 @@ _BOOKMARK_SECONDS = 60.0
 class WireApi:
     """Implements the adapter's Api. `pick` chooses, the first option being the calm one.
 
-    While `cut`, nothing is listed or watched. `landing` are writes that nobody waits for any more and that are still
-    on their way. `monotonic` counts seconds.
+    `often` tells of each call, besides the faults that every system has, whether it fails; its number is how likely
+    the call is to. While `cut`, nothing is listed or watched. `landing` are writes that nobody waits for any more and
+    that are still on their way. `monotonic` counts seconds.
     """
 
     kubernetes: Kubernetes
@@ -38,6 +39,7 @@ class WireApi:
     pick: Callable[[Sequence[Any]], Any]
     before: Callable[[Call], None]
     cut: Callable[[], bool]
+    often: Callable[[int], bool] = lambda _: False
     landing: list[Call] = field(default_factory=list)
     streams: dict[str, WireStream] = field(default_factory=dict)
     writes: int = 0
@@ -47,7 +49,7 @@ class WireApi:
         what = f"serving.{call.verb} {call.name or call.resource.plural}"
         if call.verb == "list" and self.cut():
             raise Transient("no connection: the API cannot be reached")
-        fault = self.fault(what)
+        fault = self.fault(what, 8 if call.writes else 4)
         if fault is Fault.CRASH_BEFORE:
             raise Crash(what)
         wrong = None if fault in (Fault.CALM, Fault.CRASH_AFTER) else self.pick(of(call))
@@ -59,10 +61,11 @@ class WireApi:
             raise Crash(what)
         return self._spoilt(call, wrong, found)
 
-    def fault(self, what: str) -> Fault:
+    def fault(self, what: str, likely: int) -> Fault:
         """Ask what happens to a call."""
         self.faults.calls += 1
-        return self.faults.choose(what)
+        fault = self.faults.choose(what)
+        return Fault.REFUSED if fault is Fault.CALM and self.often(likely) else fault
 
     def _refuse(self, call: Call, wrong: Wire | None) -> None:
         """Fail before there is any effect."""
@@ -145,7 +148,7 @@ class WireApi:
         if self.cut():
             raise Transient("no connection: the API cannot be reached")
         query = dict(call.query)
-        fault = self.fault(f"serving.watch {call.resource.plural}")
+        fault = self.fault(f"serving.watch {call.resource.plural}", 2)
         if fault is not Fault.CALM:
             wrong = self.pick((*of(call), None))
             self.faults.log.append(f"watch {call.resource.plural}: {wrong or 'begins too early'}")
@@ -199,7 +202,7 @@ class WireStream:
                 return
             self.quiet_since = self.api.monotonic()
             line = self.coming.popleft()
-            if self.api.fault(f"serving.event {self.opened.resource.plural}") is Fault.CALM:
+            if self.api.fault(f"serving.event {self.opened.resource.plural}", 1) is Fault.CALM:
                 yield line
             else:
                 wrong = self.api.pick(tuple(OnWatch))

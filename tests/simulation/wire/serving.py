@@ -108,8 +108,14 @@ class WireServing(SimServing):
             # KServe's webhook refuses some numbers of replicas; the person gives up.
             self.faults.log.append(f"-- an edit by hand was refused: {refused.code}")
 
+    def label_by_hand(self, key: Key, labels: Mapping[str, str | None]) -> None:
+        self._ask("PATCH", key, {"metadata": {"labels": dict(labels)}}, _PERSON)
+
     def delete_by_hand(self, key: Key) -> None:
         self.kubernetes.ask("DELETE", INFERENCE_SERVICES.path(*key))
+
+    def create_by_hand(self, body: Mapping[str, Any]) -> None:
+        self.kubernetes.ask("POST", INFERENCE_SERVICES.path(body["metadata"]["namespace"]), _PERSON, dict(body))
 
     def _ask(self, method: str, key: Key, body: Json, query: Sequence[tuple[str, str]] = _CONTROLLER) -> None:
         self.kubernetes.ask(method, INFERENCE_SERVICES.path(*key), query, body, MERGE)

@@ -1,6 +1,6 @@
 """Whatever HTTP does between us and MLflow, the invariants hold, and it comes to rest once the network is well.
 
-WIRE_EXAMPLES sets how many runs are made (default 80).
+WIRE_EXAMPLES sets how many runs are made (default 60).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.simulation.hunt import LENGTH, ROUNDS
 from tests.simulation.tape import Tape
 from tests.simulation.wire.chaos import RegistryChaos
 
-EXAMPLES = int(os.environ.get("WIRE_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("WIRE_EXAMPLES", "60"))
 
 
 @settings(

@@ -45,7 +45,9 @@ class WireChaos(Chaos):
     """The same stories in such a world."""
 
     def __post_init__(self) -> None:
-        self.world = WireWorld(self.tape.fault, self._outcome, self._pick)
+        self.calm_calls = 0
+        self.world = made = WireWorld(self.tape.fault, self._outcome, self._pick)
+        made.wire.api.often = self._fails
         self.world.source.policy = PolicySpec(deletion=DeletionLimits(models=1, share=0.5))
         self.names = NAMES[: self.tape.pick((1, 1, 2, 3))]
         for name in self.names:
@@ -53,6 +55,15 @@ class WireChaos(Chaos):
 
     def _outcome(self) -> Metrics | None:
         return self.tape.pick(OUTCOMES) if self.tape.running else GOOD
+
+    def _fails(self, likely: int) -> bool:
+        """Fail a call on the wire now and then: a byte says after how many, 0 never."""
+        if not self.tape.running:
+            return False
+        if self.calm_calls <= 0:
+            self.calm_calls = self.tape.byte() or 10_000
+        self.calm_calls -= likely
+        return self.calm_calls <= 0
 
     def _pick(self, options: Sequence[Any]) -> Any:
         return self.tape.pick(options) if self.tape.running else calmest(options)
