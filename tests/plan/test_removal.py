@@ -1,0 +1,111 @@
+"""A spec that left Git: what is stopped, taken down and archived, in which order, and when somebody is asked first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.desired.documents import PolicySpec
+from reconciler.desired.state import DesiredState
+from reconciler.observed import RunState, Stage
+from reconciler.plan.action import ArchiveAll, DeleteModel, LetGo, StopTraining, TakeDown
+from reconciler.plan.removal import removal_guard
+from reconciler.status import Phase
+from tests.plan.scenes import COMMIT, UNKNOWN, Scene, settled, wanting
+
+
+def gone(scene: Scene) -> Scene:
+    return scene.wants(removed=True)
+
+
+def elsewhere(scene: Scene) -> Scene:
+    assert scene.live is not None
+    return scene.sees(strays=(replace(scene.live, namespace="before", uid="other"),))
+
+
+def test_a_training_under_way_is_stopped_before_anything_else() -> None:
+    decision = gone(settled().runs(RunState.FAILED, RunState.RUNNING)).decide()
+    assert decision.action == StopTraining(
+        "run-2", decision.action.key if isinstance(decision.action, StopTraining) else ""
+    )
+
+
+def test_trainings_that_have_ended_stop_nothing() -> None:
+    runs = gone(settled().runs(RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED))
+    assert isinstance(runs.decide().action, TakeDown)
+
+
+def test_nothing_is_taken_down_while_nobody_knows_whether_a_training_runs() -> None:
+    decision = gone(settled().sees(runs=UNKNOWN)).decide()
+    assert (decision.action, decision.phase) == (None, Phase.ARCHIVING)
+    assert decision.waits_for == "training runs to be readable: it does not answer"
+
+
+def test_a_model_that_nothing_trains_does_not_wait_for_the_training_system() -> None:
+    assert isinstance(gone(settled(training=None).sees(runs=UNKNOWN)).decide().action, TakeDown)
+
+
+def test_what_was_left_where_the_model_stood_before_is_taken_down_too() -> None:
+    scene = gone(elsewhere(settled()))
+    assert scene.decide().action == TakeDown("models", "uid")
+    assert replace(scene, live=None).decide().action == TakeDown("before", "other")
+    going = replace(scene, live=settled().serving(1, deleting=True).live)
+    assert going.decide().action == TakeDown("before", "other")
+
+
+def test_what_is_going_is_waited_for_before_the_registry_is_touched() -> None:
+    decision = gone(settled().serving(1, deleting=True)).decide()
+    assert (decision.action, decision.waits_for) == (None, "the InferenceService to be deleted")
+
+
+def test_what_belongs_to_somebody_else_stays_and_holds_nothing_up() -> None:
+    foreign = gone(settled().serving(1, ours=False, owner="argocd"))
+    assert foreign.decide().action == ArchiveAll((1,))
+
+
+def test_only_versions_that_are_not_archived_are_archived() -> None:
+    scene = gone(replace(settled().version(2, Stage.ARCHIVED).version(3), live=None))
+    assert scene.decide().action == ArchiveAll((1, 3))
+
+
+def test_a_model_to_delete_that_is_gone_is_let_go() -> None:
+    scene = wanting(retention={"onRemoval": "delete"})
+    assert gone(scene).decide().action == LetGo()
+    assert gone(scene.version(1, Stage.ARCHIVED)).decide().action == DeleteModel()
+
+
+def test_a_retained_model_is_not_touched_whatever_is_there() -> None:
+    scene = gone(settled(retention={"onRemoval": "retain"}).runs(RunState.RUNNING))
+    assert scene.decide().action == LetGo()
+
+
+def state(removed: int, total: int, models: int = 3, share: float = 0.1) -> DesiredState:
+    base = wanting().wanted
+    found = {f"m{n}": replace(base, name=f"m{n}", removed=n < removed) for n in range(total)}
+    return DesiredState(COMMIT, found, PolicySpec.model_validate({"deletion": {"models": models, "share": share}}))
+
+
+GUARDED: dict[str, tuple[DesiredState, bool]] = {
+    "nothing left Git": (state(0, 10), False),
+    "as many as may go whatever their share": (state(3, 4), False),
+    "one more, and a large share": (state(4, 10), True),
+    "many, and exactly the share that may go": (state(5, 50), False),
+    "many, and just above the share": (state(6, 50), True),
+    "many, and a small share": (state(5, 100), False),
+    "none may go at all": (state(1, 10, models=0, share=0.0), True),
+    "all of them": (state(10, 10), True),
+}
+
+
+@pytest.mark.parametrize("sentence", GUARDED)
+def test_removing_more_than_the_policy_allows_stops_and_asks(sentence: str) -> None:
+    made, stopped = GUARDED[sentence]
+    assert bool(removal_guard(made)) is stopped
+
+
+def test_the_guard_tells_how_many_and_what_to_do() -> None:
+    assert removal_guard(state(4, 10)) == (
+        "4 of 10 models left Git at once, more than 3 and more than 10%: bring them back, or raise spec.deletion in "
+        "the RepositoryPolicy"
+    )

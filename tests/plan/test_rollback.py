@@ -1,0 +1,249 @@
+"""Taking a candidate back: which step comes when, who may interrupt it, and where the version ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from reconciler.observed import Failure, Measurement, Memory, Rejection, Release, Side, Stage, TrafficTarget
+from reconciler.plan.action import (
+    CutTraffic,
+    FinishRollback,
+    Reject,
+    RestoreStable,
+    ShiftTraffic,
+    StageCandidate,
+    Withdraw,
+)
+from reconciler.plan.facts import RolloutRecord, wanted_digest
+from reconciler.status import Health, Phase
+from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
+
+CHECK = {"name": "answers", "interval": "2m", "minSamples": 20, "probe": {"inputs": {"from": "inputExample"}}}
+STEPS = [{"traffic": 10, "hold": "10m"}, {"traffic": 50, "hold": "10m"}]
+CHECKED: dict[str, Any] = {"rollout": {"steps": STEPS, "analysis": [CHECK]}}
+PAUSED: dict[str, Any] = {"rollout": {"steps": STEPS, "analysis": [CHECK], "onFailure": "pause"}}
+RESTORED = "iris-predictor-00003"
+
+
+def canary(percent: int | None = 10, step: int = 1, age: timedelta = MINUTE, **changes: object) -> Scene:
+    return wanting(**changes).version(1, Stage.PRODUCTION).rolling(percent, step, age)
+
+
+def record(scene: Scene) -> RolloutRecord:
+    found = RolloutRecord.from_tag(scene.versions[-1].tags["reconciler.dev/rollout"])
+    assert found is not None
+    return found
+
+
+def against(scene: Scene, reason: str = "too many errors") -> Scene:
+    """Let the ledger remember that this very rollout was decided against."""
+    rollout = record(scene)
+    wanted = wanted_digest(scene.wanted.spec)
+    return scene.sees(memory=Memory(rejections=(Rejection(rollout.release, wanted, reason, NOW, rollout.started),)))
+
+
+def restored(percent: int | None, **changes: Any) -> Scene:
+    """Let the stable template be applied again over the candidate."""
+    scene = canary(0)
+    live = scene.live
+    assert live is not None
+    revisions = {**(live.revisions or {}), RESTORED: scene.release(1)}
+    back = replace(
+        live, release=scene.release(1), canary_percent=percent, latest_created=RESTORED, latest_ready=RESTORED,
+        revisions=revisions, traffic=(TrafficTarget(RESTORED, 100, "latest", latest=True),),
+    )  # fmt: skip
+    return against(replace(scene, live=replace(back, **changes)))
+
+
+def failing(scene: Scene) -> Scene:
+    side, stable = Side(20, 20), Side(20, 0, (5.0,) * 20)
+    return scene.sees(
+        memory=Memory(measurements=(Measurement("answers", record(scene).release, 1, NOW, side, stable),))
+    )
+
+
+def test_a_rollout_that_was_decided_against_loses_its_traffic_whatever_its_checks_say_by_now() -> None:
+    scene = against(canary())
+    decision = scene.decide()
+    assert decision.action == CutTraffic(scene.release(2), wanted_digest(scene.wanted.spec), record(scene).started)
+    assert decision.reason == "because too many errors"
+    assert (decision.phase, decision.health) == (Phase.ROLLING_BACK, Health.DEGRADED)
+
+
+def test_an_earlier_rollout_of_the_release_that_was_decided_against_does_not_count() -> None:
+    scene = canary()
+    earlier = Rejection(scene.release(2), wanted_digest(scene.wanted.spec), "bad", NOW, NOW - timedelta(days=1))
+    assert not isinstance(scene.sees(memory=Memory(rejections=(earlier,))).decide().action, CutTraffic)
+
+
+def test_a_candidate_without_traffic_gives_way_to_the_stable_template() -> None:
+    for percent in (0, None):
+        scene = against(canary(percent))
+        decision = scene.decide()
+        assert decision.action == RestoreStable(scene.release(1))
+        assert decision.health is Health.DEGRADED
+
+
+TAKEN_BACK: dict[str, tuple[Scene, object, str]] = {
+    "the stable release is not ready yet": (
+        restored(0, latest_ready=CANDIDATE), None, "version 1 to be ready again",
+    ),
+    "the stable release is ready": (restored(0), FinishRollback, "version 1 is ready again"),
+    "the newest revision is another one": (
+        restored(0, revisions={RESTORED: Release(7, "x")}), None, "version 1 to be ready again",
+    ),
+    "nothing was created": (restored(0, latest_created=None, latest_ready=None), None, "version 1 to be ready again"),
+    "the split is gone and not all traffic is back": (
+        restored(None, traffic=(TrafficTarget(RESTORED, 50), TrafficTarget(CANDIDATE, 50))), None,
+        "all traffic to reach version 1",
+    ),
+    "the split is gone and the stable release is not ready": (
+        restored(None, latest_ready=CANDIDATE), None, "all traffic to reach version 1",
+    ),
+    "the split is gone and all traffic is back": (restored(None), Reject, "because too many errors"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", TAKEN_BACK)
+def test_the_second_half_of_a_rollback(sentence: str) -> None:
+    scene, action, words = TAKEN_BACK[sentence]
+    decision = scene.decide()
+    assert (type(decision.action) if decision.action else None) is action
+    assert words in decision.reason + decision.waits_for
+    assert (decision.phase, decision.health) == (Phase.ROLLING_BACK, Health.DEGRADED)
+
+
+def test_a_version_that_was_taken_back_is_archived_but_its_own_other_template_leaves_it_in_production() -> None:
+    rejected = restored(None).decide().action
+    assert isinstance(rejected, Reject)
+    assert rejected.stage is Stage.ARCHIVED
+    scene = settled()
+    other = RolloutRecord(
+        Release(1, "other"), scene.release(1), STABLE, 0, NOW, NOW, wanted_digest(scene.wanted.spec), 0, "models"
+    )
+    own = replace(scene, versions=()).version(1, Stage.PRODUCTION, rollout=other.to_tag())
+    withdrawn = own.decide().action
+    assert withdrawn == Withdraw(Release(1, "other"), Stage.PRODUCTION)
+
+
+def test_a_rollout_is_left_alone_where_the_object_belongs_to_somebody_else() -> None:
+    foreign = replace(canary().live, ours=False, owner="argocd")  # type: ignore[type-var]  # it is there
+    decision = against(replace(canary(), live=foreign)).decide()
+    assert decision.action is None
+    assert "belongs to argocd" in decision.stalled
+
+
+def test_a_rollout_whose_object_is_gone_is_rejected_if_it_was_decided_against_and_else_withdrawn() -> None:
+    scene = replace(canary(), live=None)
+    assert scene.decide().action == Withdraw(scene.release(2), Stage.ARCHIVED)
+    assert isinstance(against(scene).decide().action, Reject)
+
+
+def test_a_candidate_that_has_all_traffic_already_is_promoted_and_not_taken_back() -> None:
+    scene = canary(None, 2, promotion={"version": "1"})
+    assert scene.live is not None
+    routed = replace(scene.live, traffic=(TrafficTarget(CANDIDATE, 100, "latest", latest=True),))
+    decision = replace(scene, live=routed).decide()
+    assert decision.phase is Phase.PROMOTING
+
+
+@pytest.mark.parametrize("serving", [None, {"namespace": "elsewhere"}])
+def test_a_rollout_is_taken_back_where_git_wants_the_model_elsewhere_or_nowhere(serving: dict[str, Any] | None) -> None:
+    scene = canary()
+    told = replace(record(scene), namespace="models").to_tag()
+    scene = replace(scene, versions=scene.versions[:1]).version(2, Stage.STAGING, rollout=told)
+    fields = scene.wanted.spec.serving
+    assert fields is not None
+    changed = spec(serving=serving and {"namespace": "elsewhere", "predictor": fields.predictor})
+    assert isinstance(scene.wants(spec=changed).decide().action, ShiftTraffic)
+    assert not isinstance(scene.decide().action, ShiftTraffic)
+
+
+def test_a_candidate_that_git_wants_no_more_loses_its_traffic_while_nothing_else_is_to_be_had() -> None:
+    scene = canary(promotion={"version": "9"})
+    decision = scene.decide()
+    assert decision.action == ShiftTraffic(scene.release(2), 0, STABLE)
+
+
+def test_another_version_takes_over_only_after_the_candidate_has_lost_its_traffic() -> None:
+    newer = canary().version(3)
+    assert newer.decide().action == ShiftTraffic(newer.release(2), 0, STABLE)
+    assert "because Git now wants 3-" in newer.decide().reason
+    asked = canary(0)
+    assert asked.live is not None
+    shares = (TrafficTarget(CANDIDATE, 10, "latest", latest=True), TrafficTarget(STABLE, 90, "prev"))
+    still = replace(asked.live, traffic=shares)
+    assert replace(asked, live=still).version(3).decide().waits_for == "0 % of the traffic to reach version 2"
+    gone = canary(0).version(3)
+    assert gone.decide().action == StageCandidate(gone.release(3), gone.release(1), STABLE)
+
+
+# What goes wrong.
+
+
+def test_a_deadline_is_over_when_it_is_reached_and_not_before() -> None:
+    hour = timedelta(hours=1)
+    assert isinstance(canary(age=hour).decide().action, CutTraffic)
+    assert not isinstance(canary(age=hour - timedelta(seconds=1)).decide().action, CutTraffic)
+
+
+def test_a_deadline_names_what_held_the_rollout_up() -> None:
+    held = canary(age=timedelta(hours=1), **CHECKED).decide()
+    assert held.reason == "because the rollout did not end within 1h; answers: 0 of 20 samples, not counted yet"
+    assert [c.check for c in held.checks] == ["answers"]
+    said = canary(0, 0, timedelta(hours=1)).rolling(0, 0, timedelta(hours=1), message="image not found").decide()
+    assert said.reason == "because the rollout did not end within 1h; image not found"
+
+
+def test_a_failure_that_may_pass_cuts_nothing_and_a_terminal_one_only_while_the_candidate_is_not_ready() -> None:
+    gone: dict[str, Any] = {"latest_created": RESTORED, "latest_ready": STABLE}
+    passing = Failure("Slow", "pulling", terminal=False)
+    assert canary(0).rolling(0, failure=passing, **gone).decide().action is None
+    final = Failure("NoRuntime", "none", terminal=True)
+    decision = canary(0).rolling(0, failure=final, **gone).decide()
+    assert decision.reason == "because the candidate cannot be served: NoRuntime: none"
+    assert not isinstance(canary(0).rolling(0, failure=final).decide().action, CutTraffic)
+
+
+def test_a_check_that_fails_before_any_traffic_is_none_of_the_running_step() -> None:
+    before = canary(0, 0, **CHECKED)
+    side = Side(20, 20)
+    measured = Measurement("answers", record(before).release, 0, NOW, side, Side(20, 0, (5.0,) * 20))
+    assert not isinstance(before.sees(memory=Memory(measurements=(measured,))).decide().action, CutTraffic)
+
+
+def test_a_check_that_fails_cuts_with_its_numbers_and_shows_its_verdict() -> None:
+    decision = failing(canary(**CHECKED)).decide()
+    assert decision.reason == "because answers failed at 10 %: error rate 100 % > 1 % (20 requests, stable 0 %)"
+    assert [c.check for c in decision.checks] == ["answers"]
+
+
+def test_a_paused_rollout_asks_for_a_commit_and_shows_why() -> None:
+    decision = failing(canary(**PAUSED)).decide()
+    assert decision.stalled.startswith("the rollout is paused: answers failed at 10 %")
+    assert decision.phase is Phase.CANARY
+    assert [c.check for c in decision.checks] == ["answers"]
+
+
+def test_traffic_that_left_stable_is_cut_even_where_the_rollout_is_to_pause() -> None:
+    scene = failing(canary(**PAUSED))
+    assert scene.live is not None
+    moved = (scene.live.traffic[0], TrafficTarget("iris-predictor-00000", 90, "prev"))
+    assert isinstance(replace(scene, live=replace(scene.live, traffic=moved)).decide().action, CutTraffic)
+
+
+def test_a_paused_rollout_begins_anew_when_git_changes_what_is_wanted() -> None:
+    scene = failing(canary(**PAUSED))
+    changed = replace(record(scene), wanted="before").to_tag()
+    renewed = replace(scene, versions=scene.versions[:1]).version(2, Stage.STAGING, rollout=changed)
+    decision = renewed.decide()
+    assert decision.action == ShiftTraffic(scene.release(2), 0, STABLE)
+    assert decision.reason == "because Git changed what is wanted since the rollout was paused"
+    assert renewed.live is not None
+    idle = (TrafficTarget(CANDIDATE, 0, "latest", latest=True), TrafficTarget(STABLE, 100, "prev"))
+    without = replace(renewed, live=replace(renewed.live, canary_percent=0, traffic=idle))
+    assert without.decide().action == StageCandidate(scene.release(2), scene.release(1), STABLE)
