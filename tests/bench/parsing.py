@@ -54,7 +54,7 @@ def run(world: World, rounds: int) -> Iterator[Row]:
             plans.append(states[-1] + seconds(partial(_plan, running.reconciler, name_of(changed))))
             counts = running.counts.since(before)
             blobs, writes = max(blobs, counts.blobs_parsed), max(writes, counts.database_writes)
-        calls = f"{blobs} blob parsed, {writes} database write"
+        calls = f"{blobs} blob parsed, {writes} database writes"
         yield Row(NAME, world.size, "one changed blob: fetched to desired state", median(states), "s")
         planned = "one changed blob: fetched to its plan"
         yield Row(NAME, world.size, planned, median(plans), "s", limit=LIMIT_SECONDS, calls=calls)

@@ -49,15 +49,15 @@ def test_a_steady_pass_reads_the_registry_twice_and_nothing_else(world: World) -
 
 def test_a_changed_blob_is_the_only_one_that_is_parsed(world: World) -> None:
     *_, planned = parsing.run(world, 1)
-    assert planned.calls == "1 blob parsed, 1 database write"
+    assert planned.calls == "1 blob parsed, 2 database writes"
 
 
 EXPECTED = {
     "planning": {""},
     "steady": {"", "registry 2 bulk reads (1+1 pages), Kubernetes 0, ledger writes 0, database reads 0"},
     "cold": {
-        "registry 2 requests, Kubernetes 2 list pages and 0 other, 21 blobs, database reads 5, writes 3",
-        "registry 2 requests, Kubernetes 2 list pages and 0 other, 21 blobs, database reads 4, writes 0",
+        "registry 2 requests, Kubernetes 2 list pages and 0 other, 21 blobs, database reads 6, writes 3",
+        "registry 2 requests, Kubernetes 2 list pages and 0 other, 21 blobs, database reads 6, writes 0",
     },
 }
 
