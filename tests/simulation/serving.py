@@ -17,11 +17,28 @@ from reconciler.demo.kserve.knative import (
     traffic_targets,
 )
 from reconciler.errors import Conflict, Transient
-from reconciler.observed import LABEL_RELEASE, Failure, InferenceService, Known, Release, TrafficTarget, Unknown
+from reconciler.observed import (
+    LABEL_MODEL,
+    LABEL_RELEASE,
+    Failure,
+    InferenceService,
+    Known,
+    Release,
+    TrafficTarget,
+    Unknown,
+)
 from reconciler.ports import Clock
 from tests.simulation.faults import Faults, Kind
+from tests.simulation.fields import Fields, Leaves, Path, leaves, tree
 
 Key = tuple[str, str]
+
+
+_NOTHING = Fields({}, frozenset())
+_SHARE = ("spec", "predictor", "canaryTrafficPercent")
+_RELEASE = ("spec", "predictor", "labels", LABEL_RELEASE)
+_MANAGED_BY = "app.kubernetes.io/managed-by"
+_LABELS = ("metadata", "labels")
 
 
 @dataclass(slots=True)
@@ -33,6 +50,7 @@ class Live:
 
     manifest: dict[str, Any]
     uid: str
+    fields: Fields = _NOTHING
     resource_version: int = 1
     generation: int = 1
     created: int = 0
@@ -45,6 +63,10 @@ class Live:
     flipped: bool = False
 
     @property
+    def shown(self) -> str:
+        return str(self.resource_version)
+
+    @property
     def percent(self) -> int | None:
         value: int | None = self.manifest["spec"]["predictor"].get("canaryTrafficPercent")
         return value
@@ -55,9 +77,10 @@ class Live:
 
 
 def template_of(manifest: Mapping[str, Any]) -> str:
-    """Return what makes a revision: everything but the traffic."""
+    """Return what makes a revision: everything but the traffic, labels and annotations of the object too."""
     predictor = {k: v for k, v in manifest["spec"]["predictor"].items() if k != "canaryTrafficPercent"}
-    return repr(sorted(predictor.items()))
+    meta = [sorted(manifest["metadata"].get(name, {}).items()) for name in ("labels", "annotations")]
+    return repr((sorted(predictor.items()), *meta))
 
 
 @dataclass(slots=True)
@@ -111,8 +134,8 @@ class SimServing:
         def compare() -> tuple[str, ...]:
             live = self.live.get(key)
             if live is None:
-                raise Conflict("the object is gone")
-            return ("spec.predictor",) * (template_of(manifest) != template_of(live.manifest))
+                raise Transient("the object is not there, so there is nothing to compare")
+            return tuple(sorted(".".join(path) for path in live.fields.drift(leaves(manifest))))
 
         return self.faults.call(f"serving.drift {key[1]}", compare, Kind.READ)
 
@@ -129,41 +152,64 @@ class SimServing:
                 raise Conflict("another object has that name now")
             if live is None:
                 return
-            self.before_delete((namespace, name))
             self.writes += 1
             self.live.pop((namespace, name), None)
             self._show()
 
+        if (namespace, name) in self.live:
+            self.before_delete((namespace, name))
         self.faults.call(f"serving.delete {namespace}/{name}", delete)
 
     def _apply(self, manifest: Mapping[str, Any]) -> None:
-        wanted = copy.deepcopy(dict(manifest))
-        key = (wanted["metadata"]["namespace"], wanted["metadata"]["name"])
-        version, uid = wanted["metadata"].pop("resourceVersion", None), wanted["metadata"].pop("uid", None)
+        meta = manifest["metadata"]
+        key, wanted = (meta["namespace"], meta["name"]), copy.deepcopy(leaves(manifest))
         live = self.live.get(key)
         if live is None:
-            if uid is not None:
+            if "uid" in meta:
                 raise Conflict("the object is gone")
-            self.uids += 1
-            self.live[key] = Live(wanted, f"uid-{self.uids}")
+            self._create(key, Fields(wanted, frozenset(wanted)))
             self.writes += 1
-            self._show()
-            return
-        if uid != live.uid or version != str(live.resource_version):
-            raise Transient("the object was changed meanwhile")
-        if live.manifest != wanted:
-            live.manifest, live.generation = wanted, live.generation + 1
-            live.resource_version += 1
-            self.writes += 1
+        else:
+            if meta.get("uid", live.uid) != live.uid or meta.get("resourceVersion", live.shown) != live.shown:
+                raise Transient("the object was changed meanwhile")
+            if not is_ours(live):
+                raise Conflict("the object is not ours")
+            self.writes += self._become(live, _onto(live.fields, wanted))
         self._show()
 
+    def _create(self, key: Key, fields: Fields) -> None:
+        self.uids += 1
+        self.live[key] = Live(_manifest(key, fields), f"uid-{self.uids}", fields)
+
+    def _become(self, live: Live, fields: Fields) -> bool:
+        """Store other fields; False when nothing but their owners changed."""
+        changed = fields.values != live.fields.values
+        if changed or fields != live.fields:
+            live.resource_version += 1
+        if changed:
+            before, live.manifest = live.manifest, _manifest(_key(live), fields)
+            live.generation += live.manifest["spec"] != before["spec"]
+        live.fields = fields
+        return changed
+
     def edit_by_hand(self, key: Key, field_name: str, value: object) -> None:
-        """Change the template as a person does with kubectl."""
+        """Change the template as a person does with kubectl; None removes the field."""
+        self._by_hand(key, ("spec", "predictor", field_name), value)
+
+    def label_by_hand(self, key: Key, labels: Mapping[str, str | None]) -> None:
+        """Change labels of the object as a person does."""
+        for name, value in labels.items():
+            self._by_hand(key, (*_LABELS, name), value)
+
+    def _by_hand(self, key: Key, path: Path, value: object) -> None:
         live = self.live[key]
-        live.manifest = copy.deepcopy(live.manifest)
-        live.manifest["spec"]["predictor"][field_name] = value
-        live.generation += 1
-        live.resource_version += 1
+        self._become(live, live.fields.patched(path, value, ours=False))
+
+    def create_by_hand(self, body: Mapping[str, Any]) -> None:
+        """Create an object as a person does."""
+        wanted = leaves(body)
+        key = (body["metadata"]["namespace"], body["metadata"]["name"])
+        self._create(key, Fields(wanted, frozenset(), frozenset(wanted)))
 
     def delete_by_hand(self, key: Key) -> None:
         """Delete the object as a person does with kubectl."""
@@ -244,8 +290,8 @@ class SimServing:
             uid=live.uid,
             resource_version=str(live.resource_version),
             generation=live.generation,
-            ours=True,
-            owner="",
+            ours=is_ours(live),
+            owner="" if is_ours(live) else "a person",
             release=release,
             canary_percent=live.percent,
             ready=bool(component.ready) and component.created == component.ready,
@@ -259,6 +305,34 @@ class SimServing:
         )
 
 
+def is_ours(live: Live) -> bool:
+    """Tell whether we made it and our labels are on it."""
+    labels = live.manifest["metadata"].get("labels", {})
+    return bool(live.fields.ours) and {LABEL_MODEL, _MANAGED_BY} <= labels.keys()
+
+
+def _onto(fields: Fields, wanted: Leaves) -> Fields:
+    """Apply; where others hold fields, at most the traffic of the live release is taken away."""
+    held = fields.conflicts(wanted)
+    if not held:
+        return fields.applied(wanted)
+    same = wanted[_RELEASE] == fields.values.get(_RELEASE)
+    if not same or _SHARE in held or wanted.get(_SHARE) != 0 or fields.values.get(_SHARE) == 0:
+        raise Conflict(f"fields are held by a person: {held}")
+    return fields.patched(_SHARE, 0, ours=True)
+
+
+def _key(live: Live) -> Key:
+    meta = live.manifest["metadata"]
+    return meta["namespace"], meta["name"]
+
+
+def _manifest(key: Key, fields: Fields) -> dict[str, Any]:
+    found = tree(fields.values)
+    return {**found, "metadata": {**found["metadata"], "namespace": key[0], "name": key[1]}}
+
+
 def _target(key: Key, share: Any) -> TrafficTarget:
-    url = f"http://{key[0]}/{key[1]}/{share.revision}"
+    # Only what has a tag has an address of its own.
+    url = f"http://{key[0]}/{key[1]}/{share.revision}" if share.tag else None
     return TrafficTarget(share.revision, share.percent, share.tag or None, share.latest, url)
