@@ -15,8 +15,9 @@ from reconciler.systems.serving.answers import Expired, NotFound
 from reconciler.systems.serving.api import Api, Call, Json, Resource, Stream
 from reconciler.systems.serving.feed import Sink
 from reconciler.systems.serving.health import Feeds
-from reconciler.systems.serving.listing import confirmed
+from reconciler.systems.serving.listing import confirmed, list_all
 from reconciler.systems.serving.reading import items, mapping, text
+from reconciler.systems.serving.translate import key_of
 
 log = get_logger(__name__)
 
@@ -144,7 +145,9 @@ class Reflector:
         return any(resource.get("name") == self._resource.plural for resource in items(found, "resources"))
 
     def _list(self) -> None:
-        listing = confirmed(self._api, self._resource, self._namespace, self._sink.keys(), self._sink.translate)
+        # With nothing to hold a list against, as after a start, another list is: one alone may be cut short.
+        held = self._sink.keys() or list_all(self._api, self._resource, self._namespace, key_of).keys
+        listing = confirmed(self._api, self._resource, self._namespace, held, self._sink.translate)
         self._sink.replace(listing.found)
         self._version = listing.version
         self._listed = self._monotonic()

@@ -97,7 +97,8 @@ def test_a_list_that_lost_something_is_believed_only_twice(script: Script, kubec
 
 def test_a_list_comes_in_pages(script: Script, kubeconfig_file: Path) -> None:
     first = {"kind": "InferenceServiceList", "metadata": {"resourceVersion": "5", "continue": "more"}}
-    script.on("list", Reply({**first, "items": [service("a", "1")]}), listing("5", service("b", "2")))
+    pages = Reply({**first, "items": [service("a", "1")]}), listing("5", service("b", "2"))
+    script.on("list", *pages, *pages)
     script.on("watch", quiet())
 
     with watching(kubeconfig_file) as kserve:
@@ -121,7 +122,17 @@ def test_events_are_followed_and_the_watch_goes_on_from_the_last_one(script: Scr
         watches = [path for verb, path in script.asked if verb == "watch"]
         assert "resourceVersion=5" in watches[0]
         assert "resourceVersion=12" in watches[1]
-        assert script.count("list") == 1
+        # Once to hold the other against, once to take it over.
+        assert script.count("list") == 2
+
+
+def test_a_first_list_that_is_cut_short_is_not_taken_for_all_there_is(script: Script, kubeconfig_file: Path) -> None:
+    whole = listing("5", service("a", "4"), service("b", "4"))
+    script.on("list", whole, listing("5", service("a", "4")), whole)
+    script.on("watch", quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        assert eventually(lambda: names(kserve)) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -178,11 +189,12 @@ def test_a_watch_where_nothing_comes_is_broken(script: Script, kubeconfig_file: 
 
 
 def test_what_was_seen_is_trusted_for_a_while_and_then_no_longer(script: Script, kubeconfig_file: Path) -> None:
-    script.on("list", listing("5", service("a", "4")), Reply(status(500, "InternalError", message="etcd is away"), 500))
+    whole = listing("5", service("a", "4"))
+    script.on("list", whole, whole, Reply(status(500, "InternalError", message="etcd is away"), 500))
     script.on("watch", Reply(lines=(event("ERROR", status(410, "Expired")),)))
 
     with watching(kubeconfig_file, stale_after=timedelta(milliseconds=300)) as kserve:
-        eventually(lambda: script.count("list") > 2)
+        eventually(lambda: script.count("list") > 3)
         assert eventually(lambda: doubt(kserve)).startswith("inferenceservices.serving.kserve.io: ")
         assert "etcd is away" in doubt(kserve)
         answer = kserve.read_all()
