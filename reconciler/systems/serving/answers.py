@@ -30,6 +30,14 @@ class AlreadyExists(Conflict):
     """The name was taken when we wanted to create it."""
 
 
+class FieldsHeld(Conflict):
+    """An apply would change `fields` that other managers hold; nothing was changed."""
+
+    def __init__(self, message: str, *, help: str, fields: tuple[str, ...]) -> None:  # noqa: A002  the word that users see
+        super().__init__(message, help=help)
+        self.fields = fields
+
+
 class Expired(Transient):
     """The list or watch cannot go on from where it was: list again."""
 
@@ -122,9 +130,10 @@ def _conflict(call: Call, status: Json, said: str) -> ReconcilerError:
         return Conflict(f"{call.about} changed since it was read: {said}", help="it is observed again and decided anew")
     held = ", ".join(f"{c.get('field')} ({_manager(c)})" for c in causes)
     others = ", ".join(sorted({_manager(c) for c in causes}))
-    return Conflict(
+    return FieldsHeld(
         f'"{MANAGER}" does not overwrite fields of {call.about} that are held by {others}: {held}',
         help=f"leave these fields out of the spec in Git, or have {others} give them up",
+        fields=tuple(str(c.get("field")) for c in causes),
     )
 
 

@@ -7,20 +7,22 @@ from typing import Any
 
 from reconciler.breakpoints import reached
 from reconciler.errors import Conflict, Transient, UnknownOutcome
-from reconciler.observed import MANAGER
-from reconciler.systems.serving.answers import AlreadyExists, NotFound
+from reconciler.observed import LABEL_RELEASE, MANAGER, InferenceService, Release
+from reconciler.systems.serving.answers import AlreadyExists, FieldsHeld, NotFound
 from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, JSON_PATCH, Api, Call, Json, Key
 from reconciler.systems.serving.cache import Entry
 from reconciler.systems.serving.ownership import adopted, is_ours, needs_adoption, owner_of
-from reconciler.systems.serving.reading import mapping, text
+from reconciler.systems.serving.reading import mapping, number, text
 
 _MANAGER = ("fieldManager", MANAGER)
 _ATTEMPTS = 4
+_SHARE = "canaryTrafficPercent"
 
 
 def write(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) -> Json:
     """Create or apply, depending on what the cache holds, and return the object as it is now."""
     if entry is None:
+        _check_unclaimed(key, manifest)
         return _created(api, key, manifest)
     service = entry.service
     if service.deleting:
@@ -29,7 +31,37 @@ def write(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) 
         raise _foreign(key, service.owner)
     if entry.adopt:
         manifest = _moved_on(manifest, *_adopt(api, key, service.uid))
-    return _answer(api, _apply_call(key, manifest, service.uid, ()))
+    try:
+        return _answer(api, _apply_call(key, manifest, service.uid, ()))
+    except FieldsHeld as held:
+        if not _only_cuts_traffic(manifest, service, held):
+            raise
+        return _answer(api, _cut_call(key, manifest, service.uid))
+
+
+def _check_unclaimed(key: Key, manifest: Mapping[str, Any]) -> None:
+    """Refuse to make anew what was meant for an object that has gone."""
+    if "uid" in manifest["metadata"]:
+        raise Conflict(
+            f"InferenceService {key[0]}/{key[1]} does not exist any more", help="it is observed again and decided anew"
+        )
+
+
+def _only_cuts_traffic(manifest: Mapping[str, Any], live: InferenceService, held: FieldsHeld) -> bool:
+    """Tell whether the live release is to get no traffic any more; then the share itself must not be another's."""
+    predictor = mapping(dict(manifest), "spec", "predictor")
+    same = Release.parse(text(mapping(predictor, "labels"), LABEL_RELEASE)) == live.release
+    cuts = number(predictor, _SHARE) == 0 and live.canary_percent != 0
+    return same and cuts and not any(field.endswith(f".{_SHARE}") for field in held.fields)
+
+
+def _cut_call(key: Key, manifest: Mapping[str, Any], uid: str) -> Call:
+    """Take away the traffic alone: a field that somebody holds elsewhere must not keep callers on a bad candidate."""
+    body = [{"op": "replace", "path": "/metadata/uid", "value": uid}]
+    if version := manifest["metadata"].get("resourceVersion"):
+        body.append({"op": "replace", "path": "/metadata/resourceVersion", "value": version})
+    share = {"op": "add", "path": f"/spec/predictor/{_SHARE}", "value": 0}
+    return Call("patch", INFERENCE_SERVICES, *key, query=(_MANAGER,), body=[*body, share], media_type=JSON_PATCH)
 
 
 def _moved_on(manifest: Mapping[str, Any], before: str, after: str) -> Mapping[str, Any]:

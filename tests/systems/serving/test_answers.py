@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.errors import Conflict, ReconcilerError, Refused, SettingsError, Terminal, Transient, UnknownOutcome
 from reconciler.settings import KubernetesSettings
-from reconciler.systems.serving.answers import Expired, NotFound
+from reconciler.systems.serving.answers import Expired, FieldsHeld, NotFound
 from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, Call
 from reconciler.systems.serving.connect import Connection
 from tests.systems.serving.scripted import Json, Reply, Script, quiet, scripted, service, status, write_kubeconfig
@@ -86,7 +86,7 @@ REFUSALS: dict[str, Refusal] = {
         PATCH,
         409,
         taken(".spec.predictor.minReplicas"),
-        Conflict,
+        FieldsHeld,
         '"model-reconciler" does not overwrite fields .* held by "kubectl-edit": .spec.predictor.minReplicas',
     ),
     "another version": (PATCH, 409, status(409, "Conflict", message="modified"), Conflict, "changed since it was read"),
