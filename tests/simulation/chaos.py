@@ -168,7 +168,10 @@ class Chaos:
         """Edit the InferenceService by hand."""
         for key in tuple(self.world.serving.live):
             if key[1] == name:
-                self.world.serving.edit_by_hand(key, "maxReplicas", self.tape.byte())
+                value = self.tape.byte()
+                # What a person sets is his; what he takes away of ours is put back.
+                name_of, to = ("maxReplicas", value) if value < 128 else ("minReplicas", None)
+                self.world.serving.edit_by_hand(key, name_of, to)
 
     def delete(self, name: str) -> None:
         """Delete the InferenceService by hand."""

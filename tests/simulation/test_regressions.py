@@ -165,8 +165,8 @@ def test_two_first_deployments_in_a_row_of_which_the_first_comes_up_late_do_not_
 def test_an_edit_by_hand_whose_revision_never_becomes_ready_is_put_back() -> None:
     made = in_production()
     made.serving.never_ready.add(1)
-    made.serving.edit_by_hand(KEY, "maxReplicas", 7)
-    until(made, lambda: "'maxReplicas'" not in str(made.serving.live[KEY].manifest))
+    made.serving.edit_by_hand(KEY, "minReplicas", None)
+    until(made, lambda: "'minReplicas'" in str(made.serving.live[KEY].manifest))
     assert shares(made) == {1: 100}
 
 

@@ -115,10 +115,10 @@ def test_a_change_of_resources_is_rolled_out_like_a_version() -> None:
     assert made.serving.live[KEY].manifest["spec"]["predictor"]["minReplicas"] == 2
 
 
-def test_drift_by_hand_is_put_back() -> None:
+def test_a_field_that_was_removed_by_hand_is_put_back() -> None:
     made = world()
     made.settle()
-    made.serving.edit_by_hand(KEY, "minReplicas", 7)
+    made.serving.edit_by_hand(KEY, "minReplicas", None)
     made.settle()
     assert made.serving.live[KEY].manifest["spec"]["predictor"]["minReplicas"] == 1
 
