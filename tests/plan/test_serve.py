@@ -1,0 +1,243 @@
+"""From the wanted version to what callers get, where something is not as it should be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from reconciler.observed import Failure, Known, Memory, Release, Stage, TrafficTarget
+from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
+from reconciler.plan.facts import release_to_tag, wanted_digest
+from reconciler.registry_roles import CHAMPION
+from reconciler.status import Health, Phase, Sync
+from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
+from tests.plan.test_rules import rolled_back
+
+DRIFT = Known(("spec.x", "spec.y"), NOW)
+FAILED = Failure("Slow", "pulling", terminal=False)
+
+
+def seen(scene: Scene, **changes: Any) -> Scene:
+    assert scene.live is not None
+    return replace(scene, live=replace(scene.live, **changes))
+
+
+def left_behind(scene: Scene, **changes: Any) -> Scene:
+    """Let the model still be served where it was before."""
+    live = settled().live
+    assert live is not None
+    return scene.sees(strays=(replace(live, namespace="before", uid="stray", **changes),))
+
+
+# Putting back.
+
+
+@pytest.mark.parametrize(
+    ("times", "pause"),
+    [
+        ([0], timedelta(seconds=5)),
+        ([9, 0], timedelta(seconds=10)),
+        ([0, 9], timedelta(seconds=10)),
+        ([0] * 3, timedelta(seconds=20)),
+        ([0] * 8, timedelta(seconds=640)),
+        ([0] * 9, timedelta(minutes=15)),
+        ([0] * 60, timedelta(minutes=15)),
+    ],
+)
+def test_the_pause_before_putting_back_doubles_up_to_a_quarter_of_an_hour(times: list[int], pause: timedelta) -> None:
+    scene = settled().sees(drift=DRIFT, memory=Memory(put_backs=tuple(NOW - timedelta(seconds=s) for s in times)))
+    waiting = scene.decide()
+    assert (waiting.action, waiting.look_again_at) == (None, NOW + pause)
+    assert waiting.waits_for == "a pause before putting spec.x, spec.y back again"
+    assert waiting.health is Health.DEGRADED
+    assert scene.decide(NOW + pause - timedelta(microseconds=1)).action is None
+    assert scene.decide(NOW + pause).action == PutBack(scene.release(1), ("spec.x", "spec.y"))
+
+
+def test_drift_that_is_none_or_not_known_puts_nothing_back() -> None:
+    for drift in (Known((), NOW), None):
+        assert settled().sees(drift=drift).decide().sync is Sync.SYNCED
+
+
+# Keeping.
+
+
+def test_a_version_that_serves_and_is_not_in_the_registry_asks_for_a_person() -> None:
+    decision = wanting(training=None).serving(7).decide()
+    assert decision.action is None
+    assert decision.stalled == "version 7 serves, but is not in the registry"
+
+
+def test_in_sync_is_told_even_where_the_service_is_ill() -> None:
+    ill = seen(settled(), ready=False, message="starting").decide()
+    assert (ill.sync, ill.health, ill.waits_for) == (
+        Sync.SYNCED,
+        Health.DEGRADED,
+        "the service to become ready: starting",
+    )
+    failing = seen(settled(), failure=FAILED).decide()
+    assert (failing.health, failing.waits_for) == (Health.DEGRADED, "the service to become ready: pulling")
+
+
+def test_a_version_that_serves_is_promoted_only_when_it_is_ready() -> None:
+    scene = wanting().version(1).serving(1, ready=False)
+    assert scene.decide().action is None
+    assert "version 1 to become ready" in scene.decide().waits_for
+    assert wanting().version(1).serving(1).decide().action == Promote(1, wanting().release(1))
+
+
+def test_what_was_applied_over_the_proven_release_and_is_not_wanted_is_taken_back() -> None:
+    scene = seen(settled(), release=Release(9, "x"))
+    decision = scene.decide()
+    assert decision.action == Deploy(scene.release(1))
+    assert "what was applied over it is not wanted" in decision.reason
+
+
+def test_a_release_waits_to_come_up_above_what_was_applied_in_between() -> None:
+    revisions = {STABLE: settled().release(1), CANDIDATE: Release(9, "x")}
+    scene = seen(settled(), revisions=revisions)
+    decision = scene.decide()
+    assert decision.action is None
+    assert "to come up above what was applied in between" in decision.waits_for
+
+
+@pytest.mark.parametrize("stage", [Stage.STAGING, Stage.PRODUCTION])
+def test_nothing_else_holds_a_role_beside_what_serves(stage: Stage) -> None:
+    beside = (
+        replace(settled(), versions=()).version(1, Stage.PRODUCTION).version(2, stage, gates="failed x", key="other")
+    )
+    action = beside.decide().action
+    assert action == (Archive(2) if stage is Stage.STAGING else Promote(1, beside.release(1)))
+
+
+def test_an_alias_that_points_elsewhere_is_put_back() -> None:
+    scene = settled().version(2, Stage.ARCHIVED, gates="failed x", key="other")
+    misled = (*scene.versions[:1], replace(scene.versions[1], aliases=frozenset({CHAMPION})))
+    assert replace(scene, versions=misled).decide().action == Promote(1, scene.release(1))
+    right = (replace(scene.versions[0], aliases=frozenset({CHAMPION})), scene.versions[1])
+    assert replace(scene, versions=right).decide().action is None
+
+
+# Toward another version.
+
+
+def test_what_serves_is_promoted_before_another_version_sets_out_to_replace_it() -> None:
+    scene = wanting().version(1).version(2).serving(1)
+    assert scene.decide().action == Promote(1, scene.release(1))
+    assert isinstance(settled().version(2).decide().action, StageCandidate)
+
+
+def test_what_serves_and_is_not_proven_or_not_sure_to_stay_is_not_promoted_first() -> None:
+    unproven = wanting().version(1, gates="failed x").version(2).serving(1)
+    assert isinstance(unproven.decide().action, StageCandidate)
+    ill = wanting().version(1).version(2).serving(1, ready=False)
+    assert isinstance(ill.decide().action, StageCandidate)
+
+
+def test_a_service_that_has_not_settled_is_waited_for_or_put_back_before_a_rollout() -> None:
+    scene = seen(settled().version(2), latest_created=CANDIDATE)
+    assert scene.decide().waits_for == "the live service to settle before a rollout"
+    assert isinstance(scene.sees(drift=DRIFT).decide().action, PutBack)
+
+
+def test_a_version_that_was_applied_while_nothing_served_yet_is_waited_for() -> None:
+    scene = seen(settled().version(2), release=settled().release(2), message="loading")
+    assert scene.decide().waits_for == "version 2 to become ready: loading"
+
+
+def test_an_object_that_is_going_is_waited_for() -> None:
+    assert seen(settled(), deleting=True).decide().waits_for == "the InferenceService to be deleted"
+
+
+def test_traffic_that_no_rollout_explains_asks_for_a_person() -> None:
+    targets = (TrafficTarget(STABLE, 50), TrafficTarget(CANDIDATE, 50))
+    revisions = {STABLE: settled().release(1), CANDIDATE: Release(9, "x")}
+    decision = seen(settled(), traffic=targets, revisions=revisions).decide()
+    assert f"50 % to {STABLE}, 50 % to {CANDIDATE}" in decision.stalled
+    first = seen(wanting().version(1).serving(1), traffic=targets, revisions=revisions, latest_rolledout=None)
+    assert "to become ready" in first.decide().waits_for
+
+
+# Where nothing is served.
+
+
+def test_what_callers_had_comes_back_before_anything_newer() -> None:
+    scene = replace(settled().version(2), live=None)
+    decision = scene.decide()
+    assert decision.action == Deploy(scene.release(1))
+    assert decision.health is Health.MISSING
+    unproven = replace(wanting().version(1, Stage.PRODUCTION, gates="failed x").version(2), live=None)
+    assert unproven.decide().action == Deploy(scene.release(2))
+
+
+def test_a_version_whose_serving_fields_were_rolled_back_comes_back_with_those_by_which_it_served() -> None:
+    rejected = replace(rolled_back(settled(), 1), live=None)
+    assert rejected.decide().action is None
+    assert rejected.decide().stalled == "version 1 was rolled back: too many errors"
+    for served, action in ((Release(1, "before"), Deploy(Release(1, "before"))), (rejected.release(1), None)):
+        tags = {**rejected.versions[0].tags, "reconciler.dev/release": release_to_tag("models", served)}
+        told = replace(rejected, versions=(replace(rejected.versions[0], tags=tags),))
+        assert told.decide().action == action
+
+
+def test_nothing_that_passes_is_waited_for() -> None:
+    decision = wanting(training=None).decide()
+    assert (decision.waits_for, decision.phase, decision.health) == (
+        "a version that passes its gates", Phase.GATING, Health.MISSING,
+    )  # fmt: skip
+
+
+# A model that moved.
+
+
+def test_a_model_that_moved_is_served_there_with_what_callers_have_before_it_is_taken_down_here() -> None:
+    moving = left_behind(replace(settled().version(2), live=None))
+    assert moving.decide().action == Deploy(moving.release(1))
+    arrived = left_behind(settled())
+    assert arrived.decide().action == TakeDown("before", "stray")
+    assert "the model moved to namespace models" in arrived.decide().reason
+    newer = left_behind(settled().version(2))
+    assert newer.decide().action == TakeDown("before", "stray")
+
+
+@pytest.mark.parametrize("changes", [{"ready": False}, {"latest_created": CANDIDATE}])
+def test_what_is_left_behind_stays_until_callers_are_served_where_git_wants(changes: dict[str, Any]) -> None:
+    assert not isinstance(seen(left_behind(settled()), **changes).decide().action, TakeDown)
+
+
+def test_what_is_left_behind_and_going_already_is_not_taken_down_again() -> None:
+    assert left_behind(settled(), deleting=True).decide().action is None
+
+
+def test_a_model_that_is_served_nowhere_any_more_is_taken_down_everywhere() -> None:
+    here = settled().wants(spec=spec(serving=None))
+    assert here.decide().action == TakeDown("models", "uid")
+    assert left_behind(replace(here, live=None)).decide().action == TakeDown("before", "stray")
+    foreign = seen(here, ours=False)
+    assert foreign.decide().action is None
+    assert seen(here, deleting=True).decide().action is None
+    done = replace(here, live=None).decide()
+    assert (done.sync, done.health) == (Sync.SYNCED, Health.HEALTHY)
+
+
+def test_a_model_that_is_only_registered_is_promoted_when_it_passes() -> None:
+    scene = wanting().version(1).wants(spec=spec(serving=None))
+    decision = scene.decide()
+    assert (decision.action, decision.reason) == (Promote(1, None), "because it passed its gates")
+    nothing = wanting().wants(spec=spec(serving=None, training=None)).decide()
+    assert nothing.waits_for == "a version that passes its gates"
+    assert wanted_digest(spec()) != wanted_digest(spec(serving=None))
+
+
+def test_a_split_made_by_hand_asks_for_a_person_before_anything_is_rolled_out() -> None:
+    decision = seen(settled().version(2), canary_percent=0).decide()
+    assert decision.stalled == "canaryTrafficPercent is 0, but no rollout is on record"
+
+
+def test_a_candidate_that_has_all_traffic_is_promoted_whatever_git_wants_by_then() -> None:
+    rolling = wanting(promotion={"version": "1"}).version(1, Stage.PRODUCTION).rolling(None, 2, MINUTE)
+    routed = seen(rolling, traffic=(TrafficTarget(CANDIDATE, 100, "latest", latest=True),))
+    assert routed.decide().action == Promote(2, rolling.release(2))
