@@ -1,16 +1,34 @@
-"""Look for failing tapes for as long as wanted: `python -m tests.simulation.hunt [seconds] [seed]`."""
+"""Run tapes, tell how they failed, and shrink those that did."""
 
 from __future__ import annotations
 
-import random
-import sys
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tests.simulation.chaos import Chaos
 from tests.simulation.tape import Tape
 
 LENGTH, ROUNDS = 500, 120
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a tape ended: `failure` is empty where all was well, `trace` a hash of every call and what became of it."""
+
+    failure: str
+    story: tuple[str, ...]
+    trace: str
+    calls: int
+    passes: int
+
+
+def run(data: bytes) -> Run:
+    """Run a tape to its end."""
+    what, story, chaos = failure(data)
+    if chaos is None:
+        return Run(what, tuple(story), "", 0, 0)
+    faults = chaos.world.faults
+    return Run(what, tuple(chaos.story()), faults.trace.hexdigest(), faults.calls, chaos.world.passes)
 
 
 def failure(data: bytes) -> tuple[str, list[str], Chaos | None]:
@@ -45,26 +63,3 @@ def shrink(data: bytes, fails: Callable[[bytes], bool]) -> bytes:
 def alike(wanted: str) -> Callable[[bytes], bool]:
     """Return a test for failures of one kind."""
     return lambda data: kind(failure(data)[0]) == wanted
-
-
-def main() -> int:
-    """Hunt; print the first failure with its shrunk story."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    ends, runs, passes, calls = time.monotonic() + seconds, 0, 0, 0
-    while time.monotonic() < ends:
-        data = random.Random(seed + runs).randbytes(LENGTH)
-        what, _, chaos = failure(data)
-        if chaos is not None:
-            passes, calls = passes + chaos.world.passes, calls + chaos.world.faults.calls
-        if what:
-            what, story, _ = failure(shrink(data, alike(kind(what))))
-            sys.stdout.write("\n  ".join([f"seed {seed + runs}: {what}", *story]) + "\n")
-            return 1
-        runs += 1
-    sys.stdout.write(f"{runs} runs, {passes} passes, {calls} calls, no failure\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

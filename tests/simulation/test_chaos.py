@@ -1,6 +1,6 @@
 """Everything may happen in any order; I1 to I8 hold after every event, and it comes to rest once it is left alone.
 
-SIMULATION_EXAMPLES sets how many runs are made (default 500); `python -m tests.simulation.hunt SECONDS` looks further.
+SIMULATION_EXAMPLES sets how many runs are made (default 500); `python -m tests.simulation --minutes 60` looks further.
 """
 
 from __future__ import annotations
