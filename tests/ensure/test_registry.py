@@ -8,7 +8,9 @@ from datetime import timedelta
 import pytest
 
 from reconciler.ensure.registry import (
+    ensure_all_archived,
     ensure_archived,
+    ensure_deleted,
     ensure_gates_recorded,
     ensure_promoted,
     ensure_rejected,
@@ -30,7 +32,16 @@ from reconciler.observed import (
     Release,
     Stage,
 )
-from reconciler.plan.action import Archive, BeginStep, Promote, RecordGates, Reject, StageCandidate, Withdraw
+from reconciler.plan.action import (
+    Archive,
+    ArchiveAll,
+    BeginStep,
+    Promote,
+    RecordGates,
+    Reject,
+    StageCandidate,
+    Withdraw,
+)
 from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rejection_to_tag, release_to_tag
 from reconciler.registry_roles import role
 from tests.ensure.stage import WHY, in_canary, in_production, scene_of
@@ -226,3 +237,33 @@ def test_a_version_that_is_gone_ends_without_a_write() -> None:
     made.faults.log.clear()
     ensure_withdrawn(Withdraw(Release(9, "x"), Stage.ARCHIVED), scene_of(made))
     assert writes(made) == []
+
+
+def test_a_model_that_left_git_has_all_its_versions_archived_and_forgets_how_they_served() -> None:
+    made = in_canary()
+    assert TAG_RELEASE in version(made, 1).tags
+    after = ensure_all_archived(ArchiveAll((1, 2)), scene_of(made))
+    assert [role(version(made, n)) for n in (1, 2)] == [Stage.ARCHIVED, Stage.ARCHIVED]
+    assert TAG_RELEASE not in version(made, 1).tags
+    assert after == {"versions": [1, 2], "stage": "Archived"}
+
+
+def test_a_version_that_is_gone_stops_the_archiving_before_it_is_touched() -> None:
+    made = in_production()
+    with pytest.raises(Refused, match="version 9 of iris"):
+        ensure_all_archived(ArchiveAll((9,)), scene_of(made))
+
+
+def test_a_model_to_delete_is_deleted_with_all_its_versions() -> None:
+    made = in_production()
+    assert ensure_deleted(scene_of(made)) == {"deleted": NAME}
+    assert NAME not in made.registry.models
+
+
+def test_a_rollout_that_is_staged_again_is_never_without_its_record() -> None:
+    made = in_canary()
+    record = rollout(scene_of(made))
+    made.faults.log.clear()
+    ensure_staged(StageCandidate(record.release, record.stable, record.stable_revision), scene_of(made))
+    assert not any(f"{TAG_ROLLOUT}=None" in line for line in writes(made))
+    assert RolloutRecord.from_tag(version(made, 2).tags[TAG_ROLLOUT]) is not None

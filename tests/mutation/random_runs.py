@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.hunt import LENGTH, failure
 
-SEEDS = 40
+SEEDS = 24
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -94,3 +94,7 @@ def _constant(mutant: Mutant) -> None:
     for module in list(sys.modules.values()):
         if vars(module).get(mutant.owner) is before:
             setattr(module, mutant.owner, after)
+    for function in mutant.tree.body:
+        if isinstance(function, ast.FunctionDef) and mutant.owner in map(ast.unparse, function.args.defaults):
+            defaults = tuple(_value(mutant, d) for d in function.args.defaults)
+            vars(mutant.module)[function.name].__defaults__ = defaults

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.desired.documents import FreezeWindow, PolicySpec
+from reconciler.desired.documents import FreezeWindow, ModelSpec, PolicySpec
 from reconciler.plan.spec_changes import FieldChange, Kind, model_changes, policy_changes
 from tests.plan.worlds import PIPELINE, model, spec
 
@@ -68,3 +68,82 @@ def test_the_policy_s_defaults_are_left_out_because_they_show_in_the_models() ->
 
 def test_the_last_part_of_a_path_is_its_name() -> None:
     assert FieldChange("training.parameters.n_estimators", Kind.CHANGED, 1, 2).name == "n_estimators"
+
+
+def changed(before: ModelSpec, after: ModelSpec) -> list[tuple[str, Kind]]:
+    return [(c.path, c.kind) for c in model_changes(model("fraud", before), model("fraud", after))]
+
+
+def gates(*rules: dict[str, object]) -> ModelSpec:
+    return spec(promotion={"gates": list(rules)})
+
+
+def test_each_kind_of_gate_has_the_name_of_what_it_asks_about() -> None:
+    rules: tuple[dict[str, object], ...] = (
+        {"metric": "auc", "min": 0.9},
+        {"tag": "status", "equals": "approved"},
+        {"signature": "compatible"},
+    )
+    assert changed(gates(), gates(*rules)) == [
+        ("promotion.gates[auc]", Kind.ADDED),
+        ("promotion.gates[status]", Kind.ADDED),
+        ("promotion.gates[compatible]", Kind.ADDED),
+    ]
+    assert changed(gates(*rules), gates(*reversed(rules))) == []
+
+
+def test_two_gates_of_one_name_are_told_apart_by_their_places() -> None:
+    low, high = {"metric": "auc", "min": 0.9}, {"metric": "auc", "max": 0.99}
+    assert changed(gates(low), gates(low, high)) == [
+        ("promotion.gates[auc]", Kind.REMOVED),
+        ("promotion.gates[0]", Kind.ADDED),
+        ("promotion.gates[1]", Kind.ADDED),
+    ]
+    assert changed(gates(low, high), gates(low, {**high, "max": 0.98})) == [("promotion.gates[1].max", Kind.CHANGED)]
+
+
+def test_a_list_of_plain_values_is_compared_as_a_whole() -> None:
+    def listed(*values: int) -> ModelSpec:
+        return spec(training={"kubeflowPipeline": {"package": PIPELINE}, "parameters": {"sizes": list(values)}})
+
+    assert changed(listed(1, 2), listed(1, 3)) == [("training.parameters.sizes", Kind.CHANGED)]
+    assert changed(listed(1, 2), listed(1, 2)) == []
+
+
+def test_a_part_that_becomes_a_plain_value_is_compared_as_a_whole() -> None:
+    def sized(value: object) -> ModelSpec:
+        return spec(training={"kubeflowPipeline": {"package": PIPELINE}, "parameters": {"size": value}})
+
+    assert changed(sized({"a": 1}), sized(3)) == [("training.parameters.size", Kind.CHANGED)]
+    assert changed(sized(3), sized({"a": 1})) == [("training.parameters.size", Kind.CHANGED)]
+
+
+def test_keys_of_one_s_own_are_told_where_they_came_and_went() -> None:
+    def parameters(**values: int) -> ModelSpec:
+        return spec(training={"kubeflowPipeline": {"package": PIPELINE}, "parameters": values})
+
+    assert changed(parameters(a=1, b=2), parameters(b=2, c=3)) == [
+        ("training.parameters.a", Kind.REMOVED),
+        ("training.parameters.c", Kind.ADDED),
+    ]
+
+
+def test_a_file_that_came_or_went_is_told_by_the_field_that_names_it() -> None:
+    one, two = model("fraud"), replace(model("fraud"), files={PIPELINE: b"compiled", "probes/rows.json": b"{}"})
+    assert model_changes(one, two) == ()
+    assert model_changes(two, one) == ()
+
+
+def test_files_are_told_in_the_order_of_their_paths_with_short_digests() -> None:
+    before = replace(model("fraud"), files={"b": b"1", "a": b"1"})
+    found = model_changes(before, replace(before, files={"b": b"2", "a": b"2"}))
+    assert [c.path for c in found] == ["file a", "file b"]
+    assert all(len(c.before) == len(c.after) == 7 for c in found)
+    assert [c.name for c in found] == ["file a", "file b"]
+
+
+def test_what_changes_tells_both_values() -> None:
+    (change,) = model_changes(model("fraud", spec(trees=50)), model("fraud", spec(trees=200)))
+    assert (change.before, change.after) == (50, 200)
+    (added,) = model_changes(model("fraud"), model("fraud", spec(registeredModel="x")))  # type: ignore[arg-type]  # by alias
+    assert (added.before, added.after) == (None, "x")
