@@ -82,7 +82,7 @@ def read_inputs(path: str, content: bytes) -> Inputs:
     try:
         raw: Mapping[str, Any] = json.loads(content)
         rows, expected = raw["inputs"], raw.get("expected")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Refused(f'{path}: not a probe file: expected {{"inputs": [[...]], "expected": [...]}}') from error
     answered = expected is None or (isinstance(expected, list) and len(expected) == len(rows))
     if not isinstance(rows, list) or not rows or not answered:
@@ -124,7 +124,7 @@ def from_json(value: Mapping[str, Any]) -> Measurement | None:
             _count(value["agreed"]),
             None if value["error"] is None else str(value["error"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

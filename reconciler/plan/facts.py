@@ -78,7 +78,7 @@ class RolloutRecord:
                 _whole(raw.get("percent", 0)),
                 str(raw.get("namespace", "")),
             )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
 
@@ -120,7 +120,7 @@ def rejection_from_tag(text: str | None) -> Rejection | None:
         if release is None:
             return None
         return Rejection(release, str(raw["wanted"]), str(raw["reason"])[:2000], moment(raw["at"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
