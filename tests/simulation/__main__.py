@@ -1,4 +1,4 @@
-"""Replay one run, or look for failing ones: `python -m tests.simulation --seed 7`, `... --minutes 60`, `... --corpus`."""
+"""Replay one run, or look for failing ones: `python -m tests.simulation --seed 7`, or `--minutes 60`, or `--corpus`."""
 
 from __future__ import annotations
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from reconciler.desired.documents import DeletionLimits, PolicySpec
+from reconciler.desired.documents import DeletionLimits, FreezeWindow, PolicySpec
+from reconciler.desired.documents import History as DocumentHistory
 from reconciler.observe import Observer
-from reconciler.observed import TAG_ROLLOUT, Stage
+from reconciler.observed import LABEL_RELEASE, TAG_ROLLOUT, ModelVersion, Release, Stage
 from reconciler.plan.planner import decide
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import role
@@ -26,6 +27,10 @@ OUTCOMES: tuple[Metrics | None, ...] = (
     GOOD, GOOD, GOOD, GOOD, {"accuracy": 0.98}, {"accuracy": 0.9}, {"accuracy": 0.5}, {"accuracy": math.nan}, {}, None,
 )  # fmt: skip
 QUIET_PASSES = 4
+FREEZE = (FreezeWindow(name="rush hour", start="*/30 * * * *", duration="10m"),)
+# What may be gone for good at the end of a story, by how its calls are named; nothing, in most of them.
+DEAD = ("", "", "", "", "training.", "probe ", "serving.", "registry", "memory.", "ledger ")
+OUTAGE_ROUNDS, CALM_ROUNDS = 150, 20
 
 
 @dataclass(slots=True)
@@ -37,6 +42,7 @@ class Chaos:
     wishes: dict[str, Wish] = field(default_factory=dict)
     before: dict[str, Wish] = field(default_factory=dict)
     names: tuple[str, ...] = NAMES[:1]
+    hidden: dict[tuple[str, int], Metrics] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.world = self.made(lambda: self.tape.pick(OUTCOMES) if self.tape.running else GOOD)
@@ -44,7 +50,7 @@ class Chaos:
         self.world.pause_seconds = lambda: self.tape.pick((1, 20, 60))
         self.world.meanwhile = self.meanwhile
         self.world.training.server_ids = self.tape.byte() >= 128
-        self.world.source.policy = PolicySpec(deletion=DeletionLimits(models=1, share=0.5))
+        self.world.source.rule(PolicySpec(deletion=DeletionLimits(models=1, share=0.5)))
         self.names = NAMES[: self.tape.pick((1, 1, 2, 3))]
         for name in self.names:
             self.commit(name, Wish())
@@ -119,7 +125,8 @@ class Chaos:
         events = (
             self.change, self.change, self.change, self.revert, self.revert, self.remove, self.bring_back, self.fail,
             self.hang, self.edit, self.delete, self.move_role, self.register, self.blind, self.lag, self.restart,
-            self.break_source, self.hide_file,
+            self.break_source, self.hide_file, self.force_push, self.lag_mirror, self.freeze, self.drop_version,
+            self.lose_metrics,
         )  # fmt: skip
         event = events[(what - 96) * len(events) // 160]
         self.note(f"{name}: {event.__name__}")
@@ -182,7 +189,7 @@ class Chaos:
     def move_role(self, name: str) -> None:
         """Move a stage or an alias by hand."""
         model = self.world.registry.models.get(name)
-        if model is None:
+        if model is None or not model.versions:
             return
         version = self.tape.pick(model.versions)
         stage = self.tape.pick((Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED, Stage.NONE))
@@ -217,10 +224,81 @@ class Chaos:
         """Make a file unreadable, or readable again."""
         self.world.source.unreadable = not self.world.source.unreadable
 
+    def force_push(self, _: str) -> None:
+        """Rewrite the newest commit."""
+        self.world.source.history.amend(self.world.now)
+
+    def lag_mirror(self, _: str) -> None:
+        """Let the mirror of Git fall behind, or catch up."""
+        history = self.world.source.history
+        history.catch_up() if history.lagging else history.lag(self.tape.pick((1, 2, 0)))
+
+    def freeze(self, _: str) -> None:
+        """Commit a policy with a freeze, or one without."""
+        policy, rules = self.world.source.policy, self.tape.pick(((), FREEZE))
+        history = DocumentHistory(rewrites=self.tape.pick(("refuse", "follow")))
+        self.world.source.rule(policy.model_copy(update={"freezes": rules, "history": history}))
+
+    def drop_version(self, name: str) -> None:
+        """Delete a version by hand that nobody uses."""
+        model = self.world.registry.models.get(name)
+        unused = [v for v in model.versions if self._unused(name, v)] if model else []
+        if unused and not self.world.faults.under_way and not self.world.paused:
+            self.world.registry.drop(name, self.tape.pick(unused).version)
+
+    def _unused(self, name: str, version: ModelVersion) -> bool:
+        objects = [live for key, live in self.world.serving.live.items() if key[1] == name]
+        asked = [live.manifest["spec"]["predictor"].get("labels", {}).get(LABEL_RELEASE) for live in objects]
+        releases = [*map(Release.parse, asked), *(r for live in objects for r in live.releases.values())]
+        served = version.version in {release.version for release in releases if release}
+        return role(version) is Stage.NONE and TAG_ROLLOUT not in version.tags and not served
+
+    def lose_metrics(self, name: str) -> None:
+        """Let the metrics of the newest version not be there yet, or be there at last."""
+        metrics = self.world.registry.metrics
+        if self.hidden:
+            metrics.update(self.hidden)
+            self.hidden = {}
+        elif (newest := (name, self._next(name) - 1)) in metrics:
+            self.hidden = {newest: metrics[newest]}
+            metrics[newest] = {}
+
+    def outage(self) -> None:
+        """Let one system be gone for good: what does not need it comes to rest, and nothing goes wrong."""
+        dead = self.tape.pick(DEAD)
+        if not dead:
+            return
+        self.note(f"{dead} is gone")
+        self.tape.dead = dead
+        for _ in range(OUTAGE_ROUNDS):
+            self.world._round(self.names)
+            self.world._wait(self.names)
+        before = (self.world.registry.writes, self.world.serving.writes)
+        for _ in range(CALM_ROUNDS):
+            self.world._round(self.names)
+            self.world._wait(self.names)
+        assert (self.world.registry.writes, self.world.serving.writes) == before, f"I8: written again and again: {dead}"
+
+    def calm(self) -> None:
+        """Stop all faults but an outage; people commit nothing that comes back by itself."""
+        self.tape.running = False
+        source = self.world.source
+        if source.policy.freezes:
+            source.rule(source.policy.model_copy(update={"freezes": ()}))
+        for name in self.names:
+            wish = self.wishes[name]
+            if name in source.specs and (wish.schedule or wish.max_age):
+                self.commit(name, replace(wish, schedule=None, max_age=None))
+        self.world.registry.metrics.update(self.hidden)
+        source.history.catch_up()
+        source.accepted = source.history.tip
+
     def heal(self) -> None:
         """Stop all faults."""
+        self.calm()
+        self.outage()
+        self.tape.dead = ""
         self.note("everything is healed")
-        self.tape.running = False
         self.world.pass_time(self.world.now + LIFETIME)
         self.world.serving.blind = self.world.serving.lagging = False
         self.world.source.broken = self.world.source.unreadable = False

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconciler.desired.documents import ModelSpec, PolicySpec
-from reconciler.desired.state import Commit, DesiredModel, DesiredState, Diagnostic
+from reconciler.desired.state import DesiredModel, DesiredState, Diagnostic
+from reconciler.errors import Refused
 from reconciler.observed import (
     TAG_TRAINING_KEY,
     Package,
@@ -19,10 +20,13 @@ from reconciler.observed import (
     TrainingRun,
 )
 from reconciler.ports import Entry, ProbeResult, ProbeTarget, Recorded, SourceStatus
+from reconciler.source.history import leads_on, refusal
 from tests.simulation.faults import LIFETIME, Faults, Kind
+from tests.simulation.history import History, Snapshot
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import SimServing
 
+LINE = "main"
 PIPELINE = "pipelines/iris.yaml"
 BAD_TEMPLATE = "('minReplicas', 3)"
 Metrics = Mapping[str, float]
@@ -116,7 +120,8 @@ class SimMemory:
         return self.lines.get(line)
 
     def act_on(self, line: str, commit: str) -> None:
-        self.lines[line] = commit
+        if self.lines.get(line) != commit:
+            self.faults.call("memory.act_on", lambda: self.lines.update({line: commit}), Kind.LOCAL)
 
 
 @dataclass(slots=True)
@@ -207,18 +212,23 @@ class SimProber:
 
 @dataclass(slots=True)
 class SimSource:
-    """Implements ports.Source over specs that the story commits; what the replica at work fetched is `published`."""
+    """Implements ports.Source over specs that the story commits; what the replica at work follows is `published`.
+
+    `accepted` is the rewrite that the settings accept.
+    """
 
     memory: SimMemory
     clock: Callable[[], datetime]
     specs: dict[str, ModelSpec] = field(default_factory=dict)
-    commits: int = 0
     seen: dict[str, DesiredModel] = field(default_factory=dict)
     policy: PolicySpec = field(default_factory=PolicySpec)
+    history: History = field(default_factory=History)
     viewer: int = 0
     published_by: dict[int, DesiredState | None] = field(default_factory=dict)
+    followed_by: dict[int, str] = field(default_factory=dict)
     broken: bool = False
     unreadable: bool = False
+    accepted: str = ""
 
     @property
     def published(self) -> DesiredState | None:
@@ -228,35 +238,63 @@ class SimSource:
     def published(self, state: DesiredState | None) -> None:
         self.published_by[self.viewer] = state
 
-    def commit(self) -> Commit:
-        return Commit(f"{self.commits:040x}", "Ana <ana@example.org>", self.clock(), "a commit")
-
     def write(self, name: str, spec: ModelSpec | None) -> None:
         """Commit a spec, or its removal."""
-        self.commits += 1
         if spec is None:
             self.specs.pop(name, None)
             self.seen.pop(name, None)
         else:
             self.specs[name] = spec
-            files = {PIPELINE: b"pipeline"}
-            self.seen[name] = DesiredModel(name, spec, self.commit(), f"models/{name}.yaml", files=files)
+            files, commit = {PIPELINE: b"pipeline"}, self.history.next(self.clock())
+            self.seen[name] = DesiredModel(name, spec, commit, f"models/{name}.yaml", files=files)
+        self.history.commit(self.seen, self.policy, self.clock())
+
+    def rule(self, policy: PolicySpec) -> None:
+        """Commit a policy."""
+        self.policy = policy
+        self.history.commit(self.seen, policy, self.clock())
+
+    def begin(self) -> None:
+        """Let a new process begin with the commit that was acted on last."""
+        self.followed_by[self.viewer] = self.memory.acted_on(LINE) or ""
+        self.published = None
 
     def fetch(self) -> SourceStatus:
-        if not self.broken:
-            self.published = self._settle()
-        return SourceStatus(self.commit(), self.clock(), self.clock() if self.broken else None)
+        found = self.history.served
+        if self.broken or not found:
+            return self._status(failing="nobody answers")
+        acted_on = self.memory.acted_on(LINE) or self.followed_by.get(self.viewer, "")
+        rewritten = bool(acted_on) and not leads_on(found, acted_on, self.history.descends)
+        if rewritten and (why := self._refusal(found, acted_on)):
+            return self._status(failing=why.message, refused=found)
+        self.followed_by[self.viewer] = found
+        return self._status(rewritten_from=acted_on if rewritten else None)
+
+    def _refusal(self, found: str, acted_on: str) -> Refused | None:
+        followed = self.history.snapshots.get(acted_on)
+        allowed = followed is not None and followed.policy.history.rewrites == "follow"
+        return refusal("main", found, acted_on, self.history.descends, allowed=allowed, accepted=self.accepted)
+
+    def _status(self, failing: str = "", refused: str | None = None, rewritten_from: str | None = None) -> SourceStatus:
+        followed = self.history.snapshots.get(self.followed_by.get(self.viewer, ""))
+        now = self.clock()
+        return SourceStatus(
+            followed.commit if followed else None, now, now if failing else None, failing, rewritten_from, refused, LINE
+        )
 
     def desired(self) -> DesiredState | None:
+        followed = self.history.snapshots.get(self.followed_by.get(self.viewer, ""))
+        if followed is not None:
+            self.published = self._settle(followed)
         return self.published
 
-    def _settle(self) -> DesiredState:
+    def _settle(self, followed: Snapshot) -> DesiredState:
         """Tell what is in force as desired.settle does: nothing is removed while a file cannot be read."""
-        missing = {n: m for n, m in self.memory.last_good().items() if n not in self.specs}
+        missing = {n: m for n, m in self.memory.last_good().items() if n not in followed.seen}
         old = self.published.models if self.published else {}
         held = (Diagnostic("removal-held", "a file cannot be read", "models/x.yaml"),)
         for name, model in missing.items():
             kept = replace(model, stale=held) if self.unreadable else replace(model, removed=True)
             missing[name] = old[name] if old.get(name) == kept else kept
         unreadable = frozenset({"models/x.yaml"} if self.unreadable else ())
-        return DesiredState(self.commit(), {**self.seen, **missing}, self.policy, unreadable=unreadable)
+        return DesiredState(followed.commit, {**followed.seen, **missing}, followed.policy, unreadable=unreadable)

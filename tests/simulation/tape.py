@@ -24,6 +24,7 @@ class Tape:
     at: int = 0
     calm_calls: int = -1
     running: bool = True
+    dead: str = ""
 
     def byte(self) -> int:
         """Return the next byte."""
@@ -40,8 +41,13 @@ class Tape:
         """Return whether nothing is left."""
         return self.at >= len(self.data)
 
-    def fault(self, _: str) -> Fault:
-        """Fail a call now and then: one byte says after how many calls (0: never), the next one how."""
+    def fault(self, what: str) -> Fault:
+        """Fail a call now and then: one byte says after how many calls (0: never), the next one how.
+
+        A system that is dead refuses every call.
+        """
+        if self.dead and what.startswith(self.dead):
+            return Fault.REFUSED
         if not self.running:
             return Fault.CALM
         if self.calm_calls < 0:

@@ -28,7 +28,12 @@ def test_the_same_seed_makes_the_same_calls_in_two_processes_whatever_the_hash_s
     for hash_seed in ("0", "4242"):
         command = [sys.executable, "-m", "tests.simulation", "--seed", str(seed)]
         made = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         told.add(made.stdout)
     assert len(told) == 1

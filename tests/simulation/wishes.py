@@ -27,6 +27,8 @@ class Wish:
     served: bool = True
     trained: bool = True
     analysed: bool = True
+    schedule: str | None = None
+    max_age: str | None = None
 
 
 CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
@@ -46,6 +48,8 @@ CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
     ("namespace", ("models", "other")),
     ("trained", (True, False)),
     ("analysed", (True, False)),
+    ("schedule", (None, "*/20 * * * *")),
+    ("max_age", (None, "1h")),
 )
 _GATES: dict[str, list[dict[str, object]]] = {
     "absolute": [{"metric": "accuracy", "min": 0.9}],
@@ -61,7 +65,8 @@ def spec_of(wish: Wish) -> ModelSpec:
     base = spec()
     assert base.training is not None
     assert base.serving is not None
-    training = {**base.training.content(), "parameters": {"n": wish.parameters}}
+    triggers = {"onChange": True, "schedule": wish.schedule, "maxAge": wish.max_age}
+    training = {**base.training.content(), "parameters": {"n": wish.parameters}, "triggers": triggers}
     predictor = {**base.serving.predictor, "minReplicas": wish.replicas}
     rollout = {
         **base.rollout.content(),

@@ -97,6 +97,7 @@ class World:
         self.processes[self.leader] = Process(observer, reconciler)
         self.truth.began()
         self.serving.list_anew()
+        self.source.begin()
         try:
             observer.remember_in_flight()
         except (Crash, ReconcilerError):

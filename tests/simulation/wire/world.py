@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from reconciler.desired.documents import DeletionLimits, PolicySpec
-from tests.simulation.chaos import GOOD, NAMES, OUTCOMES, Chaos
+from tests.simulation.chaos import Chaos
 from tests.simulation.faults import Fault
 from tests.simulation.invariants import Truth
 from tests.simulation.systems import Metrics, SimProber
 from tests.simulation.wire.serving import Pick, WireServing, calmest
-from tests.simulation.wishes import Wish
 from tests.simulation.world import World
 
 # Longer than the watches go on without a list of everything.
@@ -44,26 +42,9 @@ class WireWorld(World):
 class WireChaos(Chaos):
     """The same stories in such a world."""
 
-    def __post_init__(self) -> None:
-        self.calm_calls = 0
-        self.world = made = WireWorld(self.tape.fault, self._outcome, self._pick)
-        made.wire.api.often = self._fails
-        self.world.source.policy = PolicySpec(deletion=DeletionLimits(models=1, share=0.5))
-        self.names = NAMES[: self.tape.pick((1, 1, 2, 3))]
-        for name in self.names:
-            self.commit(name, Wish())
-
-    def _outcome(self) -> Metrics | None:
-        return self.tape.pick(OUTCOMES) if self.tape.running else GOOD
-
-    def _fails(self, likely: int) -> bool:
-        """Fail a call on the wire now and then: a byte says after how many, 0 never."""
-        if not self.tape.running:
-            return False
-        if self.calm_calls <= 0:
-            self.calm_calls = self.tape.byte() or 10_000
-        self.calm_calls -= likely
-        return self.calm_calls <= 0
+    def made(self, outcomes: Callable[[], Metrics | None]) -> WireWorld:
+        """Make the world."""
+        return WireWorld(self.tape.fault, outcomes, self._pick)
 
     def _pick(self, options: Sequence[Any]) -> Any:
         return self.tape.pick(options) if self.tape.running else calmest(options)
