@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from reconciler.errors import Refused
+from reconciler.errors import Refused, Transient
 from reconciler.manifest import serving_fields
-from reconciler.observed import Known, Release, ReleaseRecord, VersionEvidence
+from reconciler.observed import Known, Release, ReleaseRecord, Stage, VersionEvidence
 from tests.ensure.stage import in_production, scene_of, wanting
 from tests.simulation.world import NAME
 
@@ -66,3 +68,25 @@ def test_an_artifact_that_kserve_cannot_fetch_is_refused_with_the_version() -> N
     scene = replace(scene, facts=replace(scene.facts, observed=replace(scene.observed, evidence=read)))
     with pytest.raises(Refused, match=r"^version 1 of iris: "):
         scene.release_record(release)
+
+
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(microseconds=1)])
+def test_a_decision_that_is_too_old_writes_nothing_to_the_registry(late: timedelta) -> None:
+    made = in_production()
+    scene = scene_of(made)
+    before = made.registry.models[NAME]
+    made.now += scene.systems.settle + late
+    writes: list[Callable[[], None]] = [
+        lambda: scene.set_stage(1, Stage.ARCHIVED),
+        lambda: scene.tag(1, "x", "y"),
+        lambda: scene.tag_model("x", "y"),
+        scene.delete_registered,
+    ]
+    for write in writes:
+        if late:
+            with pytest.raises(Transient, match="it is looked at again"):
+                write()
+            assert made.registry.models[NAME] == before
+        else:
+            write()
+    assert late or NAME not in made.registry.models

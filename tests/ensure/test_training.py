@@ -158,3 +158,34 @@ def test_only_a_request_that_was_refused_is_known_to_have_done_nothing(result: R
     else:
         ensure_training(TRAIN, scene)
     assert len(backend.asked) == (1 if waits else 2)
+
+
+STARTED = {"run": "run-7", "key": "key", "attempt": 2}
+ON_RECORD: dict[str, tuple[dict[str, object], str | None]] = {
+    "the ledger names the run that it was started as": ({"after": STARTED}, "run-7"),
+    "a run of another key is none of it": ({"after": {**STARTED, "key": "other"}}, None),
+    "a run of another attempt is none of it": ({"after": {**STARTED, "attempt": 1}}, None),
+    "a request whose end nobody knows names no run": ({"after": STARTED, "result": Result.UNKNOWN}, None),
+    "an intent names no run": ({"after": STARTED, "moment": Moment.INTENT}, None),
+}
+
+
+@pytest.mark.parametrize("sentence", ON_RECORD)
+def test_a_run_that_is_on_record_is_asked_for_by_its_name(sentence: str) -> None:
+    changes, run = ON_RECORD[sentence]
+    _, backend, scene = stage()
+    ensure_training(TRAIN, scene)
+    wrote(scene, 3 * SETTLE, **{"moment": Moment.OUTCOME, "result": Result.DONE, **changes})  # type: ignore[arg-type]  # fields of Entry
+    wrote(scene, 0)
+    ensure_training(TRAIN, scene)
+    assert backend.asked[-1].started_as == (run or "")
+
+
+def test_a_run_that_is_on_record_is_not_waited_for() -> None:
+    _, backend, scene = stage()
+    ensure_training(TRAIN, scene)
+    asked = wrote(scene, 20)
+    wrote(scene, 19, Moment.OUTCOME, result=Result.DONE, attempt_of=asked, after=STARTED)
+    wrote(scene, 0)
+    ensure_training(TRAIN, scene)
+    assert backend.asked[-1].started_as == "run-7"

@@ -9,7 +9,7 @@ from math import inf, nan
 import pytest
 
 from reconciler.desired.documents import Gate, MetricGate, SignatureGate, TagGate
-from reconciler.gates.version import Candidate, check_gate
+from reconciler.gates.version import Candidate, check_gate, needs_evidence, needs_production
 from reconciler.observed import Column, ModelVersion, Signature, Stage, VersionEvidence
 
 AT_LEAST = MetricGate(metric="auc", min=0.9)
@@ -41,6 +41,21 @@ METRICS: dict[str, tuple[Gate, Mapping[str, float], Mapping[str, float] | None, 
     "higher can be worse": (LOWER_IS_BETTER, {"rmse": 3.0}, {"rmse": 2.0}, False, "1 worse"),
     "NaN of the candidate fails a comparison": (NO_WORSE, {"auc": nan}, {"auc": 0.9}, False, "candidate is nan"),
     "NaN of production fails a comparison": (NO_WORSE, {"auc": 0.9}, {"auc": nan}, False, "version 1 is nan"),
+    "exactly as much worse as is allowed passes": (
+        MetricGate(metric="auc", against="production", max_regression=0.25),
+        {"auc": 0.5},
+        {"auc": 0.75},
+        True,
+        "0.25 worse",
+    ),
+    "where nothing worse is allowed, nothing is": (
+        MetricGate(metric="auc", against="production", max_regression=0),
+        {"auc": 0.5},
+        {"auc": 0.75},
+        False,
+        "at most 0 worse",
+    ),
+    "a metric that the candidate lacks fails a comparison": (NO_WORSE, {}, {"auc": 0.9}, False, "candidate is None"),
     "a metric that production lacks fails a comparison": (NO_WORSE, {"auc": 0.9}, {}, False, "version 1 is None"),
 }
 
@@ -86,3 +101,30 @@ def test_signature(sentence: str) -> None:
     result = check_gate(SignatureGate(signature="compatible"), new, old)
     assert result.passed is not bool(words)
     assert words in result.said
+
+
+def test_where_nothing_is_in_production_no_signature_is_compared() -> None:
+    result = check_gate(SignatureGate(signature="compatible"), candidate({}), None)
+    assert result.passed
+    assert "nothing is in Production yet" in result.said
+
+
+def test_a_column_without_a_name_is_told_as_such() -> None:
+    column = Column(None, "double")
+    new = Candidate(candidate({}).version, VersionEvidence({}, "", Signature((column,), ())))
+    old = Candidate(candidate({}, 1).version, VersionEvidence({}, "", Signature((), ())))
+    assert "input (unnamed) is required" in check_gate(SignatureGate(signature="compatible"), new, old).said
+
+
+NEEDS: dict[str, tuple[Gate, bool, bool]] = {
+    "a limit reads the candidate": (AT_LEAST, True, False),
+    "a comparison reads production too": (NO_WORSE, True, True),
+    "a signature is compared": (SignatureGate(signature="compatible"), True, True),
+    "a tag is seen without reading": (TAGGED, False, False),
+}
+
+
+@pytest.mark.parametrize("sentence", NEEDS)
+def test_what_a_gate_reads(sentence: str) -> None:
+    gate, evidence, production = NEEDS[sentence]
+    assert (needs_evidence(gate), needs_production(gate)) == (evidence, production)

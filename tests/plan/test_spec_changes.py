@@ -145,5 +145,5 @@ def test_files_are_told_in_the_order_of_their_paths_with_short_digests() -> None
 def test_what_changes_tells_both_values() -> None:
     (change,) = model_changes(model("fraud", spec(trees=50)), model("fraud", spec(trees=200)))
     assert (change.before, change.after) == (50, 200)
-    (added,) = model_changes(model("fraud"), model("fraud", spec(registeredModel="x")))  # type: ignore[arg-type]  # by alias
+    (added,) = model_changes(model("fraud"), model("fraud", spec(registeredModel="x")))
     assert (added.before, added.after) == (None, "x")
