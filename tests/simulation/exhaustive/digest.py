@@ -17,7 +17,7 @@ from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, Known, ModelVersion, 
 from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rollout_of
 from reconciler.ports import Moment, Recorded
 from reconciler.reconcile import ModelReconciler
-from tests.simulation.exhaustive.late import LateFaults
+from tests.simulation.faults import Faults
 from tests.simulation.invariants import Truth
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import Live, SimServing
@@ -33,41 +33,45 @@ _LONG_AGO = 150
 # The fields that `digest` looks at itself, or that nothing depends on.
 KNOWN: Mapping[type, frozenset[str]] = {
     # The story so far, and hooks; `under_way` is looked at.
-    LateFaults: frozenset({"choose", "log", "calls", "before_write", "late", "under_way"}),
-    SimRegistry: frozenset({"faults", "models", "metrics", "writes"}),  # metrics never change; writes are counted
+    Faults: frozenset({"choose", "clock", "log", "calls", "delay", "pause", "before_write", "after_write", "on_call",
+                       "under_way", "trace"}),
+    # Metrics never change; writes are counted; the past is for stale answers alone.
+    SimRegistry: frozenset({"faults", "models", "metrics", "writes", "past", "numbers", "turns"}),
+    # Of the watches only the one at work counts: a replica that takes over begins anew.
     SimServing: frozenset({"faults", "clock", "live", "never_ready", "writes", "uids", "blind", "lagging",
-                           "before_delete", "_seen"}),
-    SimTraining: frozenset({"faults", "registry", "clock", "outcomes", "all", "settle_seconds", "started"}),
+                           "before_delete", "viewer", "_seen_by"}),
+    SimTraining: frozenset({"faults", "registry", "clock", "outcomes", "all", "server_ids", "started"}),
     SimLedger: frozenset({"faults", "records", "of", "on_entry"}),
-    SimMemory: frozenset({"faults", "specs", "kept", "claims"}),
+    SimMemory: frozenset({"faults", "specs", "kept", "claims", "lines"}),
     SimProber: frozenset({"faults", "bad", "serving"}),
-    SimSource: frozenset({"memory", "clock", "specs", "commits", "seen", "policy", "published", "broken", "unreadable"}),
-    Truth: frozenset({"registry", "serving", "training", "ledger", "source", "prober", "edited", "exposures"}),
+    # Every commit is made by a stage of the story, which the run counts; what is followed is published.
+    SimSource: frozenset({"memory", "clock", "specs", "seen", "policy", "history", "viewer", "published_by",
+                          "followed_by", "broken", "unreadable"}),
+    Truth: frozenset({"registry", "serving", "training", "ledger", "source", "prober", "edited", "exposures",
+                      "intended"}),
     # _fresh and _reread are begun anew by the bulk read of each pass; _by_name is worked out; health is only shown.
     Observer: frozenset({"systems", "evidence_ttl", "registry", "_lock", "_fresh", "_reread", "_written", "_evidence",
-                         "_in_flight", "_by_name", "health"}),
+                         "_in_flight", "_unsettled", "_by_name", "health"}),
     # _applied and _source_status are only shown.
     ModelReconciler: frozenset({"source", "systems", "observer", "training_poll", "_state", "_source_status", "_rules",
-                                "_unread", "_rewrite", "_statuses", "_applied", "_lock"}),
+                                "_unread", "_rewrite", "_statuses", "_applied", "_lock", "leads"}),
 }  # fmt: skip
 WORLD = frozenset({
     "now", "faults", "bad", "registry", "serving", "training", "ledger", "memory", "source", "prober", "truth",
-    "crashes", "passes", "observer", "reconciler",
+    "crashes", "passes", "processes", "leader", "holder", "paused", "after_pause", "meanwhile", "pause_seconds",
 })  # fmt: skip
 _NEW = {kind: tuple(f.name for f in fields(kind) if f.name not in known) for kind, known in KNOWN.items()}
 
 
 def digest(world: World) -> int:
     """Return a number that two worlds share if the same happens in both from here on."""
-    return hash((
-        _registry(world), _serving(world.serving), _training(world), _ledger(world), _memory(world.memory),
-        _source(world.source), _truth(world.truth), _process(world), _under_way(world), tuple(sorted(world.bad)), tuple(_unnamed(world)),
-    ))  # fmt: skip
+    systems = (_registry(world), _serving(world.serving), _training(world), _ledger(world), _memory(world.memory))
+    others = (_source(world.source), _truth(world.truth), _process(world), _under_way(world))
+    return hash((systems, others, tuple(sorted(world.bad)), tuple(_unnamed(world))))
 
 
 def _under_way(world: World) -> Part:
-    """A request that may still land is like no other."""
-    assert isinstance(world.faults, LateFaults)
+    """Take a request that may still land for one like no other."""
     return tuple(next(_NUMBERS) for _ in world.faults.under_way)
 
 
@@ -87,7 +91,8 @@ def _unnamed(world: World) -> Iterator[object]:
 
 
 def _registry(world: World) -> Part:
-    return tuple((name, _registered(world, model)) for name, model in sorted(world.registry.models.items()))
+    models = tuple((name, _registered(world, model)) for name, model in sorted(world.registry.models.items()))
+    return (models, *sorted(world.registry.numbers.items()), *sorted(world.registry.turns.items()))
 
 
 def _registered(world: World, model: RegisteredModel) -> Part:
@@ -177,7 +182,7 @@ def _put_back(world: World, recorded: Recorded, _: RolloutRecord | None) -> Part
 
 
 def _trained(world: World, recorded: Recorded, _: RolloutRecord | None) -> Part | None:
-    """An intent counts for as long as its request may still be carried out."""
+    """Count an intent for as long as its request may still be carried out."""
     entry, settle = recorded.entry, world.training.settle_seconds
     age = _age(world, entry.at) or 0
     return ("trained", entry.moment, entry.result, repr(entry.after), min(age, int(settle) + 1))
@@ -188,22 +193,25 @@ _READINGS: dict[str, _Reading] = {"CutTraffic": _cut, "Analyse": _measured, "Put
 
 
 def _memory(memory: SimMemory) -> Part:
-    specs = tuple((name, id(model.spec), model.commit.id, model.removed) for name, model in sorted(memory.specs.items()))
+    specs = tuple(
+        (name, id(model.spec), model.commit.id, model.removed) for name, model in sorted(memory.specs.items())
+    )
     kept = tuple((name, tuple(sorted(records))) for name, records in sorted(memory.kept.items()))
-    return (specs, kept, tuple(sorted(memory.claims)))
+    return (specs, kept, tuple(sorted(memory.claims)), tuple(sorted(memory.lines.items())))
 
 
 def _source(source: SimSource) -> Part:
     """Specs are made once for all runs, so each is known by its identity."""
     specs = tuple((name, id(spec)) for name, spec in sorted(source.specs.items()))
-    return (specs, source.commits, source.broken, source.unreadable, _wishes(source.published), id(source.policy))
+    commits = tuple((name, model.commit.id) for name, model in sorted(source.seen.items()))
+    return (specs, commits, source.broken, source.unreadable, _wishes(source.published), id(source.policy))
 
 
 def _wishes(state: Any) -> object:
     if state is None:
         return None
     models = sorted(state.models.values(), key=lambda m: m.name)
-    return tuple((m.name, id(m.spec), m.commit.id, m.removed, len(m.stale)) for m in models)
+    return (state.commit.id, *((m.name, id(m.spec), m.commit.id, m.removed, len(m.stale)) for m in models))
 
 
 def _truth(truth: Truth) -> Part:
@@ -211,21 +219,23 @@ def _truth(truth: Truth) -> Part:
         (name, tuple(sorted(e.allowed.items())), tuple(sorted(e.cut.items())), tuple(sorted(e.out)))
         for name, e in sorted(truth.exposures.items())
     )
-    return (known, tuple(sorted(truth.edited)))
+    intended = [(entry.model, entry.action) for entry in truth.intended[truth.serving.viewer].values()]
+    return (known, tuple(sorted(truth.edited)), tuple(sorted(intended)))
 
 
 def _process(world: World) -> Part:
     observer, reconciler = world.observer, world.reconciler
     picture = _picture(world, observer) if isinstance(observer.registry, Known) else observer.registry.why
     looks = tuple((n, _due(world, s.look_again_at)) for n, s in sorted(reconciler._statuses.items()))
-    return (
-        picture, tuple(sorted(observer._written)), tuple(_evidence(world, observer)), tuple(sorted(observer._in_flight)),
-        _wishes(reconciler._state), reconciler._rules.removal_guard, reconciler._unread, reconciler._rewrite, looks,
-    )  # fmt: skip
+    believed = (picture, tuple(sorted(observer._written)), tuple(_evidence(world, observer)))
+    wishes = (_wishes(reconciler._state), reconciler._rules.removal_guard, reconciler._unread, reconciler._rewrite)
+    unsettled = tuple((n, _due(world, at)) for n, at in sorted(observer._unsettled.items()))
+    leads = (world.leader == world.holder, world.paused)
+    return (believed, wishes, tuple(sorted(observer._in_flight)), unsettled, looks, leads)
 
 
 def _due(world: World, at: datetime | None) -> int | None:
-    """What is due by now is due, however long already."""
+    """Return in how many seconds it is due; what is due by now is due, however long already."""
     return None if at is None else max(-1, (at - world.now) // _SECOND)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tests.simulation.exhaustive.choices import choices, paired
 from tests.simulation.exhaustive.differences import allowed
 from tests.simulation.exhaustive.digest import digest
-from tests.simulation.exhaustive.late import LATE, Choice, Late, can_be_late
-from tests.simulation.exhaustive.reference import FAULTS, PAIRED, Story
+from tests.simulation.exhaustive.reference import Story
 from tests.simulation.exhaustive.run import Asked, Ending, Faulted, Run, ending
+from tests.simulation.faults import Kind
 
 # So many more rounds than the calm run a faulted one may take.
 PATIENCE = 40
@@ -94,8 +95,8 @@ class Explorer:
         """Try every fault at every call."""
         began = time.process_time()
         for start, asked in zip(self.calm, self.asked, strict=True):
-            for at in range(len(asked.calls)):
-                for fault in (*FAULTS, *late(asked, at)):
+            for at, kind in enumerate(asked.kinds):
+                for fault in choices(kind):
                     self._try(start, {at: fault})
         self.report.seconds = time.process_time() - began
         return self.report
@@ -105,7 +106,7 @@ class Explorer:
         began, tried = time.process_time(), set[int]()
         for start, asked in zip(self.calm, self.asked, strict=True):
             for first in writes(asked):
-                for fault in paired(asked, first):
+                for fault in paired(asked.kinds[first]):
                     self._seconds(start, {first: fault}, tried)
         self.report.seconds = time.process_time() - began
         return self.report
@@ -113,11 +114,10 @@ class Explorer:
     def _seconds(self, start: Run, first: Faulted, tried: set[int]) -> None:
         """Try second faults in the round of the first, then in those after it, until they are known."""
         run = start.copied()
-        where = described(start, first)
         try:
             asked = run.round(first)
             for at in writes(asked, beyond=max(first)):
-                for fault in paired(asked, at):
+                for fault in paired(asked.kinds[at]):
                     self._try(start, {**first, at: fault})
             while not run.ended:
                 state = digest_of(run)
@@ -127,12 +127,12 @@ class Explorer:
                 here = run.copied()
                 asked = run.round({})
                 for at in writes(asked):
-                    for fault in paired(asked, at):
-                        self._try(here, {at: fault}, where)
+                    for fault in paired(asked.kinds[at]):
+                        self._try(here, {at: fault})
         except Exception as error:  # noqa: BLE001  whatever goes wrong is the find
-            self._failed(run, where, error)
+            self._failed(run, error)
 
-    def _try(self, start: Run, faults: Faulted, before: tuple[str, ...] = ()) -> None:
+    def _try(self, start: Run, faults: Faulted) -> None:
         """Run a round with faults, then go on until the end is known."""
         run, report = start.copied(), self.report
         report.runs += 1
@@ -141,7 +141,7 @@ class Explorer:
             run.round(faults)
             known = self._go_on(run)
         except Exception as error:  # noqa: BLE001  whatever goes wrong is the find
-            self._failed(run, (*before, *described(start, faults)), error)
+            self._failed(run, error)
         else:
             report.spared += known.calls
             report.equal += not known.difference
@@ -166,9 +166,9 @@ class Explorer:
             calls.append(len(run.round({}).calls))
         raise AssertionError(f"it did not come to rest within {len(states)} rounds")
 
-    def _failed(self, run: Run, faults: tuple[str, ...], error: Exception) -> None:
+    def _failed(self, run: Run, error: Exception) -> None:
         why = f"{type(error).__name__}: {error}"
-        self.report.failures.append(Failure(self.story.name, faults, why, tuple(run.world.faults.log)))
+        self.report.failures.append(Failure(self.story.name, tuple(run.told), why, tuple(run.world.faults.log)))
 
 
 def digest_of(run: Run) -> int:
@@ -178,31 +178,4 @@ def digest_of(run: Run) -> int:
 
 def writes(asked: Asked, beyond: int = -1) -> Iterator[int]:
     """Return the calls that change something, the ledger's among them."""
-    for at, what in enumerate(asked.calls):
-        recorded = what.startswith(("ledger intent", "ledger outcome", "memory."))
-        if at > beyond and (at in asked.writes or recorded):
-            yield at
-
-
-def late(asked: Asked, at: int) -> tuple[Choice, ...]:
-    """Return how a call can be late, if it writes."""
-    return LATE if at in asked.writes and can_be_late(asked.calls[at]) else ()
-
-
-def paired(asked: Asked, at: int) -> Iterator[Choice]:
-    """Return what is tried as first and as second fault at a call."""
-    return (fault for fault in PAIRED if not isinstance(fault, Late) or late(asked, at))
-
-
-def described(start: Run, faults: Faulted) -> tuple[str, ...]:
-    """Name faults by the calls that they were asked of."""
-    again = start.copied().round(faults)
-    return tuple(f"{again.calls[at]}: {fault.value}" for at, fault in faults.items())
-
-
-Trial = Callable[[Explorer], Report]
-
-
-def explore(story: Story, trials: Iterable[Trial]) -> list[Report]:
-    """Try faults on a story, each trial anew."""
-    return [trial(Explorer(story)) for trial in trials]
+    return (at for at, kind in enumerate(asked.kinds) if at > beyond and kind is not Kind.READ)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconciler.observed import RunState
-from tests.simulation.exhaustive.late import LATE, Choice, install
-from tests.simulation.faults import Fault
 from tests.simulation.stories import calm, good
 from tests.simulation.systems import Metrics
 from tests.simulation.wishes import Wish, spec_of
@@ -27,18 +25,24 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What happens, one stage after the other. `pairs`: two faults are tried as well."""
+    """What happens, one stage after the other.
+
+    `pairs`: two faults are tried as well. `server_ids`: the training backend makes a run whenever it is asked, as KFP.
+    """
 
     name: str
     stages: tuple[Stage, ...]
     pairs: bool = False
+    server_ids: bool = False
     outcomes: Callable[[World], Metrics | None] = lambda _: good()
 
     def begin(self) -> World:
         """Return a world in which nothing has happened yet."""
         world = World(calm, good)
-        install(world)
         world.training.outcomes = lambda: self.outcomes(world)
+        world.training.server_ids = self.server_ids
+        # Long enough for the lease to go to the other replica, short enough for requests to be under way meanwhile.
+        world.pause_seconds = lambda: 1
         return world
 
 
@@ -54,8 +58,8 @@ def remove(world: World) -> None:
 
 
 def edit(world: World) -> None:
-    """Edit the InferenceService by hand."""
-    world.serving.edit_by_hand(KEY, "minReplicas", 7)
+    """Remove a field of the InferenceService by hand."""
+    world.serving.edit_by_hand(KEY, "minReplicas", None)
 
 
 def second_is_bad(world: World) -> None:
@@ -94,6 +98,8 @@ STORIES: tuple[Story, ...] = (
     told("resources changed", commit(), commit(replicas=2)),
     told("bad resources rolled back", commit(), commit(replicas=3)),
     Story("training fails once", (Stage(commit()),), outcomes=fails_once),
+    Story("training by KFP", (Stage(commit()), Stage(commit(parameters=2))), server_ids=True),
+    Story("training by KFP fails once", (Stage(commit()),), server_ids=True, outcomes=fails_once),
     told("pinned to the version before", commit(), commit(parameters=2), commit(parameters=2, version="1")),
     told("removed and archived", commit(), remove, pairs=True),
     told("removed and deleted", commit(on_removal="delete"), remove),
@@ -111,7 +117,3 @@ STORIES: tuple[Story, ...] = (
         commit(approval="required", parameters=2, version="2"),
     ),
 )
-
-FAULTS: tuple[Choice, ...] = tuple(fault for fault in Fault if fault is not Fault.CALM)
-# What is tried twice.
-PAIRED: tuple[Choice, ...] = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST, *LATE)

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from reconciler.observed import TAG_REJECTED, RegisteredModel
 from reconciler.plan.facts import rejection_from_tag
 from reconciler.registry_roles import role
-from tests.simulation.exhaustive.late import Choice, Late, LateFaults
+from tests.simulation.exhaustive.choices import Choice
 from tests.simulation.exhaustive.reference import Story
 from tests.simulation.exhaustive.snapshot import copied
-from tests.simulation.faults import Fault
+from tests.simulation.faults import Fault, Kind
 from tests.simulation.serving import Live
 from tests.simulation.stories import calm
 from tests.simulation.world import NAME, World
 
 QUIET_PASSES = 4
 STILL = 2
+MEANWHILE = 2
+CALM = Choice(Fault.CALM)
 Ending = dict[str, object]
 Faulted = dict[int, Choice]
 
 
-def never(_: str) -> Late | None:
-    """Let nothing be late."""
-    return None
+def unheard(_: str, __: Kind) -> None:
+    """Note nothing."""
+
+
+def never() -> int:
+    """Have nothing late."""
+    raise AssertionError("a calm call is late")
+
+
+def at_once() -> None:
+    """Let nothing happen meanwhile."""
 
 
 @dataclass(slots=True)
@@ -34,37 +43,39 @@ class Asked:
     """Answers each call of one round: some of them fail, by their number in the round."""
 
     faults: Faulted
+    told: list[str]
+    delay: int = 0
     calls: list[str] = field(default_factory=list)
-    writes: set[int] = field(default_factory=set)
+    kinds: list[Kind] = field(default_factory=list)
 
     def __call__(self, what: str) -> Fault:
         """Return the fault of a call."""
+        choice = self.faults.get(len(self.calls), CALM)
         self.calls.append(what)
-        fault = self.faults.get(len(self.calls) - 1, Fault.CALM)
-        return fault if isinstance(fault, Fault) else Fault.CALM
+        self.delay = choice.delay
+        if choice is not CALM:
+            self.told.append(f"{what}: {choice}")
+        return choice.fault
 
-    def late(self, what: str) -> Late | None:
-        """Return whether the call that is about to be made lands late."""
-        fault = self.faults.get(len(self.calls))
-        if not isinstance(fault, Late):
-            return None
-        self.calls.append(what)
-        return fault
-
-    def written(self, _: str) -> None:
-        """Note that the call that was asked about last writes."""
-        self.writes.add(len(self.calls) - 1)
+    def called(self, _: str, kind: Kind) -> None:
+        """Note of which kind the call is that is asked about next."""
+        self.kinds.append(kind)
 
 
 @dataclass(slots=True)
 class Run:
-    """A story that is under way; `still` is how many rounds in a row moved nothing."""
+    """A story that is under way; `still` is how many rounds in a row moved nothing.
+
+    `slept`: a replica slept in the last round, while the other one went on. `told` names the faults so far.
+    """
 
     story: Story
     world: World
     stage: int = 0
     still: int = 0
     begun: bool = False
+    slept: bool = False
+    told: list[str] = field(default_factory=list)
 
     @staticmethod
     def of(story: Story) -> Run:
@@ -75,7 +86,7 @@ class Run:
 
     def copied(self) -> Run:
         """Return the same run, to be gone on with apart."""
-        return Run(self.story, copied(self.world), self.stage, self.still, self.begun)
+        return Run(self.story, copied(self.world), self.stage, self.still, self.begun, told=[*self.told])
 
     @property
     def resting(self) -> bool:
@@ -89,20 +100,26 @@ class Run:
 
     def round(self, faults: Faulted) -> Asked:
         """Let the process look once, the controllers do what they can, and time pass; hold the invariants."""
-        asked, world = Asked(faults), self.world
-        checks: Callable[[str], None] = world.truth._written
-        world.faults.before_write = lambda what: (asked.written(what), checks(what))[1]
-        assert isinstance(world.faults, LateFaults)
-        world.faults.choose, world.faults.late = asked, asked.late
+        asked, world = Asked(faults, self.told), self.world
+        world.faults.choose, world.faults.on_call = asked, asked.called
+        world.faults.delay, world.meanwhile = lambda: asked.delay, self._meanwhile
         if not self.begun:
             world.restart()
             self.begun = True
-        moved = self._look()
-        world.faults.choose, world.faults.late, world.faults.before_write = calm, never, checks
+        self.slept = False
+        moved = self._look() or self.slept
+        world.faults.choose, world.faults.on_call = calm, unheard
+        world.faults.delay, world.meanwhile = never, at_once
         moved = moved or world._wait((NAME,))
-        self.still = 0 if moved or faults or world.faults.under_way else self.still + 1
+        self.still = 0 if moved or faults else self.still + 1
         self._happen()
         return asked
+
+    def _meanwhile(self) -> None:
+        """Let the other replica look, and the controllers do what they can, while one sleeps."""
+        for _ in range(MEANWHILE):
+            self._look()
+        self.slept = True
 
     def _look(self) -> bool:
         world = self.world
@@ -159,16 +176,16 @@ def ending(world: World) -> Ending:
 def _versions(model: RegisteredModel | None) -> object:
     if model is None:
         return None
-    tags = {
-        v.version: {key: value for key, value in v.tags.items() if key != TAG_REJECTED} for v in model.versions
-    }
+    tags = {v.version: {key: value for key, value in v.tags.items() if key != TAG_REJECTED} for v in model.versions}
     roles = {v.version: (role(v), v.stage, v.aliases) for v in model.versions}
     return (roles, json.dumps(tags, sort_keys=True), dict(model.tags))
 
 
 def _rejections(model: RegisteredModel | None) -> object:
     """Return what was rejected, under which wishes and why, but not when."""
-    found = [rejection_from_tag(v.tags[TAG_REJECTED]) for v in (model.versions if model else ()) if TAG_REJECTED in v.tags]
+    found = [
+        rejection_from_tag(v.tags[TAG_REJECTED]) for v in (model.versions if model else ()) if TAG_REJECTED in v.tags
+    ]
     return [(r.release, r.wanted, r.reason) for r in found if r]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import is_dataclass
@@ -90,13 +91,18 @@ def _function(value: FunctionType, memo: Memo) -> FunctionType:
     return made
 
 
+def _hash(value: Any, memo: Memo) -> Any:
+    made = memo[id(value)] = value.copy()
+    return made
+
+
 def _names(kind: type) -> tuple[str, ...]:
     return tuple(kind.__dataclass_fields__)  # type: ignore[attr-defined]  # of every dataclass
 
 
 def _object(value: Any, memo: Memo) -> Any:
     kind = type(value)
-    made = memo[id(value)] = kind.__new__(kind)
+    made = memo[id(value)] = object.__new__(kind)
     for name in vars(value) if kind is World else _names(kind):
         setattr(made, name, _copy(getattr(value, name), memo))
     return made
@@ -115,4 +121,5 @@ _COPIES: dict[type, Copy] = {
     _LOCK: _lock,
     MethodType: _method,
     FunctionType: _function,
+    hashlib.blake2b: _hash,
 }
