@@ -28,9 +28,9 @@ class Reach:
             self.tests.setdefault(place, set()).add(number)
 
     def reaching(self, file: str, first: int, last: int) -> set[int]:
-        """Return the tests that reach one of these lines; all of the file for lines that run on import only."""
+        """Return the tests that reach one of these lines; all tests for what is read without running a line."""
         if first == 0:
-            return set().union(*(found for (where, _), found in self.tests.items() if where == file))
+            return set(self.seconds)
         return set().union(*(self.tests.get((file, line), set()) for line in range(first, last + 1)))
 
     def fastest_first(self, tests: Iterable[int], last_resort: frozenset[int]) -> list[int]:

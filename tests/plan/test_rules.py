@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from reconciler.desired.documents import PolicySpec
+from reconciler.desired.state import Diagnostic
 from reconciler.observed import (
     Known,
     Memory,
@@ -47,9 +48,9 @@ from reconciler.plan.action import (
     Withdraw,
 )
 from reconciler.plan.facts import Facts, gather, rejection_to_tag
-from reconciler.plan.planner import always_allowed
+from reconciler.plan.planner import FENCED, always_allowed
 from reconciler.status import Health, Phase, Sync
-from tests.plan.scenes import MINUTE, NOW, UNKNOWN, Scene, settled, wanting
+from tests.plan.scenes import MINUTE, NOW, STABLE, UNKNOWN, Scene, settled, wanting
 
 A = Release(2, "abc")
 NEVER_HELD_UP: tuple[Action, ...] = (
@@ -269,3 +270,78 @@ def test_a_system_that_does_not_answer_makes_everything_unknown() -> None:
     assert (decision.sync, decision.health, decision.phase) == (Sync.UNKNOWN, Health.UNKNOWN, Phase.IDLE)
     assert decision.waits_for == "an answer of the registry: refused"
     assert settled().sees(serving=UNKNOWN).decide().waits_for == "an answer of serving: it does not answer"
+
+
+# An earlier request whose answer was lost.
+
+REFUSED_WHERE_SOMETHING_CHANGED = {
+    Analyse, CutTraffic, Deploy, FinishRollback, PutBack, RestoreStable, RouteAll, ShiftTraffic, StartCanary,
+    StopTraining, TakeDown, Train,
+}  # fmt: skip
+
+
+def test_what_the_registry_cannot_refuse_is_all_that_an_earlier_request_may_overtake() -> None:
+    registry = {
+        Archive, ArchiveAll, BeginStep, DeleteModel, LetGo, Promote, RecordGates, Reject, StageCandidate, Withdraw,
+    }  # fmt: skip
+    assert set(FENCED) == REFUSED_WHERE_SOMETHING_CHANGED == set(get_args(Action)) - registry
+
+
+def test_a_write_to_the_registry_waits_until_an_earlier_request_is_over() -> None:
+    until = NOW + MINUTE
+    scene = wanting().version(1).serving(1)
+    decision = scene.sees(unsettled=until).decide()
+    assert (decision.action, decision.look_again_at) == (None, until)
+    assert "it may be carried out until 09:31:00Z" in decision.waits_for
+    assert isinstance(scene.sees(unsettled=until).decide(until).action, Promote)
+    assert isinstance(scene.sees(unsettled=NOW).decide().action, Promote)
+    assert isinstance(wanting().version(1).sees(unsettled=until).decide().action, Deploy)
+    assert settled().sees(unsettled=until).decide().waits_for == ""
+
+
+# What else people are told.
+
+
+def test_an_invalid_spec_makes_a_model_out_of_sync_and_hides_no_other_trouble() -> None:
+    stale = (Diagnostic("x", "no such field", "models/iris.yaml", 3, 5),)
+    assert settled().wants(stale=stale).decide().sync is Sync.OUT_OF_SYNC
+    foreign = wanting().version(1).serving(1, ours=False, owner="argocd").wants(stale=stale)
+    assert "belongs to argocd" in foreign.decide().stalled
+
+
+def test_an_ill_model_that_is_suspended_while_an_action_is_allowed_shows_the_action_s_health() -> None:
+    scene = wanting(suspend=True).version(1, gates=None).evidence(1, accuracy=0.95)
+    decision = scene.decide()
+    assert isinstance(decision.action, RecordGates)
+    assert decision.health is Health.PROGRESSING
+
+
+def test_a_removed_model_without_a_guard_is_held_up_by_a_freeze_all_the_same() -> None:
+    scene = replace(settled().wants(removed=True), policy=frozen(FAIR))
+    assert "the freeze fair" in scene.decide().blocked_by
+    assert "too many" in replace(scene, guard="too many").decide().blocked_by
+
+
+def test_a_version_that_waits_for_approval_is_named_where_another_serves() -> None:
+    decision = settled(promotion={"approval": "required"}).version(2).decide()
+    assert decision.waits_for == 'approval: a commit that sets version: "2"'
+    assert (decision.sync, decision.health) == (Sync.OUT_OF_SYNC, Health.HEALTHY)
+    assert settled(promotion={"approval": "required"}).decide().waits_for == ""
+
+
+def test_serving_fields_of_production_that_were_rolled_back_are_told_while_a_version_waits_for_approval() -> None:
+    served = rolled_back(settled(promotion={"approval": "required"}), 1).version(2)
+    old = replace(served.live, release=Release(1, "before"), revisions={STABLE: Release(1, "before")})  # type: ignore[type-var]  # it is there
+    decision = replace(served, live=old).decide()
+    assert decision.action is None
+    assert decision.stalled == "version 1 with these serving fields was rolled back: too many errors"
+
+
+def test_a_canary_that_lost_by_its_gates_is_taken_back_while_nothing_else_is_to_be_had() -> None:
+    strict: dict[str, Any] = {"promotion": {"gates": [{"metric": "accuracy", "min": 0.99}]}}
+    scene = wanting(**strict).version(1, Stage.ARCHIVED, gates="failed x").rolling(10, 1).evidence(1, accuracy=0.1)
+    lost = replace(scene.versions[1], tags={**scene.versions[1].tags, "reconciler.dev/gates": "passed others"})
+    decision = replace(scene, versions=(scene.versions[0], lost)).evidence(2, accuracy=0.95).decide()
+    assert isinstance(decision.action, ShiftTraffic)
+    kept = replace(scene, versions=(scene.versions[0], lost)).evidence(2, accuracy=0.995).decide()
+    assert not isinstance(kept.action, ShiftTraffic)
