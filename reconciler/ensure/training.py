@@ -24,7 +24,7 @@ def ensure_training(action: Train, scene: Scene) -> After:
         entries = scene.systems.ledger.entries(model=scene.desired.name, actions=[Train.__name__], limit=20)
         started_as = _on_record(action, entries)
         if not started_as:
-            _wait_until_settled(action, scene, entries)
+            _wait_until_settled(action, scene)
         request = replace(request, started_as=started_as)
     reached("claimed")
     run = scene.systems.training.ensure_started(request)
@@ -47,10 +47,12 @@ def _on_record(action: Train, entries: Sequence[Recorded]) -> str:
     return ""
 
 
-def _wait_until_settled(action: Train, scene: Scene, entries: Sequence[Recorded]) -> None:
+def _wait_until_settled(action: Train, scene: Scene) -> None:
     """Raise Transient while an earlier request whose answer was lost may still be carried out."""
-    ended = {e.entry.attempt_of: e.entry.result for e in entries if e.entry.moment is Moment.OUTCOME}
     settle = timedelta(seconds=scene.systems.training.settle_seconds)
+    # By time and not by number: however often it was asked for since, that request is among them.
+    entries = scene.systems.ledger.entries(model=scene.desired.name, actions=[Train.__name__], since=scene.now - settle)
+    ended = {e.entry.attempt_of: e.entry.result for e in entries if e.entry.moment is Moment.OUTCOME}
     for recorded in entries[:-1]:
         entry = recorded.entry
         ours = entry.moment is Moment.INTENT and entry.after.get("key") == action.key
