@@ -258,3 +258,12 @@ def test_a_step_that_is_not_sure_yet_holds_on_and_says_why() -> None:
     decision = scene.sees(memory=Memory(measurements=few)).decide()
     assert (decision.action, decision.waits_for) == (None, "answers: 1 of 20 samples, not counted yet")
     assert decision.look_again_at == NOW + MINUTE
+
+
+def test_a_candidate_that_supersedes_another_is_applied_over_it() -> None:
+    before = canary(0, 0)
+    tag = replace(record(before), release=before.release(3)).to_tag()
+    scene = replace(before, versions=before.versions[:1]).version(3, Stage.STAGING, rollout=tag)
+    decision = scene.decide()
+    assert decision.action == StartCanary(scene.release(3))
+    assert decision.reason == "because it supersedes the candidate before, which has 0 %"
