@@ -59,16 +59,29 @@ def _fires(expression: str) -> bool:
 
 def last_fire(expression: str, now: datetime) -> datetime:
     """Return the latest time at or before `now` at which the expression fires."""
-    if _library().croniter.match(expression, now):
-        return now.astimezone(UTC).replace(second=0, microsecond=0)
-    return _neighbour(expression, now, "get_prev")
+    return _last(expression, _minute(now))
 
 
 def next_fire(expression: str, now: datetime) -> datetime:
     """Return the first time after `now` at which the expression fires."""
-    return _neighbour(expression, now, "get_next")
+    return _next(expression, _minute(now))
 
 
-def _neighbour(expression: str, now: datetime, which: str) -> datetime:
-    fire: datetime = getattr(_library().croniter(expression, now.astimezone(UTC)), which)(datetime)
+def _minute(now: datetime) -> datetime:
+    """Return the minute that it is: nothing fires within one, and many models ask about the same."""
+    return now.astimezone(UTC).replace(second=0, microsecond=0)
+
+
+@lru_cache(maxsize=4096)
+def _last(expression: str, minute: datetime) -> datetime:
+    return minute if _library().croniter.match(expression, minute) else _neighbour(expression, minute, "get_prev")
+
+
+@lru_cache(maxsize=4096)
+def _next(expression: str, minute: datetime) -> datetime:
+    return _neighbour(expression, minute, "get_next")
+
+
+def _neighbour(expression: str, minute: datetime, which: str) -> datetime:
+    fire: datetime = getattr(_library().croniter(expression, minute), which)(datetime)
     return fire
