@@ -11,7 +11,7 @@ LOG := $(VENV)/install.log
 HOSTS := (extra-)?index-url|trusted-host|find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos mutation check bench schemas format clean
+.PHONY: help demo test chaos simulate mutation check bench schemas format clean
 
 help: ## Show this
 	@echo "model-reconciler: keeps the MLflow registry and KServe as Git says, and records why."
@@ -32,6 +32,9 @@ test: $(STAMP) ## Run the tests
 
 chaos: $(STAMP) ## Kill, stop and starve the real service; CHAOS=long goes through every gap
 	CHAOS=$${CHAOS:-short} $(BIN)/python -m pytest tests/chaos $(ARGS)
+
+simulate: $(STAMP) ## Look for failing stories in the simulated world, for MINUTES=60
+	$(BIN)/python -m tests.simulation --minutes $${MINUTES:-60} $(ARGS)
 
 mutation: $(STAMP) ## Change the code in every small way: does a test notice?
 	$(BIN)/python -m tests.mutation $(ARGS)
