@@ -48,17 +48,18 @@ class Built:
 
 @contextmanager
 def build(settings: Settings, redactor: Redactor, clock: Clock, appended: Callable[[Entry], None]) -> Iterator[Built]:
-    """Build every adapter and the reconciler over them; close them at the end. Raises SettingsError.
+    """Build every adapter and the reconciler over them; close them at the end. Raises SettingsError or Refused.
 
-    `appended` is told each entry that went on the ledger.
+    Nobody else writes to the same state meanwhile. `appended` is told each entry that went on the ledger.
     """
     from reconciler.audit.database import open_database  # noqa: PLC0415
     from reconciler.audit.ledger import SqlLedger  # noqa: PLC0415
     from reconciler.audit.memory import SqlMemory  # noqa: PLC0415
+    from reconciler.audit.one_writer import only_writer  # noqa: PLC0415
     from reconciler.desired.stored import from_json, to_json  # noqa: PLC0415
 
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        stack.enter_context(only_writer(settings.state_dir, settings.database_url))
         database = open_database(settings.database_url)
         stack.callback(database.close)
         memory = SqlMemory(database, to_json, from_json)

@@ -149,6 +149,12 @@ def _refuse_newer(found: str, name: str) -> None:
         )
 
 
+def sqlite_file(url: str) -> Path | None:
+    """Return the file that an address names, None when it names a server. Raises SettingsError."""
+    address = _parse(url)
+    return Path(address.database) if address.get_backend_name() == "sqlite" and address.database else None
+
+
 def _connect(url: str, *, create: bool) -> Database:
     address = _parse(url)
     if address.get_backend_name() == "sqlite":
