@@ -60,7 +60,7 @@ def _digests(model: DesiredModel) -> Mapping[str, str]:
 
 
 def _compare(before: Any, after: Any, path: str) -> Iterator[FieldChange]:
-    if before == after and type(before) is type(after):
+    if repr(before) == repr(after):  # 1, 1.0 and true are equal, also within a list or an object, but not the same
         return
     parts = _parts(before), _parts(after)
     if parts[0] is None or parts[1] is None:

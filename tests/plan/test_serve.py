@@ -241,3 +241,69 @@ def test_a_candidate_that_has_all_traffic_is_promoted_whatever_git_wants_by_then
     rolling = wanting(promotion={"version": "1"}).version(1, Stage.PRODUCTION).rolling(None, 2, MINUTE)
     routed = seen(rolling, traffic=(TrafficTarget(CANDIDATE, 100, "latest", latest=True),))
     assert routed.decide().action == Promote(2, rolling.release(2))
+
+
+# A rollout whose record was lost.
+
+
+def unrecorded(**changes: Any) -> Scene:
+    """Let version 2 be applied with 0 %, with nothing on record of its rollout."""
+    applied = wanting().version(1, Stage.PRODUCTION).rolling(0, 0)
+    return seen(replace(applied, versions=settled().version(2).versions), **changes)
+
+
+def test_a_rollout_whose_record_was_lost_is_put_on_record_again() -> None:
+    scene = unrecorded()
+    assert scene.decide().action == StageCandidate(scene.release(2), scene.release(1), STABLE)
+
+
+BY_HAND: dict[str, Scene] = {
+    "the candidate gets traffic": unrecorded(canary_percent=10),
+    "what stands there has no label of ours": unrecorded(release=None),
+    "what stands there is the stable release": unrecorded(release=settled().release(1)),
+    "its version is not registered": unrecorded(release=settled().release(9)),
+    "its version never passed": replace(
+        unrecorded(), versions=settled().version(2, gates="failed x", key="x").versions
+    ),
+    "no traffic is tagged prev": unrecorded(traffic=(TrafficTarget(STABLE, 100),)),
+    "what is tagged prev is not what serves": unrecorded(
+        traffic=(TrafficTarget(STABLE, 100), TrafficTarget("iris-predictor-00000", 0, "prev"))
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", BY_HAND)
+def test_any_other_split_asks_for_a_person(sentence: str) -> None:
+    decision = BY_HAND[sentence].decide()
+    assert decision.action is None
+    assert "but no rollout is on record" in decision.stalled
+
+
+# What comes up first.
+
+
+def coming_up(scene: Scene, version: int, **changes: Any) -> Scene:
+    """Let a version be applied and get no traffic yet."""
+    return seen(scene.serving(version), traffic=(), latest_ready=None, latest_rolledout=None, **changes)
+
+
+def test_what_callers_had_is_waited_for_as_long_as_it_may_still_come_up() -> None:
+    scene = settled().version(2)
+    assert coming_up(scene, 1).decide().waits_for == "version 1 to become ready"
+    failed = coming_up(scene, 1, failure=FAILED)
+    assert failed.decide().action == Deploy(scene.release(2))
+    assert coming_up(scene, 2).decide().waits_for == "version 2 to become ready"
+
+
+def test_where_callers_are_still_served_elsewhere_what_they_have_comes_first() -> None:
+    scene = left_behind(settled().version(2))
+    assert coming_up(scene, 1, failure=FAILED).decide().waits_for == "version 1 to become ready: pulling"
+    assert coming_up(scene, 2).decide().action == Deploy(scene.release(1))
+
+
+def test_where_nothing_passes_what_comes_up_is_not_what_is_wanted() -> None:
+    scene = coming_up(wanting(training=None).version(1, gates="failed x"), 1).evidence(1, accuracy=0.1)
+    rejected = scene.decide().action
+    assert not isinstance(rejected, Deploy)
+    nothing = coming_up(wanting(training=None), 1).decide()
+    assert (nothing.waits_for, nothing.health) == ("a version that passes its gates", Health.MISSING)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from reconciler.desired.documents import FreezeWindow, ModelSpec, PolicySpec
-from reconciler.plan.spec_changes import FieldChange, Kind, model_changes, policy_changes
+from reconciler.plan.spec_changes import FieldChange, Kind, _compare, model_changes, policy_changes
 from tests.plan.worlds import PIPELINE, model, spec
 
 
@@ -147,3 +148,27 @@ def test_what_changes_tells_both_values() -> None:
     assert (change.before, change.after) == (50, 200)
     (added,) = model_changes(model("fraud"), model("fraud", spec(registeredModel="x")))
     assert (added.before, added.after) == (None, "x")
+
+
+def test_a_number_that_only_changes_its_type_is_a_change() -> None:
+    assert [c.path for c in _compare({"n": 1}, {"n": 1.0}, "")] == ["n"]
+    assert [c.path for c in _compare({"n": 1}, {"n": True}, "")] == ["n"]
+    assert [c.path for c in _compare({"n": [1]}, {"n": [1.0]}, "")] == ["n"]
+    assert list(_compare({"n": 1, "m": 2}, {"m": 2, "n": 1}, "")) == []
+
+
+NAMED: dict[str, tuple[list[Any], list[Any], list[str]]] = {
+    "items of one name each": ([{"metric": "a"}], [{"metric": "a"}, {"tag": "b"}], ["[b]"]),
+    "one without a name": ([{"x": 1}], [{"x": 2}], ["[0].x"]),
+    "one without a name that is compared with something": (
+        [{"against": "y", "x": 1}], [{"against": "y", "x": 2}], ["[0].x"],
+    ),
+    "what is no object": ([{"metric": "a"}, 3], [{"metric": "a"}, 4], ["l"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", NAMED)
+def test_items_of_a_list_are_named(sentence: str) -> None:
+    before, after, paths = NAMED[sentence]
+    found = [c.path.removeprefix("l") or "l" for c in _compare({"l": before}, {"l": after}, "")]
+    assert found == paths
