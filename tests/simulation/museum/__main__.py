@@ -25,11 +25,11 @@ def main() -> int:
         answer = hunt.look(ALL[name], itertools.count(asked.seed), asked.seconds)
         if isinstance(answer, Find):
             found[name] = answer.number
+            if asked.write:
+                write_known({**{n: t for n, t in known().items() if n in ALL}, name: answer.number})
         _say(_line(ALL[name], answer))
     missing = [name for name in names if name not in found]
     _say(f"{len(found)} of {len(names)} bugs found; {len(hunt.sound)} tapes without a bug, {hunt.seconds:.1f} s\n")
-    if asked.write:
-        write_known({**{n: t for n, t in known().items() if n in ALL}, **found})
     return 1 if missing else 0
 
 

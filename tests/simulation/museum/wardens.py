@@ -41,6 +41,7 @@ class Warden:
 
     world: World
     put_back: dict[str, Entry] = field(default_factory=dict)
+    proved: set[tuple[str, int, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         world = self.world
@@ -87,6 +88,8 @@ class Warden:
         number = int(entry.after["version"])
         ought = self.passes(entry.model, number, spec)
         assert ought is None or passed == ought, f"I1: version {number} is recorded as {entry.after['verdict']}"
+        if passed:
+            self.proved.add((entry.model, number, spec.promotion.gates_digest))
 
     def passes(self, name: str, number: int, spec: ModelSpec) -> bool | None:
         """Return whether a version passes the metric gates of a spec; None where that cannot be told from here."""
@@ -116,7 +119,9 @@ class Warden:
         if known or any(release.version in self.world.serving.shares(key) for key in services):
             return
         absolute = [g for g in spec.promotion.gates if isinstance(g, MetricGate) and g.against is None]
-        failed = [g.metric for g in absolute if not self._passes(name, release.version, g)]
+        # Its metrics may have been lost since.
+        proved = (name, release.version, spec.promotion.gates_digest) in self.proved
+        failed = [g.metric for g in absolute if not proved and not self._passes(name, release.version, g)]
         assert not failed, f"I1: {release} sets out, but fails {failed}"
         pin = spec.promotion.version
         # A watch that is behind may still show what callers had.
