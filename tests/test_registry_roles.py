@@ -78,6 +78,59 @@ WRITTEN: dict[str, tuple[list[ModelVersion], int, Stage, RegistryWrites, list[Wr
         [version(1, PRODUCTION), version(2, NONE, CHAMPION)], 1, PRODUCTION, BOTH,
         [Transition(2, ARCHIVED), PointAlias(CHAMPION, 1)],
     ),
+    "both: a champion without stage gets it in one write": (
+        [version(1, NONE, CHAMPION)], 1, PRODUCTION, BOTH, [Transition(1, PRODUCTION)],
+    ),
+    "both: what comes back from the archive loses the mark": (
+        [version(1, archived=True), version(2)], 1, PRODUCTION, BOTH,
+        [Transition(1, STAGING), PointAlias(CHAMPION, 1), UnmarkArchived(1), Transition(1, PRODUCTION)],
+    ),
+    "both: a version without stage is staged before its alias, where another is staged": (
+        [version(1, STAGING, CHALLENGER), version(2)], 2, STAGING, BOTH,
+        [Transition(2, STAGING), PointAlias(CHALLENGER, 2)],
+    ),
+    "both: a version without stage is staged after its alias, where no other is staged": (
+        [version(1), version(2)], 2, STAGING, BOTH, [PointAlias(CHALLENGER, 2), Transition(2, STAGING)],
+    ),
+    "both: a version with a stage is staged after its alias": (
+        [version(1, STAGING), version(2, ARCHIVED)], 2, STAGING, BOTH,
+        [PointAlias(CHALLENGER, 2), Transition(2, STAGING)],
+    ),
+    "both: a challenger without stage is archived when another is staged": (
+        [version(1, NONE, CHALLENGER), version(2, ARCHIVED)], 2, STAGING, BOTH,
+        [PointAlias(CHALLENGER, 2), Transition(1, ARCHIVED), Transition(2, STAGING)],
+    ),
+    "both: a challenger without stage is archived before one without stage is staged beside a third": (
+        [version(1, STAGING), version(2), version(3, NONE, CHALLENGER)], 2, STAGING, BOTH,
+        [Transition(3, ARCHIVED), Transition(2, STAGING), PointAlias(CHALLENGER, 2)],
+    ),
+    "both: a staged challenger displaces another that is staged": (
+        [version(1, STAGING), version(2, STAGING, CHALLENGER)], 2, STAGING, BOTH, [Transition(2, STAGING)],
+    ),
+    "both: archiving removes the alias first, where others are archived too": (
+        [version(1, ARCHIVED), version(2, NONE, CHAMPION)], 2, ARCHIVED, BOTH,
+        [DropAlias(CHAMPION), Transition(2, ARCHIVED)],
+    ),
+    "stages: an alias that says the same is left alone": (
+        [version(1, PRODUCTION, CHAMPION)], 1, PRODUCTION, STAGES, [],
+    ),
+    "stages: a mark that says the same is left alone": (
+        [version(1, archived=True)], 1, ARCHIVED, STAGES, [Transition(1, ARCHIVED)],
+    ),
+    "aliases: archiving one version marks no other": (
+        [version(1, NONE, CHAMPION), version(2, ARCHIVED)], 1, ARCHIVED, ALIASES,
+        [MarkArchived(1), DropAlias(CHAMPION)],
+    ),
+    "aliases: only who is displaced is marked": (
+        [version(1, NONE, CHAMPION), version(2), version(3)], 2, PRODUCTION, ALIASES,
+        [MarkArchived(1), PointAlias(CHAMPION, 2)],
+    ),
+    "aliases: who is displaced and marked already is not marked again": (
+        [version(1, NONE, CHAMPION, archived=True), version(2)], 2, PRODUCTION, ALIASES, [PointAlias(CHAMPION, 2)],
+    ),
+    "aliases: a stage that says something else of another version is left alone": (
+        [version(1, STAGING), version(2)], 2, PRODUCTION, ALIASES, [PointAlias(CHAMPION, 2)],
+    ),
     "stages: an alias is never set": (
         [version(1, PRODUCTION), version(2)], 2, PRODUCTION, STAGES, [Transition(2, PRODUCTION)],
     ),
