@@ -47,17 +47,21 @@ def search(seeds: tuple[int, int]) -> Found:
     return Found(len(made), sum(one.passes for _, one in made), sum(one.calls for _, one in made), failed)
 
 
-def _pieces(first: int, ends: float) -> Iterator[tuple[int, int]]:
+def _until(first: int, ends: float) -> Iterator[tuple[int, int]]:
     while time.monotonic() < ends:
         yield first, first + PIECE
         first += PIECE
 
 
-def hunt(minutes: float, first: int, jobs: int, out: TextIO) -> int:
-    """Look for failing seeds on several cores, until one is found or the time is over."""
+def _many(first: int, runs: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + PIECE, first + runs)) for start in range(first, first + runs, PIECE))
+
+
+def hunt(pieces: Iterator[tuple[int, int]], first: int, jobs: int, out: TextIO) -> int:
+    """Look for failing seeds on several cores, until one is found or there are no more."""
     began, runs, passes, calls = time.monotonic(), 0, 0, 0
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        for found in _bounded(pool, jobs, _pieces(first, began + minutes * 60)):
+        for found in _bounded(pool, jobs, pieces):
             runs, passes, calls = runs + found.runs, passes + found.passes, calls + found.calls
             if found.failed:
                 out.write(f"after {runs} runs:\n")
@@ -93,13 +97,18 @@ def main(arguments: list[str], out: TextIO) -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--seed", type=int, help="replay this seed and tell its story, shrunk if it fails")
     what.add_argument("--minutes", type=float, help="look for failing seeds for so long")
+    what.add_argument("--runs", type=int, help="look for failing seeds among so many")
     what.add_argument("--corpus", action="store_true", help="run every tape that failed once")
     parser.add_argument("--first", type=int, default=0, help="the first seed to look at (default 0)")
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count(), help="cores to use (default: all)")
     said = parser.parse_args(arguments)
     if said.seed is not None:
         return replay(said.seed, out)
-    return corpus(out) if said.corpus else hunt(said.minutes, said.first, said.jobs, out)
+    if said.corpus:
+        return corpus(out)
+    ends = time.monotonic() + (said.minutes or 0) * 60
+    pieces = _until(said.first, ends) if said.runs is None else _many(said.first, said.runs)
+    return hunt(pieces, said.first, said.jobs, out)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ QUIET_PASSES = 4
 FREEZE = (FreezeWindow(name="rush hour", start="*/30 * * * *", duration="10m"),)
 # What may be gone for good at the end of a story, by how its calls are named; nothing, in most of them.
 DEAD = ("", "", "", "", "training.", "probe ", "serving.", "registry", "memory.", "ledger ")
+BEGINNING = 80
 OUTAGE_ROUNDS, CALM_ROUNDS = 150, 20
 
 
@@ -70,7 +71,7 @@ class Chaos:
     def run(self, rounds: int) -> None:
         """Let anything happen for some rounds, then let it come to rest."""
         if self.tape.byte() < 200:
-            self.rest()  # most stories begin with a version in production
+            self.go_on()  # most stories begin with a version in production
         for _ in range(rounds):
             if self.tape.ended:
                 break
@@ -305,6 +306,12 @@ class Chaos:
         self.world.serving.never_ready.clear()
         self.world.reconciler.refresh_source()
         self.world.truth.published()
+
+    def go_on(self) -> None:
+        """Let what was begun go on for a while; a freeze that is over and over again never lets it end."""
+        for _ in range(BEGINNING):
+            if not self.world._round(self.names) and not self.world._wait(self.names):
+                break
 
     def rest(self) -> None:
         """Come to rest within a bounded number of rounds."""
