@@ -354,3 +354,51 @@ def test_wishes_that_cannot_be_kept_are_told_as_new_at_the_next_fetch() -> None:
     with pytest.raises(Transient):
         made.reconciler.refresh_source()
     assert NAME in made.reconciler.refresh_source()
+
+
+def test_a_create_that_lands_after_the_model_was_removed_is_taken_down_before_anything_is_archived() -> None:
+    made = in_production()
+    made.faults.delay = lambda: 1000
+    made.serving.live.clear()
+    script(made).then("serving.apply iris", Fault.LATE)
+    until(made, lambda: not script(made).faults)
+    made.source.write(NAME, None)
+    made.settle()
+    assert not made.faults.under_way
+    assert not made.serving.live
+    assert roles(made) == {1: Stage.ARCHIVED}
+
+
+@pytest.mark.parametrize("fault", [Fault.LATE, Fault.CRASH_LATE])
+def test_a_promotion_that_lands_late_does_not_overtake_what_was_decided_since(fault: Fault) -> None:
+    made = in_canary()
+    made.faults.delay = lambda: 1000
+    script(made).then("registry iris: Transition(version=2, stage=<Stage.PRODUCTION", fault)
+    until(made, lambda: not script(made).faults)
+    made.source.write(NAME, spec_of(Wish(version="1")))
+    made.settle()
+    assert roles(made) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
+    assert shares(made) == {1: 100}
+
+
+def test_a_replica_that_slept_between_two_writes_does_not_write_on() -> None:
+    made = in_production()
+    script(made).then("registry.read iris", Fault.CALM)
+    script(made).then("registry iris: DropAlias", Fault.PAUSE)
+    made.pause_seconds = lambda: 60
+    made.source.write(NAME, None)
+    made.settle()
+    assert any("decided" in line and "s ago" in line for line in made.faults.log)
+    assert roles(made) == {1: Stage.ARCHIVED}
+
+
+def test_a_split_of_ours_whose_rollout_is_not_on_record_is_put_on_record_and_taken_back() -> None:
+    made = in_production()
+    made.source.write(NAME, spec_of(replace(Wish(), parameters=2, hold="30s")))
+    until(made, lambda: made.serving.live[KEY].percent == 0)
+    made.registry._tag(NAME, 2, TAG_ROLLOUT, None)
+    made.source.write(NAME, spec_of(Wish(version="1")))
+    made.settle()
+    assert shares(made) == {1: 100}
+    assert made.serving.live[KEY].percent is None
+    assert roles(made) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
