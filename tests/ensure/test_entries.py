@@ -10,7 +10,17 @@ import pytest
 from reconciler.errors import Refused, UnknownOutcome
 from reconciler.executor import describe, execute
 from reconciler.observed import Release, Stage
-from reconciler.plan.action import BeginStep, Deploy, LetGo, RecordGates, Reject, ShiftTraffic, Train
+from reconciler.plan.action import (
+    Archive,
+    BeginStep,
+    DeleteModel,
+    Deploy,
+    LetGo,
+    RecordGates,
+    Reject,
+    ShiftTraffic,
+    Train,
+)
 from reconciler.plan.decision import Decision, VersionVerdict, act
 from reconciler.plan.rollout import check_verdicts
 from reconciler.ports import Entry, Moment, Result
@@ -156,3 +166,12 @@ def test_a_decision_to_wait_cannot_be_carried_out() -> None:
     with pytest.raises(ValueError, match="without an action"):
         execute(scene.facts, Decision(Phase.IDLE, Sync.SYNCED, Health.HEALTHY), scene.systems)
     assert len(made.ledger.records) == before
+
+
+def test_an_archived_version_and_a_deleted_model_are_what_the_ledger_says() -> None:
+    made = in_canary()
+    _, outcome = done(made, act(Archive(2), "because", Phase.ARCHIVING))
+    assert (outcome.result, outcome.after) == (Result.DONE, {"version": 2, "stage": "Archived"})
+    _, outcome = done(made, act(DeleteModel(), "because", Phase.ARCHIVING))
+    assert (outcome.result, outcome.after) == (Result.DONE, {"deleted": NAME})
+    assert NAME not in made.registry.models

@@ -20,6 +20,7 @@ from reconciler.observed import (
     Release,
     RunState,
     Stage,
+    TrafficTarget,
     Unknown,
 )
 from reconciler.plan.action import (
@@ -345,3 +346,27 @@ def test_a_canary_that_lost_by_its_gates_is_taken_back_while_nothing_else_is_to_
     assert isinstance(decision.action, ShiftTraffic)
     kept = replace(scene, versions=(scene.versions[0], lost)).evidence(2, accuracy=0.995).decide()
     assert not isinstance(kept.action, ShiftTraffic)
+
+
+def test_a_version_that_fails_and_has_all_traffic_loses_it_before_that_is_recorded() -> None:
+    scene = settled().version(2, gates=None).serving(2).evidence(2, accuracy=0.5)
+    assert isinstance(scene.decide().action, StageCandidate)
+    passing = settled().version(2, gates=None).serving(2).evidence(2, accuracy=0.95)
+    assert isinstance(passing.decide().action, RecordGates)
+    unlabelled = seen_by_nobody(scene)
+    assert isinstance(unlabelled.decide().action, RecordGates)
+
+
+def seen_by_nobody(scene: Scene) -> Scene:
+    """Let what serves have no label of ours."""
+    assert scene.live is not None
+    return replace(scene, live=replace(scene.live, release=None, revisions={STABLE: None}))
+
+
+def test_a_version_that_fails_and_has_some_traffic_loses_it_before_that_is_recorded() -> None:
+    scene = settled().version(2, gates=None).serving(2).evidence(2, accuracy=0.5)
+    assert scene.live is not None
+    targets = (TrafficTarget(STABLE, 50), TrafficTarget("iris-predictor-00002", 50))
+    revisions = {STABLE: scene.release(1), "iris-predictor-00002": scene.release(2)}
+    shared = replace(scene, live=replace(scene.live, traffic=targets, revisions=revisions))
+    assert not isinstance(shared.decide().action, RecordGates)
