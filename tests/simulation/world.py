@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from reconciler.ensure.scene import Systems
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, Transient
 from reconciler.observe import Observer
 from reconciler.reconcile import ModelReconciler
 from reconciler.status import ModelStatus
@@ -158,6 +158,9 @@ class World:
         result = self.reconciler.reconcile(name)
         if result.error is not None:
             self.faults.log.append(f"-- {name}: {result.error.message}")
+        if isinstance(result.error, Transient) and result.error.retry_after is not None:
+            # It is not tried again before the time that the error names.
+            self.pass_time(self.now + timedelta(seconds=result.error.retry_after))
         return result.acted or ("error" if result.error else error)
 
     def status(self, name: str = NAME) -> ModelStatus | None:

@@ -24,7 +24,12 @@ class Choice:
         return f"{self.fault.value} ({self.delay})" if self.delay else self.fault.value
 
 
-DELAYS = {Fault.LATE: (1, 3, 10, 40), Fault.CRASH_LATE: (1, 3, 10, 40), Fault.STALE: (1, 3, 7), Fault.PAUSE: (1, 6, 40)}
+DELAYS = {
+    Fault.LATE: (1, 3, 10, 40, 150),
+    Fault.CRASH_LATE: (1, 3, 10, 40, 150),
+    Fault.STALE: (1, 3, 7),
+    Fault.PAUSE: (1, 6, 40),
+}
 # What is tried twice, if it takes no longer than this.
 MOST_PAIRED = 10
 PAIRED = frozenset({Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST, Fault.LATE, Fault.CRASH_LATE})
