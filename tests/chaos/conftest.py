@@ -1,4 +1,4 @@
-"""What the tests here share: worlds around one MLflow server, and how a calm story ends."""
+"""What the tests here share: worlds around one MLflow server, and how a calm story goes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.ending import check, ending
+from tests.chaos.ending import check
+from tests.chaos.forks import parent
 from tests.chaos.judge import Judge, judging
-from tests.chaos.service import Service, service
+from tests.chaos.service import Service, Start, execute, service
 from tests.chaos.story import tell
 from tests.chaos.world import Json, World, world
 from tests.conftest import MlflowServer
 
-# These starve and kill real processes for minutes, which wants a machine for itself: `make chaos`, or CHAOS=long for
-# all gaps, all outages a minute long, many seeds.
-CHAOS = os.environ.get("CHAOS", "")
-LONG = CHAOS == "long"
-collect_ignore_glob = [] if CHAOS else ["test_*.py"]
+# CHAOS=long (`CHAOS=long make chaos`) goes through all: each gap in a story of its own, every outage a minute long,
+# many seeds, and each start from nothing.
+LONG = os.environ.get("CHAOS", "") == "long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +38,24 @@ MakeRig = Callable[[], AbstractContextManager[Rig]]
 
 @dataclass(frozen=True, slots=True)
 class Calm:
-    """How the story ends when nothing goes wrong, and every gap that it passes."""
+    """How each chapter of the story ends when nothing goes wrong, and every gap that it passes."""
 
-    ending: Json
+    endings: list[Json]
     gaps: tuple[str, ...]
 
 
 @pytest.fixture(scope="session")
-def rigs(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> MakeRig:
+def start() -> Iterator[Start]:
+    """Return what starts the reconciler."""
+    if LONG:
+        yield execute
+    else:
+        with parent() as forking:
+            yield forking.start
+
+
+@pytest.fixture(scope="session")
+def rigs(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory, start: Start) -> MakeRig:
     """Return a maker of worlds."""
     numbers = count(1)
     root: Path = tmp_path_factory.mktemp("chaos")
@@ -54,7 +63,7 @@ def rigs(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) 
     @contextmanager
     def make() -> Iterator[Rig]:
         folder = root / f"world-{next(numbers)}"
-        with world(folder, mlflow_server) as around, judging() as judge, service(around, judge) as running:
+        with world(folder, mlflow_server) as around, judging() as judge, service(around, judge, start) as running:
             yield Rig(around, running, judge)
 
     return make
@@ -64,7 +73,7 @@ def rigs(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) 
 def calm(rigs: MakeRig) -> Calm:
     """Tell the story once without any fault."""
     with rigs() as rig:
-        tell(rig.service)
+        endings = tell(rig.service)
         assert rig.service.end() == 0
         check(rig.world, crashes=0)
-        return Calm(ending(rig.world), tuple(dict.fromkeys(rig.judge.seen)))
+        return Calm(endings, tuple(dict.fromkeys(rig.judge.seen)))

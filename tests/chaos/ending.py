@@ -49,7 +49,8 @@ def _aliases(model: Json) -> dict[str, str]:
 
 def _service(world: World, sources: dict[str, str]) -> Json:
     found = world.service()
-    assert found is not None
+    if found is None:
+        return {"revisions": world.revisions()}
     text = json.dumps(found["spec"])
     for source, version in sources.items():
         text = text.replace(f"file://{world.mlflow.artifacts}{source}", f"<artifact of version {version}>")

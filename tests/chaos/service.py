@@ -9,22 +9,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from reconciler.breakpoints import VARIABLE
+from tests.chaos.forks import Life
 from tests.chaos.judge import Judge
 from tests.chaos.world import World, environment
+
+Start = Callable[[Sequence[str], Mapping[str, str], Path], Life | subprocess.Popen[bytes]]
+"""Starts `reconciler` with arguments and an environment; what it says goes to the end of a file."""
 
 
 @dataclass
 class Service:
-    """`python -m reconciler run`; `lives` counts how often it was started, `codes` how each ended."""
+    """`reconciler run`; `lives` counts how often it was started, `codes` how each ended."""
 
     world: World
     judge: Judge
-    process: subprocess.Popen[bytes] | None = None
+    begin: Start
+    process: Life | subprocess.Popen[bytes] | None = None
     codes: list[int] = field(default_factory=list)
 
     @property
@@ -34,21 +40,12 @@ class Service:
 
     def start(self) -> None:
         """Start it."""
-        command = [sys.executable, "-m", "reconciler", "run", "--config", str(self.world.settings)]
-        with (self.world.folder / "log.txt").open("ab") as log:
-            self.process = subprocess.Popen(
-                command,
-                env={**environment(), VARIABLE: str(self.judge.path)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        arguments = ["run", "--config", str(self.world.settings)]
+        self.process = self.begin(arguments, self.environment(), self.world.folder / "log.txt")
 
-    def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        assert self.process is not None
-        self.process.send_signal(number)
+    def environment(self) -> dict[str, str]:
+        """Return the environment that it is started with."""
+        return {**environment(), VARIABLE: str(self.judge.path)}
 
     def alive(self) -> bool:
         """Tell whether it runs; notes how it ended."""
@@ -57,7 +54,7 @@ class Service:
             self.process = None
         return self.process is not None
 
-    def end(self, number: signal.Signals = signal.SIGTERM, patience: float = 20) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, patience: float = 60) -> int:
         """Send a signal, wait for the end, and return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
@@ -79,9 +76,9 @@ class Service:
 
 
 @contextmanager
-def service(world: World, judge: Judge) -> Iterator[Service]:
+def service(world: World, judge: Judge, begin: Start) -> Iterator[Service]:
     """Give a service that is ended with the block, however it is then."""
-    made = Service(world, judge)
+    made = Service(world, judge, begin)
     try:
         yield made
     finally:
@@ -91,11 +88,24 @@ def service(world: World, judge: Judge) -> Iterator[Service]:
             made.process.wait()
 
 
+def execute(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start it as a service manager does."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "reconciler", *arguments],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
 def kill(pid: int) -> None:
     """Kill a process, and return when its threads run no more."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 60
     while _runs(pid):
         assert time.monotonic() < ends, f"process {pid} survives SIGKILL"
         time.sleep(0.002)

@@ -1,44 +1,56 @@
-"""The story that is told in every world: a first version, a second by canary, a third that fails and is rolled back."""
+"""The story that is told in every world, from a first version to the end of the model.
+
+A second version comes by canary; a third fails and is rolled back; a fourth training is under way when the spec leaves
+Git: it is stopped, and the model is taken down.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import httpx
 
+from tests.chaos.ending import ending
 from tests.chaos.service import Service
-from tests.chaos.world import World
+from tests.chaos.training import ENDLESS
+from tests.chaos.world import Json, World
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A commit, and the roles that its versions have in the end."""
+    """A commit, and how it ends: the roles of the versions, and a training that goes on. Without a level: no spec."""
 
-    level: int
-    wrong: bool
-    serves: int
+    level: int | None
     roles: dict[int, str]
+    wrong: bool = False
+    training: bool = False
 
 
+_ROLLED_BACK = {1: "Archived", 2: "Production", 3: "Archived"}
 CHAPTERS = (
-    Chapter(1, False, 1, {1: "Production"}),
-    Chapter(2, False, 2, {1: "Archived", 2: "Production"}),
-    Chapter(3, True, 2, {1: "Archived", 2: "Production", 3: "Archived"}),
+    Chapter(1, {1: "Production"}),
+    Chapter(2, {1: "Archived", 2: "Production"}),
+    Chapter(3, _ROLLED_BACK, wrong=True),
+    Chapter(ENDLESS, _ROLLED_BACK, training=True),
+    Chapter(None, {1: "Archived", 2: "Archived", 3: "Archived"}),
 )
 
 
-def tell(service: Service, chapters: tuple[Chapter, ...] = CHAPTERS, patience: float = PATIENCE_SECONDS) -> None:
-    """Tell the story to its end; whenever the service has died it is started again."""
+def tell(service: Service, chapters: Sequence[Chapter] = CHAPTERS, patience: float = PATIENCE_SECONDS) -> list[Json]:
+    """Tell the story to its end, and return how each chapter ended; a service that has died is started again."""
+    endings = []
     for chapter in chapters:
         service.world.want(chapter.level, wrong=chapter.wrong)
         keep_up_until(service, partial(ended, service.world, chapter), patience)
+        endings.append(ending(service.world))
+    return endings
 
 
 def keep_up_until(service: Service, done: Callable[[], bool], patience: float = PATIENCE_SECONDS) -> None:
@@ -57,20 +69,29 @@ def keep_up_until(service: Service, done: Callable[[], bool], patience: float = 
 
 def ended(world: World, chapter: Chapter) -> bool:
     """Tell whether the world is as the chapter ends, and the reconciler says that nothing is left to do."""
-    return status(world).get("phase") == "Idle" and _is_so(world, chapter)
+    versions = world.registered()["versions"]
+    if {int(v["version"]): v["current_stage"] for v in versions} != chapter.roles:
+        return False
+    if chapter.level is None:
+        return world.service() is None and _forgotten(world)
+    running = chapter.training == (world.trainer.states()["RUNNING"] > 0)
+    phase = status(world).get("phase")
+    return running and phase == ("Training" if chapter.training else "Idle") and _is_calm(world, versions)
 
 
-def _is_so(world: World, chapter: Chapter) -> bool:
-    found = world.registered()
-    versions = {int(v["version"]): v for v in found["versions"]}
-    roles = {number: v["current_stage"] for number, v in versions.items()}
-    tags = {tag["key"] for v in versions.values() for tag in v.get("tags", [])}
+def _is_calm(world: World, versions: list[Json]) -> bool:
     service = world.service()
-    if roles != chapter.roles or "reconciler.dev/rollout" in tags or service is None:
+    if service is None or "reconciler.dev/rollout" in {t["key"] for v in versions for t in v.get("tags", [])}:
         return False
     live = service.get("status", {}).get("components", {}).get("predictor", {}).get("traffic", [])
     split = service["spec"]["predictor"].get("canaryTrafficPercent")
     return split is None and len(live) == 1 and live[0]["percent"] == 100
+
+
+def _forgotten(world: World) -> bool:
+    """Tell whether the reconciler has read Git, and knows of no model."""
+    git = [each for each in ask(world, "systems").get("items", []) if each["name"] == "git"]
+    return bool(git) and bool(git[0]["ok"]) and ask(world, "models").get("items") == []
 
 
 def status(world: World) -> dict[str, Any]:
@@ -80,13 +101,22 @@ def status(world: World) -> dict[str, Any]:
 
 def ask(world: World, what: str) -> dict[str, Any]:
     """Ask the service's API; empty while it does not answer."""
+    said = _said(world, f"api/v1/{what}")
+    found: dict[str, Any] = json.loads(said) if said else {}
+    return found
+
+
+def metrics(world: World) -> str:
+    """Ask the service for its metrics; empty while it does not answer."""
+    return _said(world, "metrics")
+
+
+def _said(world: World, path: str) -> str:
     try:
         url = json.loads((world.state / "http.json").read_text(encoding="utf-8"))["url"]
-        answer = httpx.get(f"{url}/api/v1/{what}", timeout=2, trust_env=False).raise_for_status()
-        found: dict[str, Any] = answer.json()
+        return httpx.get(f"{url}/{path}", timeout=2, trust_env=False).raise_for_status().text
     except (OSError, ValueError, KeyError, httpx.HTTPError):
-        return {}
-    return found
+        return ""
 
 
 def standing(world: World) -> str:

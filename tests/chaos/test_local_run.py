@@ -17,6 +17,7 @@ from tests.chaos.service import kill
 from tests.systems.training import pipelines
 from tests.systems.training.conftest import ended, open_training, request
 
+PLACES = ("run named", "run begun")
 _START = """
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ open_training(runs).ensure_started(asked)
 """
 
 
-@pytest.mark.parametrize("place", ["run named", "run begun"])
+@pytest.mark.parametrize("place", PLACES)
 def test_a_run_whose_start_was_cut_short_takes_place_once(place: str, tmp_path: Path) -> None:
     package, out = pipelines.package(pipelines.writes, tmp_path), tmp_path / "out"
 

@@ -1,4 +1,7 @@
-"""A KFP API whose runs end at once: each registers a version in the real registry, once for its key."""
+"""A KFP API whose runs end at once: each registers a version in the real registry, once for its key.
+
+Only a run that is asked for the endless level runs until it is stopped.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from tests.conftest import MlflowServer
 from tests.systems.training.kfp_server import Item, Kfp
 
 KEY = "reconciler.dev/training-key"
+ENDLESS = 1000
 PARAMETERS = {
     "level": "NUMBER_INTEGER",
     "wrong": "BOOLEAN",
@@ -45,6 +49,8 @@ class Trainer(Kfp):
     def create_run(self, body: Item) -> Item:
         run = super().create_run(body)
         run["state"] = "RUNNING"
+        if body["runtime_config"]["parameters"]["level"] == ENDLESS:
+            return run
         thread = threading.Thread(target=self._train, args=(run, body["runtime_config"]["parameters"]), daemon=True)
         self.working.append(thread)
         thread.start()
@@ -55,6 +61,11 @@ class Trainer(Kfp):
         register(self.mlflow, given)
         with self.lock:
             run["state"], run["finished_at"] = "SUCCEEDED", self.stamp()
+
+    def states(self) -> Counter[str]:
+        """Count the runs by how they stand."""
+        with self.lock:
+            return Counter(run["state"] for run in self.runs)
 
     def started(self) -> Counter[str]:
         """Count the runs by what they were asked for."""

@@ -60,6 +60,8 @@ spec:
         minSamples: 4
         probe: {{inputs: {{file: probes/rows.json}}, requests: 4}}
 """
+# A folder without any document is never taken for a wish to remove everything.
+POLICY = "apiVersion: reconciler.dev/v1alpha1\nkind: RepositoryPolicy\nmetadata: {name: policy}\nspec: {}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,14 @@ class World:
         """Return the reconciler's settings."""
         return self.folder / "reconciler.yaml"
 
-    def want(self, level: int, *, wrong: bool) -> None:
-        """Commit a spec that trains this."""
+    def want(self, level: int | None, *, wrong: bool) -> None:
+        """Commit a spec that trains this; without a level the spec leaves Git, and who called the model has left."""
+        if level is None:
+            self.callers.leave()
+            self.origin.commit({f"models/{self.name}.yaml": None}, "No model")
+            return
         spec = SPEC.format(name=self.name, level=level, wrong=str(wrong).lower())
-        fixed = {"pipelines/tiny.yaml": PACKAGE, "probes/rows.json": PROBE}
+        fixed = {"policy.yaml": POLICY, "pipelines/tiny.yaml": PACKAGE, "probes/rows.json": PROBE}
         self.origin.commit({f"models/{self.name}.yaml": spec, **fixed}, f"Level {level}")
 
     def registered(self) -> Json:
@@ -120,17 +126,33 @@ class Callers:
     lost: list[str] = field(default_factory=list)
     answered: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
+    _gone: threading.Event = field(default_factory=threading.Event)
 
     def call(self, url: str) -> None:
         """Call until told to stop; what counts as lost is no answer of any model at all."""
+        try:
+            with httpx.Client(timeout=60, trust_env=False) as client:
+                while not self._stop.wait(0.05):
+                    self._call(client, url)
+        finally:
+            self._gone.set()
+
+    def _call(self, client: httpx.Client, url: str) -> None:
         tensor = {"name": "x", "shape": [1, 1], "datatype": "FP64", "data": [1.0]}
-        with httpx.Client(timeout=20, trust_env=False) as client:
-            while not self._stop.wait(0.05):
-                answer = client.post(url, json={"inputs": [tensor]})
-                if answer.status_code in (200, 500):
-                    self.answered += 1
-                elif self.answered:
-                    self.lost.append(f"{answer.status_code} {answer.text[:200]}")
+        try:
+            answer = client.post(url, json={"inputs": [tensor]})
+        except httpx.HTTPError as error:
+            self.lost.append(repr(error))
+            return
+        if answer.status_code in (200, 500):
+            self.answered += 1
+        elif self.answered:
+            self.lost.append(f"{answer.status_code} {answer.text[:200]}")
+
+    def leave(self) -> None:
+        """Call no more; returns when the last call is over."""
+        self._stop.set()
+        self._gone.wait()
 
     @contextmanager
     def calling(self, url: str) -> Iterator[None]:
@@ -199,7 +221,7 @@ def _settings(world: World) -> Json:
         "git": {
             "url": str(world.folder / "origin"),
             "token": {"file": str(world.folder / "token")},
-            "pollInterval": "200ms",
+            "pollInterval": "1s",
             "timeout": "1500ms",
         },
         "mlflow": {
