@@ -123,3 +123,24 @@ def test_every_step_of_a_way_tells_when_and_why() -> None:
         assert isinstance(step, Forecast)
         assert step.reason.startswith("because ")
         assert step.after >= timedelta()
+
+
+def test_what_only_writes_down_what_is_there_tidies_up() -> None:
+    observed = world()
+    assert isinstance(observed.registry, Known)
+    assert observed.registry.value is not None
+    (version,) = observed.registry.value.versions
+    unpromoted = replace(observed.registry.value, versions=(replace(version, stage=Stage.NONE),))
+    assert plan(BEFORE, BEFORE, replace(observed, registry=Known(unpromoted, NOW))).outcome is Outcome.TIDY
+
+
+def test_a_model_that_was_there_before_and_still_waits_is_not_added() -> None:
+    untrained = model("fraud", spec(training=None), OLD)
+    nothing = ObservedModel(Known(None, NOW), Known(None, NOW), Known((), NOW))
+    assert plan(untrained, untrained, nothing).outcome is Outcome.WAIT
+    assert plan(untrained, None, nothing).outcome is Outcome.ADD
+
+
+def test_what_is_taken_down_is_not_called_a_training_where_no_version_is_registered() -> None:
+    bare = model("fraud", spec(serving=None, training=None))
+    assert plan(bare, BEFORE, replace(world(), registry=Known(None, NOW))).outcome is Outcome.TAKE_DOWN

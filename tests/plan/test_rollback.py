@@ -18,7 +18,7 @@ from reconciler.plan.action import (
     StageCandidate,
     Withdraw,
 )
-from reconciler.plan.facts import RolloutRecord, wanted_digest
+from reconciler.plan.facts import RolloutRecord, rejection_to_tag, wanted_digest
 from reconciler.status import Health, Phase
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
 
@@ -247,3 +247,13 @@ def test_a_paused_rollout_begins_anew_when_git_changes_what_is_wanted() -> None:
     idle = (TrafficTarget(CANDIDATE, 0, "latest", latest=True), TrafficTarget(STABLE, 100, "prev"))
     without = replace(renewed, live=replace(renewed.live, canary_percent=0, traffic=idle))
     assert without.decide().action == StageCandidate(scene.release(2), scene.release(1), STABLE)
+
+
+def test_a_version_that_was_rejected_before_git_changed_is_rolled_out_like_any_other() -> None:
+    scene = canary()
+    rejection = Rejection(scene.release(2), "before", "bad", NOW - timedelta(days=1))
+    tag = record(scene).to_tag()
+    marked = replace(scene, versions=scene.versions[:1]).version(
+        2, Stage.STAGING, rollout=tag, rejected=rejection_to_tag(rejection)
+    )
+    assert marked.decide().waits_for == "the hold of step 1 of 2 to end"

@@ -115,7 +115,9 @@ def test_a_staged_candidate_is_applied_only_where_what_was_staged_against_still_
     assert isinstance(staged().decide().action, StartCanary)
     unsettled = seen(staged(), latest_created=CANDIDATE)
     assert unsettled.decide().waits_for == "the live service to settle before the candidate is applied"
-    divided = seen(staged(), traffic=split(50, 50), revisions={STABLE: staged().release(1), CANDIDATE: Release(7, "x")})
+    revisions = {STABLE: staged().release(1), CANDIDATE: Release(7, "x")}
+    newest = {"latest_created": CANDIDATE, "latest_ready": CANDIDATE}
+    divided = seen(staged(), traffic=split(50, 50), revisions=revisions, **newest)
     assert divided.decide().waits_for == "the live service to settle before the candidate is applied"
 
 
@@ -267,3 +269,11 @@ def test_a_candidate_that_supersedes_another_is_applied_over_it() -> None:
     decision = scene.decide()
     assert decision.action == StartCanary(scene.release(3))
     assert decision.reason == "because it supersedes the candidate before, which has 0 %"
+
+
+def test_what_was_measured_before_the_step_began_does_not_put_the_first_measurement_off() -> None:
+    scene = canary(age=MINUTE, **CHECKED)
+    before = Memory(measurements=measured(scene, MINUTE + timedelta(seconds=1)))
+    assert scene.sees(memory=before).decide().action == Analyse(scene.release(2), 1, "answers")
+    at_its_begin = Memory(measurements=measured(scene, MINUTE))
+    assert scene.sees(memory=at_its_begin).decide().action is None

@@ -209,7 +209,8 @@ def test_what_is_left_behind_stays_until_callers_are_served_where_git_wants(chan
 
 
 def test_what_is_left_behind_and_going_already_is_not_taken_down_again() -> None:
-    assert left_behind(settled(), deleting=True).decide().action is None
+    decision = left_behind(settled(), deleting=True).decide()
+    assert (decision.action, decision.waits_for) == (None, "the InferenceService in namespace before to be deleted")
 
 
 def test_a_model_that_is_served_nowhere_any_more_is_taken_down_everywhere() -> None:
@@ -307,3 +308,17 @@ def test_where_nothing_passes_what_comes_up_is_not_what_is_wanted() -> None:
     assert not isinstance(rejected, Deploy)
     nothing = coming_up(wanting(training=None), 1).decide()
     assert (nothing.waits_for, nothing.health) == ("a version that passes its gates", Health.MISSING)
+
+
+def test_a_rollout_that_is_left_on_record_after_its_promotion_is_ended() -> None:
+    rolling = wanting().version(1, Stage.ARCHIVED).rolling(None, 2)
+    routed = seen(rolling, traffic=(TrafficTarget(CANDIDATE, 100, "latest", latest=True),))
+    promoted = (rolling.versions[0], replace(rolling.versions[1], stage=Stage.PRODUCTION))
+    assert replace(routed, versions=promoted).decide().action == Promote(2, rolling.release(2))
+
+
+def test_what_callers_are_served_elsewhere_comes_first_even_before_it_is_in_production() -> None:
+    scene = left_behind(wanting().version(1).version(2))
+    assert scene.decide().action == Deploy(scene.release(1))
+    unlabelled = left_behind(wanting().version(1).version(2), revisions={STABLE: None})
+    assert unlabelled.decide().action == Deploy(scene.release(2))

@@ -172,3 +172,8 @@ def test_items_of_a_list_are_named(sentence: str) -> None:
     before, after, paths = NAMED[sentence]
     found = [c.path.removeprefix("l") or "l" for c in _compare({"l": before}, {"l": after}, "")]
     assert found == paths
+
+
+def test_the_policy_s_fields_have_the_names_that_people_write() -> None:
+    (change,) = policy_changes(PolicySpec(), PolicySpec.model_validate({"allowedNamespaces": ["models"]}))
+    assert change.path == "allowedNamespaces"
