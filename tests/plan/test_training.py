@@ -224,6 +224,12 @@ def test_the_backoff_doubles_and_counts_from_the_end_of_the_last_run(failures: i
             assert (decision.look_again_at, decision.health) == (ended + wait, Health.DEGRADED)
 
 
+def test_a_failed_run_of_which_nobody_knows_when_it_ended_counts_from_its_begin() -> None:
+    scene = wanting(**training(retries=BACKOFF))
+    decision = running(scene, run(scene, RunState.FAILED)).decide()
+    assert (decision.action, decision.look_again_at) == (None, NOW - MINUTE + 10 * MINUTE)
+
+
 def test_after_more_failures_than_retries_a_person_is_asked() -> None:
     scene = wanting(**training(retries=BACKOFF))
     runs = [run(scene, RunState.FAILED, n, finished_at=NOW - 9 * HOUR) for n in (1, 2, 3)]
