@@ -64,19 +64,24 @@ def keep_up_until(service: Service, done: Callable[[], bool], patience: float = 
         if done():
             return
         assert time.monotonic() < ends, f"{standing(service.world)}\n{service.log()[-6000:]}"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def ended(world: World, chapter: Chapter) -> bool:
     """Tell whether the world is as the chapter ends, and the reconciler says that nothing is left to do."""
+    # What the reconciler says first: as long as it is busy, nobody else needs to be asked.
+    if not (_forgotten(world) if chapter.level is None else _has_done(world, chapter)):
+        return False
     versions = world.registered()["versions"]
     if {int(v["version"]): v["current_stage"] for v in versions} != chapter.roles:
         return False
-    if chapter.level is None:
-        return world.service() is None and _forgotten(world)
-    running = chapter.training == (world.trainer.states()["RUNNING"] > 0)
+    return world.service() is None if chapter.level is None else _is_calm(world, versions)
+
+
+def _has_done(world: World, chapter: Chapter) -> bool:
+    running = world.trainer.states()["RUNNING"] > 0
     phase = status(world).get("phase")
-    return running and phase == ("Training" if chapter.training else "Idle") and _is_calm(world, versions)
+    return running == chapter.training and phase == ("Training" if chapter.training else "Idle")
 
 
 def _is_calm(world: World, versions: list[Json]) -> bool:
@@ -114,7 +119,7 @@ def metrics(world: World) -> str:
 def _said(world: World, path: str) -> str:
     try:
         url = json.loads((world.state / "http.json").read_text(encoding="utf-8"))["url"]
-        return httpx.get(f"{url}/{path}", timeout=2, trust_env=False).raise_for_status().text
+        return world.http.get(f"{url}/{path}", timeout=2).raise_for_status().text
     except (OSError, ValueError, KeyError, httpx.HTTPError):
         return ""
 

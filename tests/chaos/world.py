@@ -77,6 +77,8 @@ class World:
     ingress: str
     proxies: dict[str, Proxy]
     callers: Callers
+    # One for all questions: each new one would read the machine's certificates first.
+    http: httpx.Client
 
     @property
     def state(self) -> Path:
@@ -100,13 +102,13 @@ class World:
 
     def registered(self) -> Json:
         """Read the model and its versions from MLflow itself."""
-        with httpx.Client(base_url=f"{self.mlflow.url}/api/2.0/mlflow/", timeout=30, trust_env=False) as client:
-            got = client.get("registered-models/get", params={"name": self.name})
-            if got.status_code == 404:
-                return {"model": {}, "versions": []}
-            model = got.raise_for_status().json()["registered_model"]
-            query: dict[str, str | int] = {"filter": f"name='{self.name}'", "max_results": 1000}
-            found = client.get("model-versions/search", params=query).raise_for_status().json()
+        api = f"{self.mlflow.url}/api/2.0/mlflow"
+        got = self.http.get(f"{api}/registered-models/get", params={"name": self.name})
+        if got.status_code == 404:
+            return {"model": {}, "versions": []}
+        model = got.raise_for_status().json()["registered_model"]
+        query: dict[str, str | int] = {"filter": f"name='{self.name}'", "max_results": 1000}
+        found = self.http.get(f"{api}/model-versions/search", params=query).raise_for_status().json()
         return {"model": model, "versions": found.get("model_versions", [])}
 
     def service(self) -> Json | None:
@@ -132,7 +134,7 @@ class Callers:
         """Call until told to stop; what counts as lost is no answer of any model at all."""
         try:
             with httpx.Client(timeout=60, trust_env=False) as client:
-                while not self._stop.wait(0.05):
+                while not self._stop.wait(0.1):
                     self._call(client, url)
         finally:
             self._gone.set()
@@ -190,7 +192,8 @@ def world(folder: Path, mlflow: MlflowServer) -> Iterator[World]:
         }
         proxies = {system: stack.enter_context(proxied(url)) for system, url in targets.items()}
         callers = Callers()
-        made = World(name, folder, origin, mlflow, trainer, cluster, ingress, proxies, callers)
+        http = stack.enter_context(httpx.Client(timeout=60, trust_env=False))
+        made = World(name, folder, origin, mlflow, trainer, cluster, ingress, proxies, callers, http)
         _write_kubeconfig(folder / "kubeconfig", proxies["kubernetes"].url)
         made.settings.write_text(json.dumps(_settings(made)), encoding="utf-8")
         (folder / "token").write_text(TOKEN, encoding="utf-8")
