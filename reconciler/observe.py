@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 from reconciler.desired.state import DesiredModel
 from reconciler.ensure.analysis import from_json
@@ -28,6 +29,7 @@ from reconciler.observed import (
     RunState,
     TrainingRun,
     Unknown,
+    Unsettled,
     VersionEvidence,
 )
 from reconciler.passes import LEDGER, REGISTRY, SERVING, TRAINING
@@ -46,6 +48,9 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 LONGEST_TRAINING = timedelta(days=7)
 # An action whose intent is older has been given up, or has ended, even if its outcome was never written down.
 LONGEST_ACTION = timedelta(minutes=10)
+# What starts, stops or measures leaves no request to the registry or the cluster behind.
+_UNFENCED = frozenset(each.__name__ for each in get_args(Action)) - {"Analyse", "StopTraining", "Train"}
+_ARCHIVING = frozenset({"Archive", "ArchiveAll", "DeleteModel", "Reject", "Withdraw"})
 MOST_CUTS = 20
 MOST_MEASUREMENTS = 500
 Key = tuple[str, str]
@@ -82,7 +87,7 @@ class Observer:
     _written: set[str] = field(default_factory=set)
     _evidence: dict[tuple[str, int], _Evidence] = field(default_factory=dict)
     _in_flight: set[str] = field(default_factory=set)
-    _unsettled: dict[str, datetime] = field(default_factory=dict)
+    _unsettled: dict[str, Unsettled] = field(default_factory=dict)
     _by_name: tuple[object, dict[str, list[InferenceService]]] = field(default_factory=lambda: (None, {}))
     health: dict[str, Health] = field(
         default_factory=lambda: {s: Health() for s in (REGISTRY, SERVING, TRAINING, LEDGER)}
@@ -162,26 +167,30 @@ class Observer:
         now, ledger = self.systems.clock(), self.systems.ledger
         for recorded in ledger.entries(actions=[Train.__name__], since=now - LONGEST_TRAINING):
             self._in_flight.add(recorded.entry.model)
-        intended: dict[int, str] = {}
+        intended: dict[int, Entry] = {}
         for recorded in ledger.entries(since=now - LONGEST_ACTION):
             entry = recorded.entry
             if entry.moment is Moment.INTENT:
-                intended[recorded.seq] = entry.model
+                intended[recorded.seq] = entry
             elif entry.attempt_of is not None and entry.result is not Result.UNKNOWN:
                 intended.pop(entry.attempt_of, None)
-        for model in intended.values():
-            self.unsettled(model)
+        for entry in intended.values():
+            # Whoever began it may only sleep, and writes on for as long as what was decided may be carried out.
+            self.unsettled(entry.model, entry.action, max(now, entry.at + self.systems.settle))
 
-    def unsettled(self, model: str) -> None:
-        """Take note that a request about this model may still be carried out, though nobody waits for its answer."""
-        self._unsettled[model] = self.systems.clock() + self.systems.settle
+    def unsettled(self, model: str, action: str, since: datetime) -> None:
+        """Take note that requests of an action may still be carried out, though nobody waits for their answers."""
+        if action in _UNFENCED:
+            before = self._unsettled.get(model, Unsettled(since))
+            until = max(before.until, since + self.systems.settle)
+            self._unsettled[model] = Unsettled(until, before.archives or action in _ARCHIVING)
 
     def observe(self, desired: DesiredModel, now: datetime) -> ObservedModel:
         """Return everything that deciding about this model may look at."""
         registry = self._registered(desired.registered_model)
         serving, strays = self._serving(desired)
         unsettled = self._unsettled.get(desired.name)
-        if unsettled is not None and unsettled <= now:
+        if unsettled is not None and unsettled.until <= now:
             self._unsettled.pop(desired.name)
             unsettled = None
         observed = ObservedModel(registry, serving, runs=Known((), now), strays=strays, unsettled=unsettled)

@@ -289,12 +289,20 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsettled:
+    """Until when requests whose answers were lost may still be carried out; `archives`: a version may be archived."""
+
+    until: datetime
+    archives: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedModel:
     """Everything that deciding about one model may look at.
 
     `drift` names the fields that we own and whose live value differs; read only where the planner asks for it.
-    `strays` are our InferenceServices of this model outside the wanted namespace. `unsettled` is until when a request
-    about this model whose answer was lost may still be carried out.
+    `strays` are our InferenceServices of this model outside the wanted namespace. `unsettled` tells of requests
+    about this model whose answers were lost.
     """
 
     registry: Known[RegisteredModel | None] | Unknown
@@ -304,4 +312,4 @@ class ObservedModel:
     drift: Known[tuple[str, ...]] | Unknown | None = None
     strays: tuple[InferenceService, ...] = ()
     memory: Memory = field(default_factory=Memory)
-    unsettled: datetime | None = None
+    unsettled: Unsettled | None = None

@@ -167,11 +167,11 @@ class ModelReconciler:
             outcome = execute(facts, decision, self.systems)
         except ReconcilerError as error:
             self.observer.ledger_answered(error.message)
-            self.observer.unsettled(desired.name)
+            self.observer.unsettled(desired.name, type(decision.action).__name__, self.systems.clock())
             raise
         self.observer.ledger_answered("")
         if isinstance(outcome.error, UnknownOutcome):
-            self.observer.unsettled(desired.name)
+            self.observer.unsettled(desired.name, type(decision.action).__name__, self.systems.clock())
         if isinstance(decision.action, LetGo) and outcome.error is None:
             self._let_go(desired.name)
             return StepResult(None, acted=LetGo.__name__)

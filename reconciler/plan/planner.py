@@ -194,9 +194,13 @@ def _guarded(facts: Facts, rules: Rules, decision: Decision) -> Decision:
 
 def _settled(facts: Facts, decision: Decision) -> Decision:
     """Hold up what could be overtaken by an earlier request whose answer was lost; MLflow has no write conditions."""
-    until = facts.observed.unsettled
-    if until is None or until <= facts.now or decision.action is None or isinstance(decision.action, FENCED):
+    unsettled = facts.observed.unsettled
+    if unsettled is None or unsettled.until <= facts.now or decision.action is None:
         return decision
+    overtaken = unsettled.archives and isinstance(decision.action, Deploy)
+    if isinstance(decision.action, FENCED) and not overtaken:
+        return decision
+    until = unsettled.until
     waits = f"an earlier request, whose answer was lost, to be over: it may be carried out until {until:%H:%M:%S}Z"
     return replace(decision, action=None, reason="", waits_for=waits, look_again_at=until)
 

@@ -22,6 +22,7 @@ from reconciler.observed import (
     Stage,
     TrafficTarget,
     Unknown,
+    Unsettled,
 )
 from reconciler.plan.action import (
     Action,
@@ -291,13 +292,14 @@ def test_what_the_registry_cannot_refuse_is_all_that_an_earlier_request_may_over
 def test_a_write_to_the_registry_waits_until_an_earlier_request_is_over() -> None:
     until = NOW + MINUTE
     scene = wanting().version(1).serving(1)
-    decision = scene.sees(unsettled=until).decide()
+    decision = scene.sees(unsettled=Unsettled(until)).decide()
     assert (decision.action, decision.look_again_at) == (None, until)
     assert "it may be carried out until 09:31:00Z" in decision.waits_for
-    assert isinstance(scene.sees(unsettled=until).decide(until).action, Promote)
-    assert isinstance(scene.sees(unsettled=NOW).decide().action, Promote)
-    assert isinstance(wanting().version(1).sees(unsettled=until).decide().action, Deploy)
-    assert settled().sees(unsettled=until).decide().waits_for == ""
+    assert isinstance(scene.sees(unsettled=Unsettled(until)).decide(until).action, Promote)
+    assert isinstance(scene.sees(unsettled=Unsettled(NOW)).decide().action, Promote)
+    assert isinstance(wanting().version(1).sees(unsettled=Unsettled(until)).decide().action, Deploy)
+    assert wanting().version(1).sees(unsettled=Unsettled(until, archives=True)).decide().action is None
+    assert settled().sees(unsettled=Unsettled(until)).decide().waits_for == ""
 
 
 # What else people are told.

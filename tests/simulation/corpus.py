@@ -22,6 +22,7 @@ SEEDS: Mapping[str, int] = {
     "a watch that begins while another one lags": 209,
     "a promotion that sleeps between two writes": 17,
     "a split of ours without a rollout on record": 80,
+    "a sleeper that archives what was brought back": 12318,
     "a removal that is called back while it is under way": 1156,
 }
 CORPUS: Mapping[str, bytes] = {name: tape(seed) for name, seed in SEEDS.items()}

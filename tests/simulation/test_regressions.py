@@ -402,3 +402,21 @@ def test_a_split_of_ours_whose_rollout_is_not_on_record_is_put_on_record_and_tak
     assert shares(made) == {1: 100}
     assert made.serving.live[KEY].percent is None
     assert roles(made) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
+
+
+def bring_back(made: World) -> None:
+    made.source.write(NAME, spec_of(Wish()))
+    for _ in range(4):
+        made.one_pass()
+        made.tick()
+
+
+def test_a_model_is_not_served_again_while_a_sleeper_may_still_archive_it() -> None:
+    made = in_production()
+    script(made).then("registry iris: DropAlias", Fault.PAUSE)
+    made.pause_seconds = lambda: 1
+    made.meanwhile = lambda: bring_back(made)
+    made.source.write(NAME, None)
+    made.settle()
+    assert roles(made) == {1: Stage.PRODUCTION}
+    assert shares(made) == {1: 100}

@@ -229,7 +229,7 @@ def _process(world: World) -> Part:
     looks = tuple((n, _due(world, s.look_again_at)) for n, s in sorted(reconciler._statuses.items()))
     believed = (picture, tuple(sorted(observer._written)), tuple(_evidence(world, observer)))
     wishes = (_wishes(reconciler._state), reconciler._rules.removal_guard, reconciler._unread, reconciler._rewrite)
-    unsettled = tuple((n, _due(world, at)) for n, at in sorted(observer._unsettled.items()))
+    unsettled = tuple((n, _due(world, u.until), u.archives) for n, u in sorted(observer._unsettled.items()))
     leads = (world.leader == world.holder, world.paused)
     return (believed, wishes, tuple(sorted(observer._in_flight)), unsettled, looks, leads)
 
