@@ -189,6 +189,17 @@ def test_a_new_template_in_mid_canary_leaves_the_share_with_the_old_candidate_un
     kserve.until(lambda s: split(s) == {"3": (10, "latest"), "1": (90, "prev")})
 
 
+def test_a_new_template_that_comes_with_a_share_hands_it_to_the_candidate_that_was_taken_to_nothing(
+    kserve: Bench,
+) -> None:
+    canary_at(kserve, 0)
+    kserve.rest()
+    kserve.hang(3)
+    kserve.serving.apply(of(kserve, 3, 10))
+    found = kserve.until(lambda s: s.latest_created == revision(3) and s.failure is not None)
+    assert split(found) == {"2": (10, "latest"), "1": (90, "prev")}
+
+
 def test_lowering_the_share_after_a_finished_rollout_serves_the_older_one(kserve: Bench) -> None:
     canary_at(kserve, 50)
     kserve.serving.apply(of(kserve, 2))

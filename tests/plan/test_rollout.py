@@ -277,3 +277,21 @@ def test_what_was_measured_before_the_step_began_does_not_put_the_first_measurem
     assert scene.sees(memory=before).decide().action == Analyse(scene.release(2), 1, "answers")
     at_its_begin = Memory(measurements=measured(scene, MINUTE))
     assert scene.sees(memory=at_its_begin).decide().action is None
+
+
+STALE: dict[str, dict[str, Any]] = {
+    "the status is still that of the stable revision": {"latest_created": STABLE, "latest_ready": STABLE},
+    "the newest revision that it names has no label of ours": {"revisions": {CANDIDATE: None}},
+    "a newer revision is there than the status names": {
+        "revisions": {STABLE: Release(1, "x"), "iris-predictor-00009": None},
+    },
+    "the candidate's revision is created and not ready": {"latest_ready": STABLE},
+}
+
+
+@pytest.mark.parametrize("sentence", STALE)
+def test_ready_true_and_a_generation_prove_nothing_until_the_candidate_s_own_revision_is_the_ready_one(
+    sentence: str,
+) -> None:
+    decision = seen(canary(0, 0), ready=True, message="", generation=99, **STALE[sentence]).decide()
+    assert (decision.action, decision.waits_for) == (None, "candidate version 2 to become ready")

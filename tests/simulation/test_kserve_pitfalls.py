@@ -1,0 +1,214 @@
+"""The pitfalls of KServe's canaries, each as the story of a rollout that meets it (docs/kserve-pitfalls.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from reconciler.observed import LABEL_RELEASE, TAG_REJECTED, Stage
+from reconciler.registry_roles import role
+from tests.simulation.stories import Script, good, spec, training, world
+from tests.simulation.world import KEY, NAME, World
+
+EVENTS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What was asked for and what callers got after one event: percents by version."""
+
+    asked: int
+    percent: int | None
+    shares: dict[int | None, int]
+
+
+@dataclass(slots=True)
+class Film:
+    """A world and a picture of it after every event."""
+
+    made: World
+    pictures: list[Picture] = field(default_factory=list)
+
+    def until(self, holds: Callable[[], bool]) -> list[Picture]:
+        """Let everything go on, one event at a time, until something holds; return the pictures of that time."""
+        begun = len(self.pictures)
+        for _ in range(EVENTS):
+            if holds():
+                return self.pictures[begun:]
+            moved = self._event(lambda: bool(self.made.one_pass()))
+            while not holds() and self._event(self.made.tick):
+                moved = True
+            moved = self.made.training.tick(NAME) or moved
+            status = self.made.status()
+            if not moved and status is not None and status.look_again_at is not None:
+                self.made.now = max(self.made.now, status.look_again_at)
+        raise AssertionError(f"it never came to that: {self.made.status()}")
+
+    def rest(self) -> list[Picture]:
+        """Let everything go on until nothing moves."""
+        return self.until(lambda: self.made.one_pass() == "" and not self.made.tick() and self._idle())
+
+    def _idle(self) -> bool:
+        status = self.made.status()
+        return status is not None and status.look_again_at is None
+
+    def _event(self, event: Callable[[], bool]) -> bool:
+        moved = event()
+        self.made.check()
+        if KEY in self.made.serving.live:
+            live = self.made.serving.live[KEY]
+            release = live.manifest["spec"]["predictor"]["labels"][LABEL_RELEASE]
+            asked = int(release.partition("-")[0])
+            self.pictures.append(Picture(asked, live.percent, self.made.serving.shares(KEY)))
+        return moved
+
+
+def in_production() -> Film:
+    """Begin with version 1 in Production."""
+    film = Film(world(Script(), good))
+    film.rest()
+    return film
+
+
+def in_canary() -> Film:
+    """Begin with version 2 at 10 % over version 1."""
+    film = in_production()
+    film.made.source.write(NAME, spec(training=training(2)))
+    film.until(lambda: shares(film) == {1: 90, 2: 10})
+    return film
+
+
+def shares(film: Film) -> dict[int | None, int]:
+    return film.made.serving.shares(KEY)
+
+
+def roles(film: Film) -> dict[int, Stage]:
+    return {v.version: role(v) for v in film.made.registry.models[NAME].versions}
+
+
+def share(pictures: list[Picture], version: int) -> set[int]:
+    """Return every share that a version had."""
+    return {picture.shares.get(version, 0) for picture in pictures}
+
+
+def test_a_version_that_was_rolled_back_gets_nothing_while_the_next_one_comes_up() -> None:
+    film = in_canary()
+    film.made.bad.add(2)
+    film.rest()
+    assert roles(film)[2] is Stage.ARCHIVED
+    film.made.source.write(NAME, spec(training=training(3)))
+    pictures = film.rest()
+    assert share(pictures, 2) == {0}
+    assert shares(film) == {3: 100}
+
+
+def test_every_candidate_is_applied_with_no_traffic_and_its_share_comes_in_writes_of_their_own() -> None:
+    film = in_production()
+    film.made.source.write(NAME, spec(training=training(2)))
+    pictures = film.rest()
+    first = next(p for p in pictures if p.asked == 2)
+    assert (first.percent, first.shares) == (0, {1: 100})
+    percents = [p.percent for p in pictures if p.asked == 2]
+    assert [p for n, p in enumerate(percents) if n == 0 or percents[n - 1] != p] == [0, 10, 50, None]
+
+
+def test_a_rollback_keeps_the_split_until_the_restored_stable_template_is_ready() -> None:
+    film = in_canary()
+    film.made.bad.add(2)
+    # The stable template's new revision does not come up for a while.
+    film.made.serving.never_ready.add(1)
+    film.until(lambda: film.pictures[-1].asked == 1)
+    waiting = film.until(_times(20))
+    assert {(p.asked, p.percent) for p in waiting} == {(1, 0)}
+    assert share(waiting, 1) == {100}
+    film.made.serving.never_ready.clear()
+    pictures = film.rest()
+    assert share(pictures, 1) == {100}
+    assert film.pictures[-1].percent is None
+
+
+def _times(count: int) -> Callable[[], bool]:
+    """Hold after so many questions."""
+    left = iter(range(count))
+    return lambda: next(left, None) is None
+
+
+def test_a_second_canary_in_a_row_runs_against_the_version_that_won_the_first_one() -> None:
+    film = in_production()
+    film.made.source.write(NAME, spec(training=training(2)))
+    film.until(lambda: shares(film) == {2: 100})
+    film.made.source.write(NAME, spec(training=training(3)))
+    pictures = film.rest()
+    assert share(pictures, 1) == {0}
+    assert {10, 50, 100} <= share(pictures, 3)
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.ARCHIVED, 3: Stage.PRODUCTION}
+
+
+def test_serving_fields_edited_in_the_middle_of_a_canary_start_anew_and_inherit_no_share() -> None:
+    film = in_canary()
+    before = spec().serving
+    assert before is not None
+    edited = {"namespace": "models", "predictor": {**before.predictor, "minReplicas": 2}}
+    film.made.source.write(NAME, spec(training=training(2), serving=edited))
+    old = film.made.serving.live[KEY].releases[film.made.serving.live[KEY].newest]
+    assert old is not None
+    applied = film.until(lambda: film.made.serving.live[KEY].manifest["spec"]["predictor"]["minReplicas"] == 2)
+    assert applied[-1].percent == 0
+    assert applied[-1].shares == {1: 100}
+    later = film.rest()
+    assert later[0].percent == 0
+    assert old not in film.made.serving.releases(KEY)
+    assert {10, 50, 100} <= share(later, 2)
+
+
+def test_after_all_traffic_was_given_the_share_is_never_lowered_whatever_git_wants_by_then() -> None:
+    film = in_canary()
+    film.until(lambda: film.pictures[-1].asked == 2 and film.pictures[-1].percent is None)
+    film.made.source.write(NAME, spec())
+    pictures = film.rest()
+    assert {p.percent for p in pictures if p.asked == 2} == {None}
+    assert shares(film) == {1: 100}
+
+
+def test_a_prev_that_goes_to_an_older_version_takes_the_candidate_back_and_leaves_stable_with_everything() -> None:
+    film = in_production()
+    film.made.source.write(NAME, spec(training=training(2)))
+    film.rest()
+    film.made.source.write(NAME, spec(training=training(3)))
+    film.until(lambda: shares(film) == {2: 90, 3: 10})
+    live = film.made.serving.live[KEY]
+    live.component, live.flipped = replace(live.component, rolledout=live.component.previous), True
+    film.rest()
+    assert shares(film) == {2: 100}
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION, 3: Stage.ARCHIVED}
+    rejected = film.made.registry.models[NAME].versions[2].tags[TAG_REJECTED]
+    assert "the traffic tagged prev goes to iris-predictor-00001" in rejected
+
+
+def test_a_candidate_that_never_becomes_ready_gets_nothing_and_stable_keeps_everything() -> None:
+    film = in_production()
+    film.made.serving.never_ready.add(2)
+    film.made.source.write(NAME, spec(training=training(2)))
+    pictures = film.rest()
+    assert share(pictures, 1) == {100}
+    rejected = film.made.registry.models[NAME].versions[1].tags[TAG_REJECTED]
+    assert "the rollout did not end within 10m" in rejected
+
+
+def test_a_first_deployment_asks_for_no_share() -> None:
+    film = in_production()
+    assert {p.percent for p in film.pictures} == {None}
+    assert film.pictures[-1].shares == {1: 100}
+
+
+def test_a_candidate_that_becomes_ready_while_it_is_taken_back_gets_nothing() -> None:
+    film = in_production()
+    film.made.serving.never_ready.add(2)
+    film.made.source.write(NAME, spec(training=training(2)))
+    film.until(lambda: film.pictures[-1].asked == 2)
+    film.made.source.write(NAME, spec())
+    film.until(lambda: film.pictures[-1].asked == 1)
+    film.made.serving.never_ready.clear()
+    pictures = film.rest()
+    assert share(pictures, 1) == {100}
+    assert share(pictures, 2) == {0}
