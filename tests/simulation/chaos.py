@@ -50,6 +50,8 @@ class Chaos:
         self.world.faults.delay = lambda: self.tape.pick((1, 3, 10, 40))
         self.world.pause_seconds = lambda: self.tape.pick((1, 20, 60))
         self.world.meanwhile = self.meanwhile
+        self.world.reads_all = lambda: not self.tape.running or self.tape.pick((True, True, False))
+        self.world.training.registers_late = lambda: self.tape.pick((False, False, True))
         self.world.training.server_ids = self.tape.byte() >= 128
         self.world.source.rule(PolicySpec(deletion=DeletionLimits(models=1, share=0.5)))
         self.names = NAMES[: self.tape.pick((1, 1, 2, 3))]
@@ -127,7 +129,7 @@ class Chaos:
             self.change, self.change, self.change, self.revert, self.revert, self.remove, self.bring_back, self.fail,
             self.hang, self.edit, self.delete, self.move_role, self.register, self.blind, self.lag, self.restart,
             self.break_source, self.hide_file, self.force_push, self.lag_mirror, self.freeze, self.drop_version,
-            self.lose_metrics,
+            self.lose_metrics, self.suspend,
         )  # fmt: skip
         event = events[(what - 96) * len(events) // 160]
         self.note(f"{name}: {event.__name__}")
@@ -144,6 +146,10 @@ class Chaos:
         """Commit a spec that differs in one thing."""
         part, choices = self.tape.pick(CHOICES)
         self.commit(name, replace(self.wishes[name], **{part: self.tape.pick(choices)}))  # type: ignore[arg-type]  # of that field
+
+    def suspend(self, name: str) -> None:
+        """Commit that nothing new is to begin, or that it may again."""
+        self.commit(name, replace(self.wishes[name], suspend=not self.wishes[name].suspend))
 
     def revert(self, name: str) -> None:
         """Commit the spec before."""

@@ -137,6 +137,8 @@ class SimTraining:
     outcomes: Callable[[], Metrics | None]
     all: dict[str, list[TrainingRun]] = field(default_factory=dict)
     server_ids: bool = False
+    registers_late: Callable[[], bool] = lambda: False
+    unregistered: dict[str, tuple[str, Metrics]] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
 
     @property
@@ -177,12 +179,18 @@ class SimTraining:
         ]
 
     def tick(self, model: str) -> bool:
-        """End the oldest run that is under way."""
+        """End the oldest run that is under way, or let its version show that it made."""
+        if model in self.unregistered:
+            key, made = self.unregistered.pop(model)
+            self.registry.register(model, {TAG_TRAINING_KEY: key}, made, self.clock())
+            return True
         run = next((r for r in self.all.get(model, ()) if r.state is RunState.RUNNING), None)
         if run is None:
             return False
         metrics = self.outcomes()
-        if metrics is not None:
+        if metrics is not None and self.registers_late():
+            self.unregistered[model] = run.key, metrics
+        elif metrics is not None:
             self.registry.register(model, {TAG_TRAINING_KEY: run.key}, metrics, self.clock())
         failed = metrics is None
         self._end(model, run.run_id, RunState.FAILED if failed else RunState.SUCCEEDED, "boom" if failed else None)

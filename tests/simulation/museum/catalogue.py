@@ -12,7 +12,6 @@ NOT_YET = {
     "previous-not-checked": "no revision of somebody else's comes up between a decision and the write",
     "suspension-holds-the-rollback": "a commit that suspends hardly ever comes while a failing candidate has callers",
     "trainings-forgotten": "a removal right after a restart in the middle of a training comes on one tape in 500",
-    "success-forgotten": "a training's version shows in the registry in the moment in which its run ends",
     **{bug.name: "it was not hunted for long enough yet" for bug in wire.BUGS if bug.name != "two-in-production"},
     "deleted-without-uid": "nobody deletes an object and makes it anew between a look and a deletion",
 }
