@@ -121,6 +121,16 @@ def test_an_alias_that_points_elsewhere_is_put_back() -> None:
     assert replace(scene, versions=right).decide().action is None
 
 
+def test_a_version_that_serves_and_was_never_proven_is_not_promoted_but_told() -> None:
+    scene = wanting().version(1, gates=None).serving(1).evidence(1, accuracy=0.5)
+    decision = scene.decide()
+    assert decision.action is None
+    assert decision.stalled == "version 1 serves, but has no passed gates on record, so it is not promoted"
+    assert [v.lost for v in decision.versions] == ["accuracy 0.5 < 0.9"]
+    unread = wanting().version(1, gates=None).serving(1).decide()
+    assert (unread.action, unread.waits_for) == (None, "the gates: metrics of version 1 are not read yet")
+
+
 # Toward another version.
 
 
