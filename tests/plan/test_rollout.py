@@ -297,10 +297,3 @@ def test_ready_true_and_a_generation_prove_nothing_until_the_candidate_s_own_rev
 ) -> None:
     decision = seen(canary(0, 0), ready=True, message="", generation=99, **STALE[sentence]).decide()
     assert (decision.action, decision.waits_for) == (None, "candidate version 2 to become ready")
-
-
-def test_a_step_that_gives_everything_is_held_and_measured_like_any_other() -> None:
-    all_of_it = {"steps": [{"traffic": 100, "hold": "10m"}], "analysis": [CHECK]}
-    scene = canary(100, 1, 11 * MINUTE, rollout=all_of_it)
-    assert isinstance(scene.decide().action, Analyse)
-    assert canary(100, 1, rollout={**all_of_it, "analysis": []}).decide().waits_for == "the hold of step 1 of 1 to end"
