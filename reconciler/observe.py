@@ -13,6 +13,7 @@ from typing import get_args
 
 from reconciler.desired.state import DesiredModel
 from reconciler.ensure.analysis import from_json
+from reconciler.ensure.metric_check import NO_PROMETHEUS
 from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError
 from reconciler.manifest import inference_service
@@ -194,6 +195,8 @@ class Observer:
             self._unsettled.pop(desired.name)
             unsettled = None
         observed = ObservedModel(registry, serving, runs=Known((), now), strays=strays, unsettled=unsettled)
+        if self.systems.metrics is None:
+            observed = replace(observed, unmetered=NO_PROMETHEUS)
         if not isinstance(registry, Known) or not isinstance(serving, Known):
             return observed
         runs = self._runs(desired, registry.value, now)

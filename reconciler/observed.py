@@ -238,6 +238,28 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class Metered:
+    """What one side's query said: `value` None where there is nothing to judge, and then `why`.
+
+    `samples` is None where nobody counts requests.
+    """
+
+    query: str
+    value: float | None
+    samples: int | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """The same query of both sides over the same window, which ends at the same instant."""
+
+    candidate: Metered
+    stable: Metered
+    window_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One interval of one check of a rollout step; `compared` answers were held against others, `agreed` matched.
 
@@ -253,6 +275,7 @@ class Measurement:
     compared: int = 0
     agreed: int = 0
     error: str | None = None
+    metering: Metering | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +324,7 @@ class ObservedModel:
     """Everything that deciding about one model may look at.
 
     `drift` names the fields that we own and whose live value differs; read only where the planner asks for it.
+    `unmetered` is why nobody can be asked for metrics, "" if somebody can.
     `strays` are our InferenceServices of this model outside the wanted namespace. `unsettled` tells of requests
     about this model whose answers were lost.
     """
@@ -311,5 +335,6 @@ class ObservedModel:
     evidence: Mapping[int, Known[VersionEvidence] | Unknown] = field(default_factory=dict)
     drift: Known[tuple[str, ...]] | Unknown | None = None
     strays: tuple[InferenceService, ...] = ()
+    unmetered: str = ""
     memory: Memory = field(default_factory=Memory)
     unsettled: Unsettled | None = None

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from reconciler.analysis.verdict import CheckVerdict
 from reconciler.desired.state import DesiredModel
 from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, ObservedModel, Stage
 from reconciler.plan.decision import Decision, VersionVerdict
@@ -51,7 +50,7 @@ def status_of(
         last_attempted_commit=desired.commit.id,
         next_action=type(decision.action).__name__ if decision.action else None,
         rejected=tuple(RejectedVersion(v.version, v.lost) for v in decision.versions if v.lost),
-        verdicts=(*map(_gates, decision.versions), *map(_check, decision.checks)),
+        verdicts=(*map(_gates, decision.versions), *(verdict.as_json() for verdict in decision.checks)),
         commit=ChangedBy(desired.commit.author, desired.commit.subject),
         labels=dict(desired.labels),
     )
@@ -101,28 +100,4 @@ def _gates(verdict: VersionVerdict) -> Mapping[str, Any]:
         "verdict": "fail" if verdict.lost else "pass",
         "why": verdict.lost or "; ".join(r.said for r in verdict.results) or "no gate is asked for",
         "gates": [{"gate": r.gate, "passed": r.passed, "said": r.said} for r in verdict.results],
-    }
-
-
-def _check(verdict: CheckVerdict) -> Mapping[str, Any]:
-    return {
-        "kind": "check",
-        "check": verdict.check,
-        "verdict": verdict.verdict.value,
-        "why": verdict.why,
-        "samples": verdict.samples,
-        "measuredAt": verdict.measured_at.isoformat() if verdict.measured_at else None,
-        "findings": [
-            {
-                "what": f.what,
-                "measured": f.measured,
-                "operator": f.operator,
-                "limit": f.limit,
-                "unit": f.unit,
-                "stable": f.stable,
-                "samples": f.samples,
-                "holds": f.holds,
-            }
-            for f in verdict.findings
-        ],
     }

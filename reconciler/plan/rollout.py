@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.analysis.verdict import CheckVerdict, Verdict, due_at, judge
-from reconciler.desired.documents import Check, Step
+from reconciler.analysis.verdict import CheckVerdict, due_at, judge
+from reconciler.desired.checks import Check
+from reconciler.desired.documents import Step
 from reconciler.desired.duration import format_duration
 from reconciler.observed import InferenceService, Release
 from reconciler.plan.action import (
@@ -51,6 +52,15 @@ def begin_rollout(live: InferenceService, stable: Release, release: Release) -> 
         return wait("the live service to settle before a rollout begins", Phase.DEPLOYING)
     action = StageCandidate(release, stable, serving)
     return act(action, f"because version {release.version} is wanted and version {stable.version} serves", Phase.CANARY)
+
+
+def unmeasurable(facts: Facts, release: Release) -> Decision | None:
+    """Begin no rollout whose checks nobody can measure."""
+    asked = [c.name for c in facts.spec.rollout.analysis if c.prometheus is not None and not c.dry_run]
+    if not asked or not facts.observed.unmetered:
+        return None
+    what = f"version {release.version} is not rolled out: {', '.join(asked)} cannot be measured"
+    return stall(f"{what}, as {facts.observed.unmetered}", Phase.DEPLOYING, "prometheus.url in the settings")
 
 
 def continue_rollout(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
@@ -152,7 +162,7 @@ def _hold(facts: Facts, record: RolloutRecord, step: Step, number: int) -> Decis
         measure = Analyse(record.release, number, first)
         return replace(act(measure, f"because {first} is due in step {number}", Phase.CANARY), checks=verdicts)
     until = record.since + step.hold
-    unsure = [v for v in verdicts if v.verdict is not Verdict.PASS]
+    unsure = [v for v in verdicts if v.holds_step]
     if facts.now >= until and not unsure:
         return replace(_leave(facts, record, number, verdicts), checks=verdicts)
     held = f"the hold of step {number} of {len(facts.spec.rollout.steps)} to end"

@@ -17,7 +17,7 @@ from reconciler.plan.facts import (
     sole_release,
     unchallenged,
 )
-from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first
+from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first, unmeasurable
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import CHAMPION
 from reconciler.status import Health, Phase, Sync
@@ -71,7 +71,7 @@ def _replace(facts: Facts, live: InferenceService, stable: Release, release: Rel
         return deploy_first(facts, release)  # applied while nothing served yet, and not ready so far
     if live.release == stable and not settled(live):
         return _drifted(facts, live, stable) or wait("the live service to settle before a rollout", Phase.DEPLOYING)
-    return begin_rollout(live, stable, release)
+    return unmeasurable(facts, release) or begin_rollout(live, stable, release)
 
 
 def _rolling(facts: Facts, live: InferenceService, record: RolloutRecord, release: Release | None) -> Decision:

@@ -419,6 +419,8 @@ def test_a_version_that_serves_without_passed_gates_on_record_is_told_and_not_pr
     assert status is not None
     assert "no passed gates on record" in status.conditions.stalled.message
     assert len(made.ledger.records) == before
+
+
 def bring_back(made: World) -> None:
     made.source.write(NAME, spec_of(Wish()))
     for _ in range(4):

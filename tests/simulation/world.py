@@ -13,6 +13,7 @@ from reconciler.reconcile import ModelReconciler
 from reconciler.status import ModelStatus
 from tests.simulation.faults import LIFETIME, Crash, Fault, Faults
 from tests.simulation.invariants import Truth
+from tests.simulation.metering import SimMetrics
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import SimServing
 from tests.simulation.systems import Metrics, SimLedger, SimMemory, SimProber, SimSource, SimTraining
@@ -56,6 +57,7 @@ class World:
         self.memory = SimMemory(self.faults)
         self.source = SimSource(self.memory, self.clock)
         self.prober = SimProber(self.faults, self.bad, self.serving)
+        self.metrics = SimMetrics(self.faults, self.prober)
         self.truth = Truth(self.registry, self.serving, self.training, self.ledger, self.source, self.prober)
         self.faults.pause = self._pause
         self.meanwhile: Callable[[], None] = lambda: None
@@ -86,6 +88,7 @@ class World:
             serving=self.serving,
             training=self.training,
             prober=self.prober,
+            metrics=self.metrics,
             ledger=self.ledger,
             memory=self.memory,
             clock=self.clock,
