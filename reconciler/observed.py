@@ -289,6 +289,38 @@ class Rejection:
     rollout: datetime | None = None
 
 
+class OrderKind(StrEnum):
+    """What a person may order by hand."""
+
+    ABORT = "abort"
+    PROMOTE = "promote"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person ordered by hand, and for what alone; it means nothing for anything that comes later.
+
+    Of a rollout: `release`, and `rollout`, when it was started. Of a rejection: `release` and `rejected_at`. Of a
+    failed training: `key` and `attempt`. Of an approval: `version`. `wanted` are the wishes it was given under.
+    """
+
+    kind: OrderKind
+    actor: str
+    reason: str
+    at: datetime
+    wanted: str
+    release: Release | None = None
+    rollout: datetime | None = None
+    rejected_at: datetime | None = None
+    version: int | None = None
+    key: str = ""
+    attempt: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class ReleaseRecord:
     """What was applied for a release, kept so that it can be restored: serving fields and storageUri."""
@@ -303,12 +335,13 @@ class Memory:
     """What the ledger's database remembers of one model.
 
     `measurements` are those of the rollout in progress; `put_backs` the times of the last hour at which drift was
-    put back.
+    put back; `orders` what people ordered by hand, oldest first.
     """
 
     rejections: tuple[Rejection, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     put_backs: tuple[datetime, ...] = ()
+    orders: tuple[Order, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.desired.state import DesiredModel
-from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, ObservedModel, Stage
+from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, ObservedModel, Order, Stage
 from reconciler.plan.decision import Decision, VersionVerdict
-from reconciler.plan.facts import Facts, gather, revision_release
+from reconciler.plan.facts import Facts, gather, rejection_from_tag, revision_release
+from reconciler.plan.ordering import about, shown
 from reconciler.registry_roles import role
 from reconciler.status import (
     ChangedBy,
@@ -17,6 +18,7 @@ from reconciler.status import (
     Conditions,
     Health,
     ModelStatus,
+    OrderStatus,
     RegistryVersion,
     RejectedVersion,
     Sync,
@@ -53,6 +55,7 @@ def status_of(
         verdicts=(*map(_gates, decision.versions), *(verdict.as_json() for verdict in decision.checks)),
         commit=ChangedBy(desired.commit.author, desired.commit.subject),
         labels=dict(desired.labels),
+        orders=tuple(map(order_status, shown(known))) if known else (),
     )
 
 
@@ -71,11 +74,19 @@ def _conditions(decision: Decision) -> Conditions:
 def _registry(facts: Facts) -> tuple[RegistryVersion, ...]:
     newest = facts.versions[-MOST_VERSIONS:]
     kept = {v.version: v for v in (*facts.holders(Stage.PRODUCTION), *facts.holders(Stage.STAGING), *newest)}
-    return tuple(_shown(v) for _, v in sorted(kept.items(), reverse=True))
+    return tuple(_shown(v, facts) for _, v in sorted(kept.items(), reverse=True))
 
 
-def _shown(version: ModelVersion) -> RegistryVersion:
-    return RegistryVersion(version.version, role(version).value, "rejected" if TAG_REJECTED in version.tags else "")
+def _shown(version: ModelVersion, facts: Facts) -> RegistryVersion:
+    mark = rejection_from_tag(version.tags.get(TAG_REJECTED))
+    again = mark is not None and (mark.release, mark.at) in facts.orders.retried
+    note = "rejected" if TAG_REJECTED in version.tags and not again else ""
+    return RegistryVersion(version.version, role(version).value, note)
+
+
+def order_status(order: Order) -> OrderStatus:
+    """Tell what was ordered."""
+    return OrderStatus(order.kind.value, order.actor, order.reason, order.at, about(order))
 
 
 def _live(live: InferenceService, facts: Facts) -> tuple[TrafficShare, ...]:

@@ -268,7 +268,8 @@ def _stage(action: StageCandidate, desired: DesiredModel, world: ObservedModel, 
             version = _staged(version, version.version, Stage.ARCHIVED)
         return _tagged(version, TAG_ROLLOUT, record.to_tag() if version.version == number else None)
 
-    return replace(_versions(world, change), memory=Memory(rejections=world.memory.rejections))
+    memory = Memory(rejections=world.memory.rejections, orders=world.memory.orders)
+    return replace(_versions(world, change), memory=memory)
 
 
 def _split(live: InferenceService, percent: int | None, stable: str) -> InferenceService:

@@ -327,7 +327,7 @@ def test_a_removed_model_without_a_guard_is_held_up_by_a_freeze_all_the_same() -
 
 def test_a_version_that_waits_for_approval_is_named_where_another_serves() -> None:
     decision = settled(promotion={"approval": "required"}).version(2).decide()
-    assert decision.waits_for == 'approval: a commit that sets version: "2"'
+    assert decision.waits_for == 'approval: `reconciler approve`, or a commit that sets version: "2"'
     assert (decision.sync, decision.health) == (Sync.OUT_OF_SYNC, Health.HEALTHY)
     assert settled(promotion={"approval": "required"}).decide().waits_for == ""
 
@@ -395,7 +395,7 @@ def test_approval_is_asked_for_where_nothing_is_served_too() -> None:
     scene = wanting().version(1, Stage.PRODUCTION).version(2).wants(spec=bare)
     decision = scene.decide()
     assert decision.action is None
-    assert decision.waits_for == 'approval: a commit that sets version: "2"'
+    assert decision.waits_for == 'approval: `reconciler approve`, or a commit that sets version: "2"'
 
 
 def test_where_no_version_is_to_be_had_other_serving_fields_wait_for_one() -> None:
