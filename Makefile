@@ -30,7 +30,7 @@ demo: $(STAMP) ## Watch models being trained, canaried, promoted and rolled back
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-chaos: $(STAMP) ## Kill, stop and starve the real service; CHAOS=long goes through every gap
+chaos: $(STAMP) ## Kill, stop and starve the real service; CHAOS=long goes through each fault alone
 	CHAOS=$${CHAOS:-short} $(BIN)/python -m pytest tests/chaos $(ARGS)
 
 simulate: $(STAMP) ## Look for failing stories in the simulated world, for MINUTES=60

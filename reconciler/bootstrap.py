@@ -17,6 +17,7 @@ from reconciler.metrics import Metrics
 from reconciler.observe import Observer
 from reconciler.passes import Changed
 from reconciler.ports import Clock, Entry, Ledger, Memory, Source, Training
+from reconciler.ports import Metrics as PrometheusMetrics
 from reconciler.reconcile import ModelReconciler
 from reconciler.redaction import Redactor, all_secrets
 from reconciler.settings import Settings, TrainingSettings, secrets_read
@@ -107,12 +108,22 @@ def build_systems(
         serving=serving,
         training=build_training(settings, clock),
         prober=stack.enter_context(HttpProber(PROBE_TIMEOUT, PROBE_DEADLINE)),
+        metrics=build_metrics(settings, stack),
         ledger=ledger,
         memory=memory,
         clock=clock,
         artifact_destinations=settings.mlflow.artifact_destinations,
         settle=max(settings.mlflow.timeout, settings.kubernetes.timeout),
     )
+
+
+def build_metrics(settings: Settings, stack: ExitStack) -> PrometheusMetrics | None:
+    """Build what answers queries; None where the settings name nobody."""
+    if not settings.prometheus.url:
+        return None
+    from reconciler.systems.prometheus import Prometheus  # noqa: PLC0415
+
+    return stack.enter_context(Prometheus(settings.prometheus))
 
 
 def build_training(settings: Settings, clock: Clock) -> Training:

@@ -141,9 +141,7 @@ def describe(action: Action) -> dict[str, Any]:
 
 
 def _evidence(decision: Decision) -> Mapping[str, Any]:
-    checks = [
-        {"check": v.check, "verdict": v.verdict.value, "why": v.why, "samples": v.samples} for v in decision.checks
-    ]
+    checks = [plain(v.as_json()) for v in decision.checks]
     versions = [{"version": v.version, "lost": v.lost, "gates": [r.said for r in v.results]} for v in decision.versions]
     return {key: value for key, value in (("checks", checks), ("versions", versions)) if value}
 

@@ -6,13 +6,14 @@ Full reads come at their own pace; what a decision asks for besides (metrics, ru
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from reconciler.desired.state import DesiredModel
 from reconciler.ensure.analysis import from_json
+from reconciler.ensure.metric_check import NO_PROMETHEUS
 from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError
 from reconciler.manifest import inference_service
@@ -23,6 +24,7 @@ from reconciler.observed import (
     Memory,
     ModelVersion,
     ObservedModel,
+    Order,
     RegisteredModel,
     Rejection,
     Release,
@@ -35,9 +37,11 @@ from reconciler.observed import (
 from reconciler.passes import LEDGER, REGISTRY, SERVING, TRAINING
 from reconciler.plan.action import Action, Analyse, CutTraffic, PutBack, Train
 from reconciler.plan.facts import Facts, RolloutRecord, gather, moment, rollout_of
+from reconciler.plan.orders import ACTIONS as ORDERS
+from reconciler.plan.orders import from_after
 from reconciler.plan.selection import select
 from reconciler.plan.training import ENDED, due_training
-from reconciler.ports import Entry, Moment, Result
+from reconciler.ports import Entry, Moment, Recorded, Result
 from reconciler.status import SystemStatus
 
 PUT_BACK_MEMORY = timedelta(hours=1)
@@ -53,6 +57,8 @@ _UNFENCED = frozenset(each.__name__ for each in get_args(Action)) - {"Analyse", 
 _ARCHIVING = frozenset({"Archive", "ArchiveAll", "DeleteModel", "Reject", "Withdraw"})
 MOST_CUTS = 20
 MOST_MEASUREMENTS = 500
+# People give few orders; an older one is of a rollout, or an approval, that is long over.
+MOST_ORDERS_READ = 10_000
 Key = tuple[str, str]
 
 
@@ -88,6 +94,8 @@ class Observer:
     _evidence: dict[tuple[str, int], _Evidence] = field(default_factory=dict)
     _in_flight: set[str] = field(default_factory=set)
     _unsettled: dict[str, Unsettled] = field(default_factory=dict)
+    _orders: dict[str, tuple[Order, ...]] | None = None
+    _orders_lock: threading.Lock = field(default_factory=threading.Lock)
     _by_name: tuple[object, dict[str, list[InferenceService]]] = field(default_factory=lambda: (None, {}))
     health: dict[str, Health] = field(
         default_factory=lambda: {s: Health() for s in (REGISTRY, SERVING, TRAINING, LEDGER)}
@@ -178,6 +186,19 @@ class Observer:
             # Whoever began it may only sleep, and writes on for as long as what was decided may be carried out.
             self.unsettled(entry.model, entry.action, max(now, entry.at + self.systems.settle))
 
+    def order(self, entry: Entry) -> None:
+        """Put an order on the ledger; it counts from then on. Raises Transient when it cannot be recorded."""
+        with self._orders_lock:
+            self._orders = None  # whatever becomes of it, the ledger tells what was ordered
+            self.systems.ledger.append(entry)
+
+    def _ordered(self, model: str) -> tuple[Order, ...]:
+        """Return what was ordered by hand for a model; the ledger is read once, not at every look."""
+        with self._orders_lock:
+            if self._orders is None:
+                self._orders = _by_model(self.systems.ledger.entries(actions=ORDERS, limit=MOST_ORDERS_READ))
+            return self._orders.get(model, ())
+
     def unsettled(self, model: str, action: str, since: datetime) -> None:
         """Take note that requests of an action may still be carried out, though nobody waits for their answers."""
         if action in _UNFENCED:
@@ -194,6 +215,8 @@ class Observer:
             self._unsettled.pop(desired.name)
             unsettled = None
         observed = ObservedModel(registry, serving, runs=Known((), now), strays=strays, unsettled=unsettled)
+        if self.systems.metrics is None:
+            observed = replace(observed, unmetered=NO_PROMETHEUS)
         if not isinstance(registry, Known) or not isinstance(serving, Known):
             return observed
         runs = self._runs(desired, registry.value, now)
@@ -309,11 +332,12 @@ class Observer:
         rollout: RolloutRecord | None,
         now: datetime,
     ) -> Memory:
+        orders = self._ordered(name)
         if rollout is not None:
-            return Memory(self._rejections(name), self._measurements(name, rollout))
+            return Memory(self._rejections(name), self._measurements(name, rollout), orders=orders)
         if isinstance(drift, Known) and drift.value:
-            return Memory(put_backs=self._put_backs(name, now))
-        return Memory()
+            return Memory(put_backs=self._put_backs(name, now), orders=orders)
+        return Memory(orders=orders)
 
     def _rejections(self, name: str) -> tuple[Rejection, ...]:
         """Return the newest decisions to roll back; that of the rollout in progress is among them."""
@@ -357,6 +381,15 @@ def _put(models: dict[str, RegisteredModel], name: str, model: RegisteredModel |
         models.pop(name, None)
     else:
         models[name] = model
+
+
+def _by_model(entries: Iterable[Recorded]) -> dict[str, tuple[Order, ...]]:
+    found: dict[str, list[Order]] = {}
+    for entry in (recorded.entry for recorded in entries):
+        order = from_after(entry.action, (entry.author, entry.reason, entry.at), entry.after)
+        if order is not None:
+            found.setdefault(entry.model, []).append(order)
+    return {model: tuple(orders) for model, orders in found.items()}
 
 
 def _rejection(intent: Entry) -> Rejection | None:

@@ -238,6 +238,28 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class Metered:
+    """What one side's query said: `value` None where there is nothing to judge, and then `why`.
+
+    `samples` is None where nobody counts requests.
+    """
+
+    query: str
+    value: float | None
+    samples: int | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """The same query of both sides over the same window, which ends at the same instant."""
+
+    candidate: Metered
+    stable: Metered
+    window_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One interval of one check of a rollout step; `compared` answers were held against others, `agreed` matched.
 
@@ -253,6 +275,7 @@ class Measurement:
     compared: int = 0
     agreed: int = 0
     error: str | None = None
+    metering: Metering | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +287,38 @@ class Rejection:
     reason: str
     at: datetime
     rollout: datetime | None = None
+
+
+class OrderKind(StrEnum):
+    """What a person may order by hand."""
+
+    ABORT = "abort"
+    PROMOTE = "promote"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person ordered by hand, and for what alone; it means nothing for anything that comes later.
+
+    Of a rollout: `release`, and `rollout`, when it was started. Of a rejection: `release` and `rejected_at`. Of a
+    failed training: `key` and `attempt`. Of an approval: `version`. `wanted` are the wishes it was given under.
+    """
+
+    kind: OrderKind
+    actor: str
+    reason: str
+    at: datetime
+    wanted: str
+    release: Release | None = None
+    rollout: datetime | None = None
+    rejected_at: datetime | None = None
+    version: int | None = None
+    key: str = ""
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,12 +335,13 @@ class Memory:
     """What the ledger's database remembers of one model.
 
     `measurements` are those of the rollout in progress; `put_backs` the times of the last hour at which drift was
-    put back.
+    put back; `orders` what people ordered by hand, oldest first.
     """
 
     rejections: tuple[Rejection, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     put_backs: tuple[datetime, ...] = ()
+    orders: tuple[Order, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +357,7 @@ class ObservedModel:
     """Everything that deciding about one model may look at.
 
     `drift` names the fields that we own and whose live value differs; read only where the planner asks for it.
+    `unmetered` is why nobody can be asked for metrics, "" if somebody can.
     `strays` are our InferenceServices of this model outside the wanted namespace. `unsettled` tells of requests
     about this model whose answers were lost.
     """
@@ -311,5 +368,6 @@ class ObservedModel:
     evidence: Mapping[int, Known[VersionEvidence] | Unknown] = field(default_factory=dict)
     drift: Known[tuple[str, ...]] | Unknown | None = None
     strays: tuple[InferenceService, ...] = ()
+    unmetered: str = ""
     memory: Memory = field(default_factory=Memory)
     unsettled: Unsettled | None = None

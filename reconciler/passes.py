@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Protocol
 
 from reconciler.errors import ReconcilerError
-from reconciler.status import ModelStatus, SystemStatus
+from reconciler.observed import OrderKind
+from reconciler.status import ModelStatus, OrderAnswer, SystemStatus
 
 GIT, REGISTRY, SERVING, TRAINING, LEDGER = SYSTEMS = ("git", "registry", "serving", "training", "ledger")
 
@@ -46,6 +47,12 @@ class Reconciler(Protocol):
 
     def reconcile(self, name: str) -> StepResult:
         """Look at one model, decide, and do at most one action. Expected failures are in the result, not raised."""
+
+    def order(self, name: str, kind: OrderKind, actor: str, reason: str) -> OrderAnswer:
+        """Put what a person orders by hand on the ledger; from then on it counts. May be called while it is stepped.
+
+        Raises Refused where there is nothing to order so, Transient where nothing was recorded.
+        """
 
     def names(self) -> frozenset[str]:
         """Return all known models, also those that left Git and are still being taken down."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -145,6 +145,25 @@ class Prober(Protocol):
 
     def probe(self, target: ProbeTarget, rows: Sequence[Any], requests: int) -> ProbeResult:
         """Send `requests` single-row requests, cycling over `rows`; a failed request is an error of that side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a query answered: one finite number, or none, and then `why`."""
+
+    value: float | None
+    why: str = ""
+
+
+class Metrics(Protocol):
+    """Prometheus, or what speaks its query API."""
+
+    def value(self, query: str, at: datetime, lookback: timedelta) -> Reading:
+        """Evaluate a query at an instant, over values of at most that age.
+
+        No series, NaN and what was evaluated at another time are no value. Raises Refused for a query that cannot
+        have one number as its answer, Transient where nobody answers, or only in part.
+        """
 
 
 class Moment(StrEnum):

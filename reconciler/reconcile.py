@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from reconciler.desired.documents import PolicySpec
 from reconciler.desired.state import DesiredModel, DesiredState, Severity
 from reconciler.ensure.scene import Systems
-from reconciler.errors import ReconcilerError, UnknownOutcome
+from reconciler.errors import ReconcilerError, Refused, Transient, UnknownOutcome
 from reconciler.executor import execute
 from reconciler.observe import Observer
-from reconciler.observed import Known, ObservedModel, Unknown
+from reconciler.observed import Known, ObservedModel, Order, OrderKind, Unknown
 from reconciler.passes import GIT, LEDGER, REGISTRY, SERVING, TRAINING, StepResult
 from reconciler.plan.action import LetGo
 from reconciler.plan.decision import Decision
-from reconciler.plan.describe import status_of
+from reconciler.plan.describe import order_status, status_of
 from reconciler.plan.facts import Facts, gather
+from reconciler.plan.ordering import By, follows, order_of, repeated
+from reconciler.plan.orders import ACTIONS, to_after
 from reconciler.plan.planner import Rules, decide
 from reconciler.plan.removal import removal_guard
 from reconciler.plan.training import ENDED
 from reconciler.ports import Entry, Moment, Result, Source, SourceStatus
-from reconciler.status import ModelStatus, Sync, SystemStatus
+from reconciler.status import ModelStatus, OrderAnswer, Sync, SystemStatus
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class ModelReconciler:
     _statuses: dict[str, ModelStatus] = field(default_factory=dict)
     _applied: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _ordering: threading.Lock = field(default_factory=threading.Lock)
 
     def refresh_source(self) -> frozenset[str]:
         """Fetch Git and take over what it says; return the models whose wishes changed."""
@@ -178,6 +181,35 @@ class ModelReconciler:
         kind, again = type(decision.action).__name__, decision.look_again_at
         return StepResult(status, acted=kind, error=outcome.error, look_again_at=again if outcome.error else None)
 
+    def order(self, name: str, kind: OrderKind, actor: str, reason: str) -> OrderAnswer:
+        """Put what a person orders by hand on the ledger, unless it stands there already."""
+        if self._state is None:
+            raise Transient("Git has not been read yet", help="order it again in a moment")
+        desired = self._state.models.get(name)
+        if desired is None:
+            raise Refused(f"there is no model {name[:63]}", help="`reconciler status` lists all models")
+        with self._ordering:  # two who order the same at once are recorded once
+            self.observer.refresh_model(desired.registered_model)
+            now = self.systems.clock()
+            observed = self.observer.observe(desired, now)
+            facts = gather(desired, observed, now)
+            if isinstance(facts, Unknown):
+                raise Transient(f"what is there is not known now: {facts.why}", help="order it again in a moment")
+            order, new = _ordered(kind, By(actor, reason), facts)
+            if not self.leads():  # right before it is recorded: the replica that leads would not look for it
+                raise Transient("this replica does not lead, so it takes no orders", help="ask again in a moment")
+            if new:
+                self.observer.order(_order_entry(order, facts))
+        return OrderAnswer(name, order_status(order), not new, self._follows(order, facts))
+
+    def _follows(self, order: Order, facts: Facts) -> str:
+        """Say what happens next, and what holds it up."""
+        memory = facts.observed.memory
+        observed = replace(facts.observed, memory=replace(memory, orders=(*memory.orders, order)))
+        blocked = decide(facts.desired, observed, self._rules, facts.now).blocked_by
+        held = f"; but {blocked}" if blocked and order.kind is not OrderKind.PAUSE else ""
+        return follows(order, facts) + held
+
     def _let_go(self, name: str) -> None:
         with self._lock:
             if self._state is not None:
@@ -208,6 +240,31 @@ class ModelReconciler:
         if unread or any(run.state not in ENDED for run in runs):
             return decision.sooner(now + self.training_poll)
         return decision
+
+
+def _ordered(kind: OrderKind, by: By, facts: Facts) -> tuple[Order, bool]:
+    """Return the order, and whether it is a new one."""
+    try:
+        order = order_of(kind, by, facts)
+    except Refused:
+        if (before := repeated(kind, by, facts)) is not None:
+            return before, False
+        raise
+    return order, order not in facts.observed.memory.orders
+
+
+def _order_entry(order: Order, facts: Facts) -> Entry:
+    return Entry(
+        at=order.at,
+        moment=Moment.NOTE,
+        model=facts.desired.name,
+        action=next(name for name, kind in ACTIONS.items() if kind is order.kind),
+        reason=order.reason,
+        commit=facts.desired.commit.id,
+        author=order.actor,
+        result=Result.DONE,
+        after=to_after(order),
+    )
 
 
 def _rewritten(before: str, after: str, author: str, at: datetime) -> Entry:

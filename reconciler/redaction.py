@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from reconciler.desired.documents import Json
+from reconciler.desired.base import Json
 from reconciler.settings import Secret
 
 HIDDEN = "***"

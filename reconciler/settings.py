@@ -139,6 +139,14 @@ class KubernetesSettings(Section):
     resync_interval: Duration = Field(default=parse_duration("10m"), description="Between two full lists of a watch.")
 
 
+class PrometheusSettings(Section):
+    """What answers the queries of checks: Prometheus, or what speaks its query API."""
+
+    url: str = Field(default="", description="Of the server, with its path prefix; empty: no prometheus check is made.")
+    token: Secret = Secret()
+    timeout: Duration = Field(default=parse_duration("15s"), description="For one query, with all attempts.")
+
+
 class TrainingSettings(Section):
     """Where pipelines run."""
 
@@ -191,6 +199,7 @@ class Settings(Section):
     mlflow: MlflowSettings = MlflowSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
     training: TrainingSettings = TrainingSettings()
+    prometheus: PrometheusSettings = PrometheusSettings()
     http: HttpSettings = HttpSettings()
     loop: LoopSettings = LoopSettings()
     log: LogSettings = LogSettings()

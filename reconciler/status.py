@@ -126,11 +126,37 @@ class ChangedBy(_Camel):
 
 
 @dataclass(frozen=True, slots=True)
+class OrderStatus(_Camel):
+    """What a person ordered by hand: `order` is the command's word, `about` what it is for."""
+
+    order: str
+    actor: str
+    reason: str
+    at: datetime
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAnswer(_Camel):
+    """An order that stands on the ledger: `repeated` when it stood there before, `follows` says what happens next."""
+
+    model: str
+    order: OrderStatus
+    repeated: bool
+    follows: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the answer as a JSON object."""
+        value: dict[str, Any] = plain(self)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class ModelStatus(_Camel):
     """Everything `status` and `explain` show of one model.
 
     `git` is "auto" or the wanted version; `verdicts` are JSON objects, one a gate or a check; `look_again_at` None
-    means that only an event leads to another look.
+    means that only an event leads to another look; `orders` are those in force.
     """
 
     name: str
@@ -152,6 +178,7 @@ class ModelStatus(_Camel):
     verdicts: tuple[Mapping[str, Any], ...] = ()
     commit: ChangedBy | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    orders: tuple[OrderStatus, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the status as a JSON object."""

@@ -96,6 +96,13 @@ WRITTEN: dict[str, tuple[list[ModelVersion], int, Stage, RegistryWrites, list[Wr
         [version(1, STAGING), version(2, ARCHIVED)], 2, STAGING, BOTH,
         [PointAlias(CHALLENGER, 2), Transition(2, STAGING)],
     ),
+    "both: a version with a stage is staged after its alias, whatever others have none": (
+        [version(1, STAGING), version(2, ARCHIVED), version(3)], 2, STAGING, BOTH,
+        [PointAlias(CHALLENGER, 2), Transition(2, STAGING)],
+    ),
+    "both: a challenger without stage gets it in one write": (
+        [version(1, NONE, CHALLENGER)], 1, STAGING, BOTH, [Transition(1, STAGING)],
+    ),
     "both: a challenger without stage is archived when another is staged": (
         [version(1, NONE, CHALLENGER), version(2, ARCHIVED)], 2, STAGING, BOTH,
         [PointAlias(CHALLENGER, 2), Transition(1, ARCHIVED), Transition(2, STAGING)],

@@ -1,176 +1,143 @@
 """Turn a step's measurements into a verdict that shows its numbers.
 
-A check fails as soon as the newest interval or the whole step breaches a limit with enough samples. It passes only with
-enough samples over the step and no breach. Everything else is inconclusive: it holds the step, under the rollout's
-deadline. Measurements that could not be made count as none.
+A probe fails as soon as the newest interval or the whole step breaches a limit with enough samples; a query when a
+measurement does. With a `failureLimit`, so many failures of a step are let pass: one more fails the check, and no
+success resets the count. A check passes only by enough samples and no breach; what it says counts as of its newest
+measurement. Everything else is inconclusive: it holds the step, under the rollout's deadline.
+
+A measurement that could not be made is an error and counts as none. As in Argo Rollouts, errors in a row are counted
+apart: more than `errorLimit` of them (default 4) fail the check, so that nothing hangs on a system that is gone.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
+from itertools import takewhile
 
-from reconciler.desired.documents import Check, ProbeCheck
+from reconciler.analysis import metering, probing
+from reconciler.analysis.finding import CheckVerdict, Finding, Verdict, number
+from reconciler.desired.checks import Check, ProbeCheck, PrometheusCheck
 from reconciler.desired.duration import format_duration
-from reconciler.observed import Measurement, Side
+from reconciler.observed import Measurement, Metering
 
-
-class Verdict(StrEnum):
-    """The three verdicts."""
-
-    PASS = "pass"  # noqa: S105  a verdict
-    FAIL = "fail"
-    INCONCLUSIVE = "inconclusive"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One limit held against one measured value; `measured` None means that there is nothing to compare yet."""
-
-    what: str
-    measured: float | None
-    operator: str
-    limit: float
-    unit: str
-    samples: int
-    stable: float | None = None
-
-    @property
-    def holds(self) -> bool | None:
-        """Return whether the limit is kept; None when nothing was measured. NaN keeps no limit."""
-        if self.measured is None:
-            return None
-        return self.measured <= self.limit if self.operator == "<=" else self.measured >= self.limit
-
-    def __str__(self) -> str:
-        """Write value, operator, limit and samples, such as `error rate 20 % > 1 % (20 requests)`."""
-        if self.measured is None:
-            return f"{self.what}: nothing measured yet"
-        operator = self.operator if self.holds else {"<=": ">", ">=": "<"}[self.operator]
-        stable = "" if self.stable is None else f", stable {_number(self.stable, self.unit)}"
-        measured, limit = _number(self.measured, self.unit), _number(self.limit, self.unit)
-        return f"{self.what} {measured} {operator} {limit} ({self.samples} requests{stable})"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckVerdict:
-    """What one check says of a step; `why` is the sentence that decides, `until_due` when it measures next."""
-
-    check: str
-    verdict: Verdict
-    why: str
-    findings: tuple[Finding, ...]
-    samples: int
-    measured_at: datetime | None
+__all__ = ["CheckVerdict", "Finding", "Verdict", "describe_limits", "due_at", "judge"]
 
 
 def judge(check: Check, measurements: Iterable[Measurement]) -> CheckVerdict:
     """Judge one check by the measurements of the running step."""
     made = [m for m in measurements if m.check == check.name]
     good = [m for m in made if m.error is None]
-    last = made[-1].at if made else None
-    samples = sum(m.candidate.requests for m in good)
-    findings = _findings(check.probe, good)
+    errors = len(list(takewhile(lambda m: m.error is not None, reversed(made))))
+    judged = _judged(check, good, made)
+    if errors > check.error_limit and judged.verdict is not Verdict.FAIL:
+        why = f"could not be measured {errors} times in a row (errorLimit {check.error_limit}): {made[-1].error}"
+        judged = replace(judged, verdict=Verdict.FAIL, why=why)
+    at = made[-1].at if made else None
+    return replace(judged, measured_at=at, errors=len(made) - len(good), dry_run=check.dry_run)
+
+
+def _judged(check: Check, good: Sequence[Measurement], made: Sequence[Measurement]) -> CheckVerdict:
     if made and not good:
-        return CheckVerdict(check.name, Verdict.INCONCLUSIVE, f"could not measure: {made[-1].error}", (), 0, last)
+        return _verdict(check, Verdict.INCONCLUSIVE, f"could not measure: {made[-1].error}")
+    if check.prometheus is not None:
+        return _metered(check, check.prometheus, [m.metering for m in good if m.metering is not None])
+    if check.probe is not None:
+        return _probed(check, check.probe, good)
+    raise ValueError(f"check {check.name} has no kind")
+
+
+def _verdict(
+    check: Check, verdict: Verdict, why: str, findings: tuple[Finding, ...] = (), samples: int = 0
+) -> CheckVerdict:
+    return CheckVerdict(check.name, verdict, why, findings, samples, None)
+
+
+def _probed(check: Check, probe: ProbeCheck, good: Sequence[Measurement]) -> CheckVerdict:
+    samples = sum(m.candidate.requests for m in good)
+    if check.failure_limit:
+        failing = [w for w in probing.windows(check, good) if probing.breach(check, probe, w)]
+        if len(failing) <= check.failure_limit:
+            newest = list(probing.windows(check, good))[-1:]
+            return _spared(check, probe, newest[0] if newest else good, samples, len(failing))
+        why = str(probing.breach(check, probe, failing[-1])) + _beyond(check, len(failing))
+        failed = _verdict(check, Verdict.FAIL, why, probing.findings(probe, failing[-1]), samples)
+        return replace(failed, failures=len(failing))
     for window in (good[-1:], good):
-        if failed := _breach(check, window):
-            return _failed(check, failed, _findings(check.probe, window), samples, last)
-    if samples < check.min_samples:
-        why = f"{samples} of {check.min_samples} samples, not counted yet"
-        return CheckVerdict(check.name, Verdict.INCONCLUSIVE, why, findings, samples, last)
+        if broken := probing.breach(check, probe, window):
+            failed = _verdict(check, Verdict.FAIL, str(broken), probing.findings(probe, window), samples)
+            return replace(failed, failures=1)
+    return _unbroken(check, probe, good, samples)
+
+
+def _beyond(check: Check, failures: int) -> str:
+    return f"; failure {failures}, {check.failure_limit} let pass" if check.failure_limit else ""
+
+
+def _spared(
+    check: Check, probe: ProbeCheck, window: Sequence[Measurement], samples: int, failures: int
+) -> CheckVerdict:
+    """Judge by the newest window, as fewer failed than are let pass."""
+    judged = _unbroken(check, probe, window, samples)
+    if broken := probing.breach(check, probe, window):
+        why = str(broken) + _beyond(check, failures)
+        judged = replace(judged, verdict=Verdict.INCONCLUSIVE, why=why)
+    return replace(judged, failures=failures)
+
+
+def _unbroken(check: Check, probe: ProbeCheck, window: Sequence[Measurement], samples: int) -> CheckVerdict:
+    findings = probing.findings(probe, window)
+    if samples < check.samples_needed:
+        why = f"{samples} of {check.samples_needed} samples, not counted yet"
+        return _verdict(check, Verdict.INCONCLUSIVE, why, findings, samples)
     unsure = [f for f in findings if not f.holds]
     if unsure:
         why = f"{unsure[0]}, but stable does no better: the cause may lie outside the candidate"
         why = why if unsure[0].measured is not None else str(unsure[0])
-        return CheckVerdict(check.name, Verdict.INCONCLUSIVE, why, findings, samples, last)
-    why = "; ".join(str(f) for f in findings)
-    return CheckVerdict(check.name, Verdict.PASS, why, findings, samples, last)
+        return _verdict(check, Verdict.INCONCLUSIVE, why, findings, samples)
+    return _verdict(check, Verdict.PASS, "; ".join(str(f) for f in findings), findings, samples)
 
 
-def _failed(
-    check: Check, failed: Finding, findings: tuple[Finding, ...], samples: int, at: datetime | None
-) -> CheckVerdict:
-    """Build the verdict of a breached limit."""
-    return CheckVerdict(check.name, Verdict.FAIL, str(failed), findings, samples, at)
+def _metered(check: Check, metrics: PrometheusCheck, seen: Sequence[Metering]) -> CheckVerdict:
+    if not seen:
+        return _verdict(check, Verdict.INCONCLUSIVE, "nothing measured yet")
+    outcomes = [metering.outcome(check, metrics, one) for one in seen]
+    failing = [n for n, (verdict, _) in enumerate(outcomes) if verdict is Verdict.FAIL]
+    beyond = len(failing) > check.failure_limit
+    shown = failing[-1] if beyond else len(seen) - 1
+    verdict, why = outcomes[shown]
+    if verdict is Verdict.FAIL:
+        verdict = Verdict.FAIL if beyond else Verdict.INCONCLUSIVE
+        why += _beyond(check, len(failing))
+    samples = seen[shown].candidate.samples
+    findings = metering.findings(check, metrics, seen[shown])
+    judged = _verdict(check, verdict, why, findings, len(seen) if samples is None else samples)
+    return replace(judged, failures=len(failing))
 
 
 def due_at(check: Check, since: datetime, measurements: Iterable[Measurement]) -> datetime:
-    """Return when a check measures next: at the step's begin, then once each interval."""
+    """Return when a check measures next: after the step's begin and its own delay, then once each interval."""
     made = [m.at for m in measurements if m.check == check.name]
-    return max(made) + check.interval if made else since
-
-
-def _breach(check: Check, window: Sequence[Measurement]) -> Finding | None:
-    if sum(m.candidate.requests for m in window) < check.min_samples:
-        return None
-    stable_errors = _error_rate([m.stable for m in window])
-    for finding in _findings(check.probe, window):
-        if finding.holds is False and not _stable_as_bad(finding, stable_errors):
-            return finding
-    return None
-
-
-def _stable_as_bad(finding: Finding, stable_errors: float | None) -> bool:
-    """Return whether stable fails callers as much: then the candidate is not what is wrong."""
-    if finding.what != ERROR_RATE or finding.measured is None or not stable_errors:
-        return False
-    return stable_errors >= finding.measured
-
-
-ERROR_RATE = "error rate"
-
-
-def _findings(probe: ProbeCheck, window: Sequence[Measurement]) -> tuple[Finding, ...]:
-    candidate = [m.candidate for m in window]
-    stable = [m.stable for m in window]
-    samples = sum(s.requests for s in candidate)
-    p95, stable_p95 = _p95(candidate), _p95(stable)
-    found = [
-        Finding(ERROR_RATE, _error_rate(candidate), "<=", probe.max_error_rate, "share", samples, _error_rate(stable))
-    ]
-    if probe.max_latency_p95 is not None:
-        limit = probe.max_latency_p95.total_seconds() * 1000
-        found.append(Finding("latency p95", p95, "<=", limit, "ms", samples, stable_p95))
-    if probe.max_latency_increase is not None:
-        increase = p95 / stable_p95 - 1 if p95 is not None and stable_p95 else None
-        found.append(Finding("latency p95 increase", increase, "<=", probe.max_latency_increase, "share", samples))
-    if probe.agreement is not None:
-        compared = sum(m.compared for m in window)
-        share = sum(m.agreed for m in window) / compared if compared else None
-        found.append(
-            Finding(f"agreement with {probe.agreement.with_}", share, ">=", probe.agreement.min, "share", compared)
-        )
-    return tuple(found)
-
-
-def _error_rate(sides: Sequence[Side]) -> float | None:
-    requests = sum(s.requests for s in sides)
-    return sum(s.errors for s in sides) / requests if requests else None
-
-
-def _p95(sides: Sequence[Side]) -> float | None:
-    latencies = sorted(ms for s in sides for ms in s.latencies_ms)
-    return latencies[math.ceil(len(latencies) * 0.95) - 1] if latencies else None
-
-
-def _number(value: float, unit: str) -> str:
-    if unit == "ms":
-        return f"{value:.0f} ms"
-    return f"{value * 100:.3g} %"
+    return max(made) + check.interval if made else since + check.initial_delay
 
 
 def describe_limits(check: Check) -> str:
     """Say in one line what a check asks for, for plans."""
-    probe = check.probe
-    limits = [f"error rate <= {_number(probe.max_error_rate, 'share')}"]
+    limits = ", ".join(_probe_limits(check.probe) if check.probe else _metric_limits(check.prometheus))
+    return f"{limits} (dry run)" if check.dry_run else limits
+
+
+def _probe_limits(probe: ProbeCheck) -> list[str]:
+    limits = [f"error rate <= {number(probe.max_error_rate, 'share')}"]
     if probe.max_latency_p95 is not None:
         limits.append(f"latency p95 <= {format_duration(probe.max_latency_p95)}")
     if probe.max_latency_increase is not None:
-        limits.append(f"latency p95 at most {_number(probe.max_latency_increase, 'share')} above stable")
+        limits.append(f"latency p95 at most {number(probe.max_latency_increase, 'share')} above stable")
     if probe.agreement is not None:
-        limits.append(f"agreement with {probe.agreement.with_} >= {_number(probe.agreement.min, 'share')}")
-    return ", ".join(limits)
+        limits.append(f"agreement with {probe.agreement.with_} >= {number(probe.agreement.min, 'share')}")
+    return limits
+
+
+def _metric_limits(metrics: PrometheusCheck | None) -> list[str]:
+    return metering.limits(metrics) if metrics is not None else []

@@ -10,73 +10,27 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
-from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from reconciler.desired.base import (
+    UNION_PREFIX,
+    Count,
+    Document,
+    Flag,
+    Json,
+    Name,
+    Number,
+    Pattern,
+    Percent,
+    by_key,
+    refusal,
+)
+from reconciler.desired.checks import Check
 from reconciler.desired.cron import check_cron
 from reconciler.desired.digest import digest
 from reconciler.desired.duration import Duration, parse_duration
 
 API_VERSION = "reconciler.dev/v1alpha1"
-NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
-# KServe puts the name into host names and revision names: "<name>-predictor-00001" must fit 63 characters.
-NAME_LENGTH = 40
-
-Json = str | int | float | bool | None | list[Any] | dict[str, Any]
-
-
-class Document(BaseModel):
-    """Base of every part of a document: frozen, camelCase, no unknown fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
-
-    def content(self) -> dict[str, Any]:
-        """Return the document as plain JSON, without what was left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-    @cached_property
-    def digest(self) -> str:
-        """Return ten hex digits that stand for the content; made once, as the content never changes."""
-        return digest(self.content())
-
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
-Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
-# Strict, or else `min: yes` would be 1.0, and text that YAML 1.1 does not take for a number would pass for one.
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True)]
-Flag = Annotated[bool, Field(strict=True)]
-# Matching takes longer with every `*`; no name that a pattern could fit is as long as this.
-Pattern = Annotated[str, Field(max_length=128)]
-
-# Errors inside a union carry the name of the member that the author meant; it is no field, and begins so.
-UNION_PREFIX = "union:"
-
-
-def refusal(
-    code: str, message: str, *, at: tuple[str | int, ...] = (), advice: str = "", label: str = ""
-) -> PydanticCustomError:
-    """Return an error at the field `at` below the one being checked, with a help text and words beside the marker."""
-    return PydanticCustomError(code, message, {"at": at, "advice": advice, "label": label})
-
-
-def _by_key(*keys: str) -> Discriminator:
-    """Choose a member of a union by the key that only it has, so that an error speaks of that member alone."""
-
-    def choose(value: Any) -> str | None:
-        for key in keys:
-            if key in value if isinstance(value, dict) else hasattr(value, key) or hasattr(value, key + "_"):
-                return UNION_PREFIX + key
-        return None
-
-    message = f"one of the keys {', '.join(keys)} is needed: it says what is meant"
-    return Discriminator(
-        choose,
-        custom_error_type="missing-key",
-        custom_error_message=message,
-        custom_error_context={"keys": ",".join(keys)},
-    )
 
 
 def _package_kind(value: Any) -> str | None:
@@ -181,7 +135,7 @@ _GateByKey = Annotated[
     Annotated[MetricGate, Tag(UNION_PREFIX + "metric")]
     | Annotated[TagGate, Tag(UNION_PREFIX + "tag")]
     | Annotated[SignatureGate, Tag(UNION_PREFIX + "signature")],
-    _by_key("metric", "tag", "signature"),
+    by_key("metric", "tag", "signature"),
 ]
 
 
@@ -254,55 +208,6 @@ class Step(Document):
 
     traffic: Percent
     hold: Duration
-
-
-class InputExample(Document):
-    """Probe with the input example that was logged with the model."""
-
-    from_: Literal["inputExample"] = Field(alias="from")
-
-
-class InputFile(Document):
-    """Probe with rows from a file of the repository: {"inputs": [[...]], "expected": [...]}."""
-
-    file: str = Field(min_length=1)
-
-
-class Agreement(Document):
-    """How many answers must agree with the stable version's, or with the expected ones."""
-
-    with_: Literal["stable", "expected"] = Field(alias="with")
-    min: Number = Field(gt=0, le=1)
-    tolerance: Number = Field(default=0, ge=0, description="Allowed relative difference of numbers.")
-
-
-class ProbeCheck(Document):
-    """Send real requests to candidate and stable and compare."""
-
-    inputs: Annotated[
-        Annotated[InputExample, Tag(UNION_PREFIX + "from")] | Annotated[InputFile, Tag(UNION_PREFIX + "file")],
-        _by_key("from", "file"),
-    ]
-    requests: Count = Field(default=20, ge=1, le=1000, description="To each side, each interval.")
-    max_error_rate: Number = Field(default=0.01, ge=0, le=1)
-    max_latency_p95: Duration | None = None
-    max_latency_increase: Number | None = Field(
-        default=None,
-        ge=0,
-        description="Of the 95th percentile against stable, relative: 0.5 is +50 %.",
-    )
-    agreement: Agreement | None = None
-
-
-class Check(Document):
-    """One analysis of the canary, repeated while it runs; exactly one kind."""
-
-    name: Name
-    probe: ProbeCheck
-    interval: Duration = parse_duration("30s")
-    min_samples: Count = Field(
-        default=20, ge=1, description="Fewer samples hold the step, until the rollout's deadline."
-    )
 
 
 class Rollout(Document):

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from reconciler.desired.documents import Document
+from reconciler.desired.base import Document
 from reconciler.desired.fields import is_union_step, suggest
 from reconciler.desired.parse import ParsedFile, RawDocument, field_text
 from reconciler.desired.state import Diagnostic, Severity

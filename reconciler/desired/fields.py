@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import Tag
 
-from reconciler.desired.documents import UNION_PREFIX, Document
+from reconciler.desired.base import UNION_PREFIX, Document
 
 
 def is_union_step(step: str | int) -> bool:

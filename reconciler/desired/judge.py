@@ -11,8 +11,10 @@ from itertools import islice
 
 from pydantic import ValidationError
 
+from reconciler.desired.base import Document
+from reconciler.desired.checks import InputFile
 from reconciler.desired.defaults import lay_under
-from reconciler.desired.documents import Document, InputFile, Model, ModelSpec, PolicySpec, RepositoryPolicy
+from reconciler.desired.documents import Model, ModelSpec, PolicySpec, RepositoryPolicy
 from reconciler.desired.explain import Origin, explain
 from reconciler.desired.files import Digest, FileProblem
 from reconciler.desired.pipeline import Mismatch, NotAPipeline, Parameter, mismatches
@@ -142,7 +144,7 @@ class _Files:
     def check(self, spec: ModelSpec) -> Iterator[Diagnostic]:
         yield from self._training(spec)
         for index, check in enumerate(spec.rollout.analysis):
-            if isinstance(check.probe.inputs, InputFile):
+            if check.probe is not None and isinstance(check.probe.inputs, InputFile):
                 agreement = check.probe.agreement
                 at = ("spec", "rollout", "analysis", index, "probe", "inputs", "file")
                 expects = agreement is not None and agreement.with_ == "expected"

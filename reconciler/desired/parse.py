@@ -12,7 +12,8 @@ from typing import Any
 
 from yaml.nodes import Node
 
-from reconciler.desired.documents import API_VERSION, NAME_LENGTH, NAME_PATTERN
+from reconciler.desired.base import NAME_LENGTH, NAME_PATTERN
+from reconciler.desired.documents import API_VERSION
 from reconciler.desired.files import MAX_FILE_BYTES, too_large
 from reconciler.desired.state import Diagnostic, Severity
 from reconciler.desired.yaml_nodes import (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
-from reconciler.desired.documents import Document
+from reconciler.desired.base import Document
 from reconciler.desired.explain import Origin
 from reconciler.desired.files import MAX_FILE_BYTES, Digest, FileProblem, Snapshot, too_large
 from reconciler.desired.judge import Judged, Named, Rules, judge

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from reconciler.desired.documents import API_VERSION, UNION_PREFIX, Document, Model, RepositoryPolicy
+from reconciler.desired.base import UNION_PREFIX, Document
+from reconciler.desired.documents import API_VERSION, Model, RepositoryPolicy
 from reconciler.desired.duration import format_duration
 
 _KINDS: dict[str, type[Document]] = {"Model": Model, "RepositoryPolicy": RepositoryPolicy}

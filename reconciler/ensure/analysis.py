@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.analysis.agreement import agreement
-from reconciler.desired.documents import Check, InputFile, ProbeCheck
+from reconciler.analysis.verdict import CheckVerdict, judge
+from reconciler.desired.checks import Check, InputFile, ProbeCheck
+from reconciler.ensure.metric_check import measure_metrics
 from reconciler.ensure.scene import After, Scene
 from reconciler.errors import ReconcilerError, Refused
 from reconciler.manifest import probe_protocol, serving_fields
-from reconciler.observed import InferenceService, Measurement, Release, Side, TrafficTarget
+from reconciler.observed import InferenceService, Measurement, Metered, Metering, Release, Side, TrafficTarget
 from reconciler.plan.action import Analyse
 from reconciler.plan.facts import moment, previous_target
 from reconciler.ports import ProbeTarget
@@ -40,11 +42,30 @@ def ensure_analysed(action: Analyse, scene: Scene) -> After:
         measured = Measurement(
             check.name, action.release, action.step, scene.now, nothing, nothing, error=error.message
         )
-    return to_json(measured)
+    return {**to_json(measured), "verdict": plain(_verdict(check, scene, measured).as_json())}
+
+
+def _verdict(check: Check, scene: Scene, measured: Measurement) -> CheckVerdict:
+    """Judge the running step with this measurement."""
+    rollout = scene.facts.rollout
+    made = (
+        m
+        for m in scene.observed.memory.measurements
+        if (m.release, m.step) == (measured.release, measured.step) and (rollout is None or m.at >= rollout.since)
+    )
+    return judge(check, (*made, measured))
 
 
 def _measure(action: Analyse, check: Check, scene: Scene) -> Measurement:
-    probe, live = check.probe, scene.live()
+    if check.prometheus is not None:
+        return measure_metrics(action, check, check.prometheus, scene)
+    if check.probe is not None:
+        return _probe(action, check, check.probe, scene)
+    raise Refused(f"check {check.name} has no kind")
+
+
+def _probe(action: Analyse, check: Check, probe: ProbeCheck, scene: Scene) -> Measurement:
+    live = scene.live()
     inputs = _inputs(probe, action.release, scene)
     candidate = _target(scene, live, next((t for t in live.traffic if t.tag == "latest"), None), "latest")
     stable = _target(scene, live, previous_target(live), "prev")
@@ -123,6 +144,7 @@ def from_json(value: Mapping[str, Any]) -> Measurement | None:
             _count(value["compared"]),
             _count(value["agreed"]),
             None if value["error"] is None else str(value["error"]),
+            None if value["metering"] is None else _metering(value["metering"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
@@ -133,6 +155,28 @@ def _side(value: Mapping[str, Any]) -> Side:
     if not all(math.isfinite(latency) for latency in latencies):
         raise ValueError("a latency is no number")
     return Side(_count(value["requests"]), _count(value["errors"]), latencies)
+
+
+def _metering(value: Mapping[str, Any]) -> Metering:
+    seconds = _finite(value["windowSeconds"])
+    return Metering(_metered(value["candidate"]), _metered(value["stable"]), seconds)
+
+
+def _metered(value: Mapping[str, Any]) -> Metered:
+    number, samples = value["value"], value["samples"]
+    return Metered(
+        str(value["query"]),
+        None if number is None else _finite(number),
+        None if samples is None else _count(samples),
+        str(value["why"]),
+    )
+
+
+def _finite(value: object) -> float:
+    """Read a number; what is none must not stand for one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"no finite number: {value!r:.40}")
+    return float(value)
 
 
 def _count(value: object) -> int:

@@ -23,7 +23,7 @@ from reconciler.observed import (
     Stage,
 )
 from reconciler.plan.facts import Facts
-from reconciler.ports import Clock, Ledger, Memory, Prober, Registry, Serving, Training
+from reconciler.ports import Clock, Ledger, Memory, Metrics, Prober, Registry, Serving, Training
 
 After = Mapping[str, Any]
 """What an action leaves behind, for the ledger."""
@@ -37,6 +37,7 @@ class Systems:
     serving: Serving
     training: Training
     prober: Prober
+    metrics: Metrics | None
     ledger: Ledger
     memory: Memory
     clock: Clock

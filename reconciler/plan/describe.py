@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from reconciler.analysis.verdict import CheckVerdict
 from reconciler.desired.state import DesiredModel
-from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, ObservedModel, Stage
+from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, ObservedModel, Order, Stage
 from reconciler.plan.decision import Decision, VersionVerdict
-from reconciler.plan.facts import Facts, gather, revision_release
+from reconciler.plan.facts import Facts, gather, rejection_from_tag, revision_release
+from reconciler.plan.ordering import about, shown
 from reconciler.registry_roles import role
 from reconciler.status import (
     ChangedBy,
@@ -18,6 +18,7 @@ from reconciler.status import (
     Conditions,
     Health,
     ModelStatus,
+    OrderStatus,
     RegistryVersion,
     RejectedVersion,
     Sync,
@@ -51,9 +52,10 @@ def status_of(
         last_attempted_commit=desired.commit.id,
         next_action=type(decision.action).__name__ if decision.action else None,
         rejected=tuple(RejectedVersion(v.version, v.lost) for v in decision.versions if v.lost),
-        verdicts=(*map(_gates, decision.versions), *map(_check, decision.checks)),
+        verdicts=(*map(_gates, decision.versions), *(verdict.as_json() for verdict in decision.checks)),
         commit=ChangedBy(desired.commit.author, desired.commit.subject),
         labels=dict(desired.labels),
+        orders=tuple(map(order_status, shown(known))) if known else (),
     )
 
 
@@ -72,11 +74,19 @@ def _conditions(decision: Decision) -> Conditions:
 def _registry(facts: Facts) -> tuple[RegistryVersion, ...]:
     newest = facts.versions[-MOST_VERSIONS:]
     kept = {v.version: v for v in (*facts.holders(Stage.PRODUCTION), *facts.holders(Stage.STAGING), *newest)}
-    return tuple(_shown(v) for _, v in sorted(kept.items(), reverse=True))
+    return tuple(_shown(v, facts) for _, v in sorted(kept.items(), reverse=True))
 
 
-def _shown(version: ModelVersion) -> RegistryVersion:
-    return RegistryVersion(version.version, role(version).value, "rejected" if TAG_REJECTED in version.tags else "")
+def _shown(version: ModelVersion, facts: Facts) -> RegistryVersion:
+    mark = rejection_from_tag(version.tags.get(TAG_REJECTED))
+    again = mark is not None and (mark.release, mark.at) in facts.orders.retried
+    note = "rejected" if TAG_REJECTED in version.tags and not again else ""
+    return RegistryVersion(version.version, role(version).value, note)
+
+
+def order_status(order: Order) -> OrderStatus:
+    """Tell what was ordered."""
+    return OrderStatus(order.kind.value, order.actor, order.reason, order.at, about(order))
 
 
 def _live(live: InferenceService, facts: Facts) -> tuple[TrafficShare, ...]:
@@ -101,28 +111,4 @@ def _gates(verdict: VersionVerdict) -> Mapping[str, Any]:
         "verdict": "fail" if verdict.lost else "pass",
         "why": verdict.lost or "; ".join(r.said for r in verdict.results) or "no gate is asked for",
         "gates": [{"gate": r.gate, "passed": r.passed, "said": r.said} for r in verdict.results],
-    }
-
-
-def _check(verdict: CheckVerdict) -> Mapping[str, Any]:
-    return {
-        "kind": "check",
-        "check": verdict.check,
-        "verdict": verdict.verdict.value,
-        "why": verdict.why,
-        "samples": verdict.samples,
-        "measuredAt": verdict.measured_at.isoformat() if verdict.measured_at else None,
-        "findings": [
-            {
-                "what": f.what,
-                "measured": f.measured,
-                "operator": f.operator,
-                "limit": f.limit,
-                "unit": f.unit,
-                "stable": f.stable,
-                "samples": f.samples,
-                "holds": f.holds,
-            }
-            for f in verdict.findings
-        ],
     }

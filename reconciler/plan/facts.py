@@ -24,6 +24,7 @@ from reconciler.observed import (
     TrafficTarget,
     Unknown,
 )
+from reconciler.plan.orders import Orders, in_force, rejection_of
 from reconciler.registry_roles import role
 
 
@@ -162,6 +163,7 @@ class Facts:
     rollout: RolloutRecord | None
     rejections: Mapping[Release, Rejection]
     wanted: str
+    orders: Orders
 
     @property
     def spec(self) -> ModelSpec:
@@ -202,7 +204,9 @@ def gather(desired: DesiredModel, observed: ObservedModel, now: datetime) -> Fac
     if isinstance(observed.serving, Unknown):
         return Unknown(f"serving: {observed.serving.why}", observed.serving.since)
     registered = observed.registry.value
-    rollout = rollout_of(registered)
+    rollout, wanted = rollout_of(registered), wanted_digest(desired.spec)
+    about = (rollout.release, rollout.started) if rollout else None
+    orders = in_force(observed.memory.orders, about, wanted, now)
     return Facts(
         desired=desired,
         observed=observed,
@@ -210,8 +214,9 @@ def gather(desired: DesiredModel, observed: ObservedModel, now: datetime) -> Fac
         registered=registered,
         live=_object(observed.serving.value, observed.strays, rollout),
         rollout=rollout,
-        rejections=_rejections(registered, observed.memory.rejections, rollout),
-        wanted=wanted_digest(desired.spec),
+        rejections=_rejections(registered, observed.memory.rejections, rollout, orders),
+        wanted=wanted,
+        orders=orders,
     )
 
 
@@ -236,16 +241,23 @@ def _object(
 
 
 def _rejections(
-    registered: RegisteredModel | None, remembered: tuple[Rejection, ...], rollout: RolloutRecord | None
+    registered: RegisteredModel | None,
+    remembered: tuple[Rejection, ...],
+    rollout: RolloutRecord | None,
+    orders: Orders,
 ) -> dict[Release, Rejection]:
     """Return what is marked rejected, and the rollout in progress if the ledger says that it was decided against.
 
-    Older rollouts on the ledger do not count: what became of them is in the tags.
+    Older rollouts on the ledger do not count: what became of them is in the tags. A mark that is to be tried again does
+    not count either.
     """
-    found = [rejection_from_tag(v.tags[TAG_REJECTED]) for v in versions_of(registered) if TAG_REJECTED in v.tags]
+    marks = [rejection_from_tag(v.tags[TAG_REJECTED]) for v in versions_of(registered) if TAG_REJECTED in v.tags]
+    found = [mark for mark in marks if mark and (mark.release, mark.at) not in orders.retried]
     if rollout is not None:
         found += [r for r in remembered if r.release == rollout.release and r.rollout == rollout.started]
-    return {r.release: r for r in found if r}
+    if orders.abort is not None and (aborted := rejection_of(orders.abort)) is not None:
+        found.append(aborted)
+    return {r.release: r for r in found}
 
 
 def revision_release(live: InferenceService, revision: str, rollout: RolloutRecord | None) -> Release | None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
-from reconciler.desired.documents import Check
+from reconciler.analysis.metering import perfect
+from reconciler.desired.checks import Check
 from reconciler.desired.state import DesiredModel
 from reconciler.observed import (
     TAG_GATES,
@@ -267,7 +268,8 @@ def _stage(action: StageCandidate, desired: DesiredModel, world: ObservedModel, 
             version = _staged(version, version.version, Stage.ARCHIVED)
         return _tagged(version, TAG_ROLLOUT, record.to_tag() if version.version == number else None)
 
-    return replace(_versions(world, change), memory=Memory(rejections=world.memory.rejections))
+    memory = Memory(rejections=world.memory.rejections, orders=world.memory.orders)
+    return replace(_versions(world, change), memory=memory)
 
 
 def _split(live: InferenceService, percent: int | None, stable: str) -> InferenceService:
@@ -324,7 +326,11 @@ def _analyse(action: Analyse, desired: DesiredModel, world: ObservedModel, now: 
 
 
 def _perfect(check: Check, action: Analyse, now: datetime) -> Measurement:
-    count = check.probe.requests
+    """Return a measurement that passes; what a query would say cannot be known."""
+    if check.prometheus is not None:
+        metering = perfect(check, check.prometheus)
+        return Measurement(check.name, action.release, action.step, now, Side(0, 0), Side(0, 0), metering=metering)
+    count = check.probe.requests if check.probe is not None else 0
     side = Side(count, 0, (1.0,) * count)
     return Measurement(check.name, action.release, action.step, now, side, side, count, count)
 

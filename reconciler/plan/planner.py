@@ -33,7 +33,7 @@ from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, gather, served
 from reconciler.plan.removal import decide_removal
 from reconciler.plan.rollback import decide_rollback
-from reconciler.plan.selection import Selected, production_of, select
+from reconciler.plan.selection import Selected, candidates, production_of, select
 from reconciler.plan.serve import decide_serving
 from reconciler.plan.training import decide_training, next_trigger
 from reconciler.status import Health, Phase, Sync
@@ -92,10 +92,29 @@ def _lost(facts: Facts, selected: Selected) -> frozenset[int]:
 
 
 def _approved(facts: Facts, selected: Selected) -> ModelVersion | None:
-    """Return the wanted version, or what serves while a newer one waits to be named in Git."""
+    """Return the wanted version, or what serves while a newer one waits to be approved."""
+    version = selected.version
+    if version is None or version is not awaiting_approval(facts, selected):
+        return version
+    return _approved_before(facts) or _proven_production(facts)
+
+
+def awaiting_approval(facts: Facts, selected: Selected) -> ModelVersion | None:
+    """Return the version that passed its gates and is neither named in Git nor approved by hand."""
     promotion, version = facts.spec.promotion, selected.version
     if promotion.approval == "none" or promotion.version != "auto" or version is None:
-        return version
+        return None
+    return None if version.version == facts.orders.approved else version
+
+
+def _approved_before(facts: Facts) -> ModelVersion | None:
+    """Return the version that was approved by hand, as if Git named it, while a newer one waits."""
+    number = facts.orders.approved
+    found = next((v for v in candidates(facts.desired, facts.registered) if v.version == number), None)
+    return found if found is not None and facts.proven(found) and not _rolled_back(facts, found) else None
+
+
+def _proven_production(facts: Facts) -> ModelVersion | None:
     production = production_of(facts.registered)
     if production is None or not facts.proven(production) or _rolled_back(facts, production):
         return None
@@ -164,10 +183,9 @@ def _not_as_wanted(facts: Facts, serving: Decision, selected: Selected) -> Decis
     if approved is None and serves is not None and (why := _rolled_back(facts, serves)):
         what = f"version {serves.version} with these serving fields was rolled back: {why}"
         return stall(what, Phase.IDLE, "a commit that changes what is wanted")
-    waiting = approved is not selected.version and selected.version is not None
-    if waiting and selected.version is not None:
-        number = selected.version.version
-        return replace(serving, sync=Sync.OUT_OF_SYNC, waits_for=f'approval: a commit that sets version: "{number}"')
+    if (waiting := awaiting_approval(facts, selected)) is not None and waiting is not approved:
+        waits = f'approval: `reconciler approve`, or a commit that sets version: "{waiting.version}"'
+        return replace(serving, sync=Sync.OUT_OF_SYNC, waits_for=waits)
     return serving
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.analysis.verdict import Verdict
 from reconciler.desired.duration import format_duration
 from reconciler.observed import InferenceService, Release, Stage
 from reconciler.plan.action import (
@@ -87,7 +86,9 @@ def _going_wrong(facts: Facts, live: InferenceService, record: RolloutRecord) ->
         if record.wanted != facts.wanted:
             return _restart(live, record)
         paused = stall(
-            f"the rollout is paused: {why}", Phase.CANARY, "a commit that changes the rollout or the version"
+            f"the rollout is paused: {why}",
+            Phase.CANARY,
+            "`reconciler promote`, `reconciler abort`, or a commit that changes the rollout or the version",
         )
         return replace(paused, checks=verdicts)
     cut = CutTraffic(record.release, facts.wanted, record.started)
@@ -100,13 +101,15 @@ def _wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> str |
         return moved
     if live.failure is not None and live.failure.terminal and not candidate_ready(live, record):
         return f"the candidate cannot be served: {live.failure.reason}: {live.failure.message}"
+    promoted = facts.orders.promote is not None
     verdicts = check_verdicts(facts, record)
-    failed = [v for v in verdicts if v.verdict is Verdict.FAIL] if record.step else []
+    failed = [v for v in verdicts if v.fails] if record.step and not promoted else []
     if failed:
         return f"{failed[0].check} failed at {live.canary_percent} %: {failed[0].why}"
     deadline = facts.spec.rollout.deadline
-    if facts.now - record.started >= deadline:
-        held = next((f"{v.check}: {v.why}" for v in verdicts if v.verdict is not Verdict.PASS), live.message)
+    waived = promoted and candidate_ready(live, record)
+    if facts.now - record.started - facts.orders.held >= deadline and not waived:
+        held = next((f"{v.check}: {v.why}" for v in verdicts if v.holds_step), live.message)
         return f"the rollout did not end within {format_duration(deadline)}{'; ' + held if held else ''}"
     return None
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.analysis.verdict import CheckVerdict, Verdict, due_at, judge
-from reconciler.desired.documents import Check, Step
+from reconciler.analysis.verdict import CheckVerdict, due_at, judge
+from reconciler.desired.checks import Check
+from reconciler.desired.documents import Step
 from reconciler.desired.duration import format_duration
-from reconciler.observed import InferenceService, Release
+from reconciler.observed import InferenceService, Order, Release
 from reconciler.plan.action import (
     Analyse,
     BeginStep,
@@ -25,6 +26,7 @@ from reconciler.plan.action import (
 )
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, RolloutRecord, revision_release, settled, sole_release
+from reconciler.plan.orders import said
 from reconciler.status import Health, Phase
 
 
@@ -53,15 +55,38 @@ def begin_rollout(live: InferenceService, stable: Release, release: Release) -> 
     return act(action, f"because version {release.version} is wanted and version {stable.version} serves", Phase.CANARY)
 
 
+def unmeasurable(facts: Facts, release: Release) -> Decision | None:
+    """Begin no rollout whose checks nobody can measure."""
+    asked = [c.name for c in facts.spec.rollout.analysis if c.prometheus is not None and not c.dry_run]
+    if not asked or not facts.observed.unmetered:
+        return None
+    what = f"version {release.version} is not rolled out: {', '.join(asked)} cannot be measured"
+    return stall(f"{what}, as {facts.observed.unmetered}", Phase.DEPLOYING, "prometheus.url in the settings")
+
+
 def continue_rollout(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
     """Take the next step of the rollout on record; going wrong is decided elsewhere, before."""
+    decision = _continue(facts, live, record)
+    pause = facts.orders.pause
+    return decision if pause is None else _paused(decision, pause)
+
+
+def _paused(decision: Decision, pause: Order) -> Decision:
+    """Hold the rollout where it is: what measures, and what writes down what is so, goes on."""
+    if isinstance(decision.action, (Analyse, BeginStep)):
+        return decision
+    waits = "`reconciler resume`, `reconciler promote` or `reconciler abort`"
+    return replace(decision, action=None, reason="", blocked_by=said(pause, "paused"), waits_for=waits)
+
+
+def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
     release = record.release
     if live.canary_percent is None:
         return _start(live, record)
     if live.release != release:
         # The one before was taken to 0 % when this one superseded it.
         return act(StartCanary(release), "because it supersedes the candidate before, which has 0 %", Phase.CANARY)
-    deadline = record.started + facts.spec.rollout.deadline
+    deadline = record.started + facts.spec.rollout.deadline + facts.orders.held
     if not candidate_ready(live, record):
         why = live.failure.message if live.failure else ""
         what = f"candidate version {release.version} to become ready{': ' + why if why else ''}"
@@ -100,6 +125,8 @@ def effective_percent(live: InferenceService) -> int:
 def _step(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
     steps = facts.spec.rollout.steps
     index = min(record.step, len(steps))
+    if facts.orders.promote is not None:
+        return _route_all(record, f"it is ready, and was {said(facts.orders.promote, 'promoted')}")
     if index == 0:
         return (
             _enter(facts, live, record, 1) if steps else _route_all(record, "it is ready and the rollout has no steps")
@@ -152,11 +179,11 @@ def _hold(facts: Facts, record: RolloutRecord, step: Step, number: int) -> Decis
         measure = Analyse(record.release, number, first)
         return replace(act(measure, f"because {first} is due in step {number}", Phase.CANARY), checks=verdicts)
     until = record.since + step.hold
-    unsure = [v for v in verdicts if v.verdict is not Verdict.PASS]
-    if facts.now >= until and not unsure:
+    unsure = [v for v in verdicts if v.holds_step]
+    if facts.now >= until and not unsure and facts.orders.pause is None:
         return replace(_leave(facts, record, number, verdicts), checks=verdicts)
     held = f"the hold of step {number} of {len(facts.spec.rollout.steps)} to end"
-    waits = f"{unsure[0].check}: {unsure[0].why}" if facts.now >= until else held
+    waits = f"{unsure[0].check}: {unsure[0].why}" if unsure and facts.now >= until else held
     look = min((t for t in (until, *due.values()) if t > facts.now), default=None)
     return replace(wait(waits, Phase.CANARY, until=look), checks=verdicts)
 

@@ -17,7 +17,7 @@ from reconciler.plan.facts import (
     sole_release,
     unchallenged,
 )
-from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first
+from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first, unmeasurable
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import CHAMPION
 from reconciler.status import Health, Phase, Sync
@@ -71,7 +71,7 @@ def _replace(facts: Facts, live: InferenceService, stable: Release, release: Rel
         return deploy_first(facts, release)  # applied while nothing served yet, and not ready so far
     if live.release == stable and not settled(live):
         return _drifted(facts, live, stable) or wait("the live service to settle before a rollout", Phase.DEPLOYING)
-    return begin_rollout(live, stable, release)
+    return unmeasurable(facts, release) or begin_rollout(live, stable, release)
 
 
 def _rolling(facts: Facts, live: InferenceService, record: RolloutRecord, release: Release | None) -> Decision:
@@ -106,7 +106,7 @@ def _roles(facts: Facts, version: ModelVersion, release: Release | None) -> Deci
     holders = {v.version for v in facts.holders(Stage.PRODUCTION)}
     misled = any(CHAMPION in other.aliases for other in facts.versions if other.version != version.version)
     if holders != {version.version} or misled or (facts.rollout is not None and facts.rollout.release == release):
-        return _promote(version, release)
+        return _promote(version, release) if facts.proven(version) else _unproven(version)
     for other in facts.holders(Stage.STAGING):
         why = f"because it is staged, but version {version.version} is what is wanted"
         return act(Archive(other.version), why, Phase.ARCHIVING)
@@ -116,6 +116,11 @@ def _roles(facts: Facts, version: ModelVersion, release: Release | None) -> Deci
 def _promote(version: ModelVersion, release: Release | None) -> Decision:
     why = f"because version {version.version} serves all traffic" if release else "because it passed its gates"
     return act(Promote(version.version, release), why, Phase.PROMOTING)
+
+
+def _unproven(version: ModelVersion) -> Decision:
+    what = f"version {version.version} serves, but has no passed gates on record, so it is not promoted"
+    return stall(what, Phase.IDLE, "a version that passes its gates, or a commit that changes them")
 
 
 def _leave_strays(facts: Facts, live: InferenceService) -> Decision | None:

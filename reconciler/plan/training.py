@@ -14,6 +14,7 @@ from reconciler.observed import TAG_TRAINING_KEY, Known, ModelVersion, Registere
 from reconciler.plan.action import StopTraining, Train
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts
+from reconciler.plan.orders import said
 from reconciler.registry_roles import role
 from reconciler.status import Health, Phase
 
@@ -133,10 +134,12 @@ def _advance(facts: Facts, training: Training, due: Due, runs: list[TrainingRun]
         return wait(what, Phase.TRAINING, until=ends)
     if runs and runs[-1].state is RunState.SUCCEEDED:
         return _unregistered(facts, runs[-1], due)
-    failed = [r for r in runs if _failed(r, training.timeout)]
+    order = facts.orders.tries.get(due.key)
+    failed = [r for r in runs if failed_run(r, training.timeout) and r.attempt > facts.orders.tried(due.key)]
     attempt = max((r.attempt for r in runs), default=0) + 1
     if not failed:
-        return act(Train(due.key, attempt), f"because {due.why}", Phase.TRAINING)
+        why = said(order, "retried") if order else due.why
+        return act(Train(due.key, attempt), f"because {why}", Phase.TRAINING)
     return _retry(facts, training, due, failed, attempt)
 
 
@@ -145,14 +148,15 @@ def _retry(facts: Facts, training: Training, due: Due, failed: list[TrainingRun]
     cause = last.cause or "the run gave no cause"
     if len(failed) > training.retries.limit:
         what = f"training failed {len(failed)} times, the last time: {cause}"
-        return stall(what, Phase.TRAINING, "a commit that changes the pipeline or its parameters")
+        needs = "`reconciler retry`, or a commit that changes the pipeline or its parameters"
+        return stall(what, Phase.TRAINING, needs)
     due_at = (last.finished_at or last.created_at) + training.retries.backoff * 2 ** (len(failed) - 1)
     if facts.now < due_at:
         return wait(f"the next attempt after a failed training: {cause}", Phase.TRAINING, Health.DEGRADED, due_at)
     return act(Train(due.key, attempt), f"because attempt {attempt - 1} failed: {cause}", Phase.TRAINING)
 
 
-def _failed(run: TrainingRun, timeout: timedelta) -> bool:
+def failed_run(run: TrainingRun, timeout: timedelta) -> bool:
     """Return whether a run counts against the retries; one that was stopped for another reason does not."""
     if run.state is RunState.STOPPED:
         return (run.finished_at or run.created_at) - run.created_at >= timeout

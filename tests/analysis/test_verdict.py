@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.analysis.verdict import Verdict, due_at, judge
-from reconciler.desired.documents import Check
+from reconciler.desired.checks import Check
 from reconciler.observed import Measurement, Release, Side
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -46,23 +46,20 @@ class Freeze(At):
         os.kill(pid, signal.SIGCONT)
 
 
-def test_sigterm_in_the_middle_of_an_action_lets_it_end_and_the_next_start_goes_on(rigs: MakeRig, calm: Calm) -> None:
-    middle = AskToEnd("Train: claimed", "StageCandidate: wrote POST registered-models/alias", "CutTraffic: intended")
+def test_a_process_asked_to_end_or_frozen_in_the_middle_of_an_action_goes_on_where_it_was(
+    rigs: MakeRig, calm: Calm
+) -> None:
+    ended = AskToEnd("Train: claimed", "StageCandidate: wrote POST registered-models/alias", "CutTraffic: intended")
+    frozen = Freeze("Promote: wrote POST registered-models/alias", "ShiftTraffic: intended", "TakeDown: wrote delete")
+
+    def both(reached: Reached) -> None:
+        ended(reached)
+        frozen(reached)
+
     with rigs() as rig:
-        rig.judge.verdict = middle
+        rig.judge.verdict = both
         assert tell(rig.service) == calm.endings
         assert rig.service.end() == 0
-        assert middle.left == []
+        assert (ended.left, frozen.left) == ([], [])
         assert rig.service.codes == [0, 0, 0, 0]
-        check(rig.world, crashes=0)
-
-
-def test_a_process_stopped_for_longer_than_any_timeout_goes_on_where_it_was(rigs: MakeRig, calm: Calm) -> None:
-    middle = Freeze("Promote: wrote POST registered-models/alias", "ShiftTraffic: intended")
-    with rigs() as rig:
-        rig.judge.verdict = middle
-        assert tell(rig.service) == calm.endings
-        assert rig.service.end() == 0
-        assert middle.left == []
-        assert rig.service.codes == [0]
         check(rig.world, crashes=0)

@@ -5,33 +5,35 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
-from tests.chaos.conftest import MakeRig
+from tests.chaos.conftest import MakeRig, Rig
 from tests.chaos.ending import check
 from tests.chaos.story import CHAPTERS, tell
 
 
-@pytest.mark.parametrize("command", [("run",), ("apply", "--yes")])
-def test_beside_a_running_service_nobody_else_reconciles(command: tuple[str, ...], rigs: MakeRig) -> None:
+def test_beside_a_running_service_nobody_else_reconciles(rigs: MakeRig) -> None:
     first, second = CHAPTERS[:2]
     with rigs() as rig:
         tell(rig.service, (first,))
-        running = rig.service.process
-        assert running is not None
-        arguments = [*command, "--config", str(rig.world.settings)]
-        done = subprocess.run(
-            [sys.executable, "-m", "reconciler", *arguments],
-            env=rig.service.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 1
-        assert f"process {running.pid}" in done.stderr
-        assert "two would fight" in done.stderr
-        assert "Traceback" not in done.stderr
+        for command in (("run",), ("apply", "--yes")):
+            check_refused(rig, command)
         tell(rig.service, (second,))
         assert rig.service.end() == 0
         assert rig.service.codes == [0], "it ended by itself"
         check(rig.world, crashes=0)
+
+
+def check_refused(rig: Rig, command: tuple[str, ...]) -> None:
+    """Start a second one, and hear what it says."""
+    running = rig.service.process
+    assert running is not None
+    done = subprocess.run(
+        [sys.executable, "-m", "reconciler", *command, "--config", str(rig.world.settings)],
+        env=rig.service.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"process {running.pid}" in done.stderr
+    assert "two would fight" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -26,6 +26,7 @@ def systems_of(made: World) -> Systems:
         serving=made.serving,
         training=made.training,
         prober=made.prober,
+        metrics=made.metrics,
         ledger=made.ledger,
         memory=made.memory,
         clock=made.clock,

@@ -24,7 +24,7 @@ from reconciler.plan.action import (
 from reconciler.plan.decision import Decision, VersionVerdict, act
 from reconciler.plan.rollout import check_verdicts
 from reconciler.ports import Entry, Moment, Result
-from reconciler.status import Health, Phase, Sync
+from reconciler.status import Health, Phase, Sync, plain
 from tests.ensure.stage import in_canary, in_production, scene_of
 from tests.simulation.world import NAME, World
 
@@ -118,7 +118,7 @@ def test_evidence_is_what_the_decision_saw_of_versions_and_checks_and_no_more() 
     decision = act(RecordGates(2, "passed x"), "because", Phase.GATING)
     intent, _ = done(made, replace(decision, checks=checks, versions=(VersionVerdict(2, (), "too bad"),)))
     assert intent.evidence == {
-        "checks": [{"check": c.check, "verdict": c.verdict.value, "why": c.why, "samples": c.samples} for c in checks],
+        "checks": [plain(c.as_json()) for c in checks],
         "versions": [{"version": 2, "lost": "too bad", "gates": []}],
     }
     intent, _ = done(made, decision)

@@ -167,8 +167,9 @@ def test_promoting_where_nothing_is_served_says_nothing_of_a_release() -> None:
 def test_promoting_again_writes_nothing() -> None:
     made = in_production()
     made.faults.log.clear()
-    ensure_promoted(Promote(1, scene_of(made).live().release), scene_of(made))
+    after = ensure_promoted(Promote(1, scene_of(made).live().release), scene_of(made))
     assert writes(made) == []
+    assert after["archived"] == []
 
 
 @pytest.mark.parametrize(("template", "kept"), [("same", False), ("other", True)])

@@ -17,7 +17,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from reconciler.desired.documents import InputFile, Model, RepositoryPolicy
+from reconciler.desired.checks import InputFile
+from reconciler.desired.documents import Model, RepositoryPolicy
 from reconciler.observed import Package
 from reconciler.systems.training.package import RESERVED, arguments, read_package
 from tests.systems.training.conftest import request

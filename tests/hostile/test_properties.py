@@ -116,6 +116,8 @@ MODELS = {
 MEASURED = {
     "check": "c", "release": "2-abc", "step": 1, "at": "2026-08-20T09:10:00+00:00", "compared": 1, "agreed": 1,
     "candidate": {"requests": 20, "errors": 1, "latenciesMs": [1.0]}, "error": None,
+    "metering": {"windowSeconds": 120.0, "candidate": {"query": "up", "value": 0.5, "samples": 20, "why": ""},
+                 "stable": {"query": "up", "value": None, "samples": None, "why": "no series"}},
     "stable": {"requests": 20, "errors": 0, "latenciesMs": [1.0]},
 }  # fmt: skip
 STORED = json.loads(to_json(state_of({"m.yaml": model()}).models["iris"]))

@@ -106,7 +106,7 @@ def test_a_way_that_does_not_converge_says_what_it_waits_for() -> None:
     after = model("fraud", spec(trees=200, promotion={"approval": "required"}))
     text = render_text(proposal(state(after), {"fraud": before}), frozenset({Show.WAY}))
     assert "takes                             about 10 min, then waits" in text
-    assert 'approval: a commit that sets version: "2"' in text
+    assert 'approval: `reconciler approve`, or a commit that sets version: "2"' in text
 
 
 @pytest.mark.parametrize(

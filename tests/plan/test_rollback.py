@@ -16,6 +16,7 @@ from reconciler.plan.action import (
     RestoreStable,
     ShiftTraffic,
     StageCandidate,
+    StartCanary,
     Withdraw,
 )
 from reconciler.plan.facts import RolloutRecord, rejection_to_tag, wanted_digest
@@ -257,3 +258,17 @@ def test_a_version_that_was_rejected_before_git_changed_is_rolled_out_like_any_o
         2, Stage.STAGING, rollout=tag, rejected=rejection_to_tag(rejection)
     )
     assert marked.decide().waits_for == "the hold of step 1 of 2 to end"
+
+
+def test_what_was_never_applied_is_not_cut_however_long_it_was_staged() -> None:
+    staged = replace(canary(0, 0, timedelta(hours=2)), live=settled().live)
+    assert staged.decide().action == StartCanary(staged.release(2))
+    before = canary(0, 0, timedelta(hours=2))
+    tag = replace(record(before), release=before.release(3)).to_tag()
+    superseding = replace(before, versions=before.versions[:1]).version(3, Stage.STAGING, rollout=tag)
+    assert superseding.decide().action == StartCanary(before.release(3))
+
+
+def test_a_candidate_that_lost_gives_way_to_the_next_one_at_once_where_there_is_one() -> None:
+    scene = canary(0, promotion={"version": "3"}).version(3)
+    assert scene.decide().action == StageCandidate(scene.release(3), scene.release(1), STABLE)

@@ -89,7 +89,9 @@ def test_a_first_deployment(sentence: str) -> None:
 BEGINS: dict[str, tuple[dict[str, Any], bool]] = {
     "one revision has all traffic": ({}, True),
     "no revision has all traffic": ({"traffic": split(50, 50)}, False),
+    "two revisions share it": ({"traffic": (TrafficTarget(STABLE, 50), TrafficTarget(CANDIDATE, 50))}, False),
     "nothing has traffic": ({"traffic": ()}, False),
+    "nothing has traffic or is ready": ({"traffic": (), "latest_ready": None}, False),
     "a split was asked for": ({"canary_percent": 0}, False),
     "a newer revision is ready": ({"latest_ready": CANDIDATE}, False),
 }

@@ -52,7 +52,7 @@ from reconciler.plan.action import (
 from reconciler.plan.facts import Facts, gather, rejection_to_tag
 from reconciler.plan.planner import FENCED, always_allowed
 from reconciler.status import Health, Phase, Sync
-from tests.plan.scenes import MINUTE, NOW, STABLE, UNKNOWN, Scene, settled, wanting
+from tests.plan.scenes import MINUTE, NOW, STABLE, UNKNOWN, Scene, settled, spec, wanting
 
 A = Release(2, "abc")
 NEVER_HELD_UP: tuple[Action, ...] = (
@@ -327,7 +327,7 @@ def test_a_removed_model_without_a_guard_is_held_up_by_a_freeze_all_the_same() -
 
 def test_a_version_that_waits_for_approval_is_named_where_another_serves() -> None:
     decision = settled(promotion={"approval": "required"}).version(2).decide()
-    assert decision.waits_for == 'approval: a commit that sets version: "2"'
+    assert decision.waits_for == 'approval: `reconciler approve`, or a commit that sets version: "2"'
     assert (decision.sync, decision.health) == (Sync.OUT_OF_SYNC, Health.HEALTHY)
     assert settled(promotion={"approval": "required"}).decide().waits_for == ""
 
@@ -372,3 +372,36 @@ def test_a_version_that_fails_and_has_some_traffic_loses_it_before_that_is_recor
     revisions = {STABLE: scene.release(1), "iris-predictor-00002": scene.release(2)}
     shared = replace(scene, live=replace(scene.live, traffic=targets, revisions=revisions))
     assert not isinstance(shared.decide().action, RecordGates)
+
+
+def test_a_pinned_candidate_that_cannot_be_judged_for_now_is_not_taken_back() -> None:
+    scene = wanting(promotion={"version": "2", "gates": [{"metric": "accuracy", "min": 0.9}]})
+    rolling = scene.version(1, Stage.PRODUCTION).rolling(10, 1)
+    unjudged = {k: v for k, v in rolling.versions[1].tags.items() if k != "reconciler.dev/gates"}
+    decision = replace(rolling, versions=(rolling.versions[0], replace(rolling.versions[1], tags=unjudged))).decide()
+    assert not isinstance(decision.action, ShiftTraffic)
+
+
+def test_a_candidate_that_passes_is_not_taken_back_because_approval_is_required_by_now() -> None:
+    scene = wanting(promotion={"approval": "required", "gates": [{"metric": "accuracy", "min": 0.9}]})
+    rolling = scene.version(1, Stage.PRODUCTION, gates="failed x").rolling(10, 1)
+    others = {**rolling.versions[1].tags, "reconciler.dev/gates": "passed others"}
+    judged = replace(rolling, versions=(rolling.versions[0], replace(rolling.versions[1], tags=others)))
+    assert isinstance(judged.evidence(2, accuracy=0.95).decide().action, RecordGates)
+
+
+def test_approval_is_asked_for_where_nothing_is_served_too() -> None:
+    bare = spec(serving=None, promotion={"approval": "required", "gates": [{"metric": "accuracy", "min": 0.9}]})
+    scene = wanting().version(1, Stage.PRODUCTION).version(2).wants(spec=bare)
+    decision = scene.decide()
+    assert decision.action is None
+    assert decision.waits_for == 'approval: `reconciler approve`, or a commit that sets version: "2"'
+
+
+def test_where_no_version_is_to_be_had_other_serving_fields_wait_for_one() -> None:
+    scene = wanting(promotion={"approval": "required"}).version(1, Stage.PRODUCTION, key="other").serving(1)
+    assert scene.live is not None
+    before = Release(1, "before")
+    decision = replace(scene, live=replace(scene.live, release=before, revisions={STABLE: before})).decide()
+    assert isinstance(decision.action, Train)
+    assert not isinstance(decision.action, StageCandidate)

@@ -121,6 +121,16 @@ def test_an_alias_that_points_elsewhere_is_put_back() -> None:
     assert replace(scene, versions=right).decide().action is None
 
 
+def test_a_version_that_serves_and_was_never_proven_is_not_promoted_but_told() -> None:
+    scene = wanting().version(1, gates=None).serving(1).evidence(1, accuracy=0.5)
+    decision = scene.decide()
+    assert decision.action is None
+    assert decision.stalled == "version 1 serves, but has no passed gates on record, so it is not promoted"
+    assert [v.lost for v in decision.versions] == ["accuracy 0.5 < 0.9"]
+    unread = wanting().version(1, gates=None).serving(1).decide()
+    assert (unread.action, unread.waits_for) == (None, "the gates: metrics of version 1 are not read yet")
+
+
 # Toward another version.
 
 
@@ -322,3 +332,31 @@ def test_what_callers_are_served_elsewhere_comes_first_even_before_it_is_in_prod
     assert scene.decide().action == Deploy(scene.release(1))
     unlabelled = left_behind(wanting().version(1).version(2), revisions={STABLE: None})
     assert unlabelled.decide().action == Deploy(scene.release(2))
+
+
+def test_a_candidate_that_is_to_get_all_traffic_is_given_time_for_it_whatever_git_wants_by_then() -> None:
+    rolling = wanting().version(1, Stage.PRODUCTION).rolling(None, 2)
+    targets = (TrafficTarget(CANDIDATE, 50, "latest", latest=True), TrafficTarget(STABLE, 50, "prev"))
+    decision = seen(rolling, traffic=targets).version(3).decide()
+    assert (decision.action, decision.waits_for) == (None, "all traffic to reach the candidate")
+
+
+def test_what_serves_is_promoted_while_a_newer_revision_of_it_comes_up() -> None:
+    scene = wanting().version(1).serving(1, ready=False, latest_created=CANDIDATE)
+    assert scene.decide().action == Promote(1, scene.release(1))
+    assert scene.version(2).decide().action == Promote(1, scene.release(1))
+
+
+def test_what_serves_is_not_promoted_where_another_release_may_take_its_place() -> None:
+    scene = wanting().version(1).version(2).serving(1)
+    assert seen(scene, release=scene.release(2)).decide().waits_for == "version 2 to become ready"
+
+
+def test_a_version_that_nobody_registered_is_replaced_by_the_one_that_is_wanted() -> None:
+    scene = wanting().version(2).serving(7)
+    assert scene.decide().action == StageCandidate(scene.release(2), scene.release(7), STABLE)
+
+
+def test_a_release_that_never_came_up_does_not_hold_a_rollout_up() -> None:
+    scene = seen(settled().version(2), release=Release(9, "x"), latest_created=CANDIDATE)
+    assert scene.decide().action == StageCandidate(scene.release(2), scene.release(1), STABLE)

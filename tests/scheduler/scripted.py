@@ -8,9 +8,21 @@ from datetime import UTC, datetime
 from threading import Condition
 from typing import Any
 
+from reconciler.errors import ReconcilerError
+from reconciler.observed import OrderKind
 from reconciler.passes import SYSTEMS, StepResult
 from reconciler.status import Condition as Word
-from reconciler.status import Conditions, Health, ModelStatus, Phase, Sync, SystemStatus, Truth
+from reconciler.status import (
+    Conditions,
+    Health,
+    ModelStatus,
+    OrderAnswer,
+    OrderStatus,
+    Phase,
+    Sync,
+    SystemStatus,
+    Truth,
+)
 
 Step = Callable[[str], StepResult]
 NOW = datetime(2026, 8, 20, 9, 31, tzinfo=UTC)
@@ -52,6 +64,8 @@ class Scripted:
     shown: dict[str, ModelStatus] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
+    orders: list[str] = field(default_factory=list)
+    refusal: ReconcilerError | None = None
     changed: Condition = field(default_factory=Condition)
 
     def refresh_source(self) -> frozenset[str]:
@@ -73,6 +87,12 @@ class Scripted:
                 self.shown[name] = result.status
             self.changed.notify_all()
         return result
+
+    def order(self, name: str, kind: OrderKind, actor: str, reason: str) -> OrderAnswer:
+        self._record(self.orders, f"{kind.value} {name} by {actor}: {reason}")
+        if self.refusal is not None:
+            raise self.refusal
+        return OrderAnswer(name, OrderStatus(kind.value, actor, reason, NOW, "version 2"), False, "all is well")
 
     def names(self) -> frozenset[str]:
         with self.changed:

@@ -10,7 +10,8 @@ from datetime import timedelta
 from reconciler.desired.documents import DeletionLimits, FreezeWindow, PolicySpec
 from reconciler.desired.documents import History as DocumentHistory
 from reconciler.observe import Observer
-from reconciler.observed import LABEL_RELEASE, TAG_ROLLOUT, ModelVersion, Release, Stage
+from reconciler.observed import LABEL_RELEASE, TAG_ROLLOUT, ModelVersion, OrderKind, Release, Stage
+from reconciler.plan.facts import rollout_of
 from reconciler.plan.planner import decide
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import role
@@ -31,6 +32,10 @@ FREEZE = (FreezeWindow(name="rush hour", start="*/30 * * * *", duration="10m"),)
 # What may be gone for good at the end of a story, by how its calls are named; nothing, in most of them.
 DEAD = ("", "", "", "", "training.", "probe ", "serving.", "registry", "memory.", "ledger ")
 BEGINNING = 80
+# Of all values of the byte that says what happens these are orders by hand; the ones below are nothing.
+ORDERS_FROM = 72
+COURSE = (OrderKind.PAUSE, OrderKind.PROMOTE, OrderKind.ABORT, OrderKind.RESUME)
+OTHERWISE = (OrderKind.RETRY, OrderKind.APPROVE, OrderKind.ABORT)
 OUTAGE_ROUNDS, CALM_ROUNDS = 150, 20
 
 
@@ -124,6 +129,8 @@ class Chaos:
         """Let a person, a system or fate do something."""
         what = self.tape.byte()
         if what < 96:
+            if what >= ORDERS_FROM:
+                self.order(name)
             return
         events = (
             self.change, self.change, self.change, self.revert, self.revert, self.remove, self.bring_back, self.fail,
@@ -134,6 +141,18 @@ class Chaos:
         event = events[(what - 96) * len(events) // 160]
         self.note(f"{name}: {event.__name__}")
         event(name)
+
+    def order(self, name: str) -> None:
+        """Order something by hand, once or twice."""
+        rolling = rollout_of(self.world.registry.models.get(name)) is not None
+        kind = self.tape.pick(COURSE if rolling else OTHERWISE)
+        for _ in range(self.tape.pick((1, 1, 2))):
+            self.world.order(kind, name)
+
+    def resume(self) -> None:
+        """Let every rollout that was paused by hand go on."""
+        for name in self.names:
+            self.world.order(OrderKind.RESUME, name)
 
     def commit(self, name: str, wish: Wish) -> None:
         """Commit a spec."""
@@ -312,6 +331,8 @@ class Chaos:
         self.world.serving.never_ready.clear()
         self.world.reconciler.refresh_source()
         self.world.truth.published()
+        self.world.reconciler.refresh_registry()
+        self.resume()
 
     def go_on(self) -> None:
         """Let what was begun go on for a while; a freeze that is over and over again never lets it end."""

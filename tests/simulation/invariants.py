@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from reconciler.desired.documents import OnRemoval
 from reconciler.observed import TAG_GATES, Release, RunState, Stage
-from reconciler.plan.facts import wanted_digest
+from reconciler.plan.facts import rollout_of, wanted_digest
+from reconciler.plan.orders import ACTIONS as ORDERS
 from reconciler.ports import Entry, Moment, Result
 from reconciler.registry_roles import role
 from tests.simulation.registry import SimRegistry
@@ -36,6 +37,7 @@ class Truth:
     source: SimSource
     prober: SimProber
     edited: set[str] = field(default_factory=set)
+    orders: dict[str, list[Entry]] = field(default_factory=dict)
     exposures: dict[str, Exposure] = field(default_factory=dict)
     intended: dict[int, dict[int, Entry]] = field(default_factory=dict)
 
@@ -140,7 +142,8 @@ class Truth:
         for key, states in by_key.items():
             assert states.count(RunState.RUNNING) <= 1, f"I5: {key} is trained twice at once"
             assert states.count(RunState.SUCCEEDED) <= 1, f"I5: {key} was trained twice"
-            assert states.count(RunState.FAILED) <= MOST_ATTEMPTS, f"I5: {key} failed {states}"
+            more = sum(o.action == "OrderRetry" and o.after.get("key") == key for o in self.orders.get(name, ()))
+            assert states.count(RunState.FAILED) <= MOST_ATTEMPTS * (1 + more), f"I5: {key} failed {states}"
 
     def _written(self, what: str) -> None:
         intended = self.intended[self.serving.viewer].values()
@@ -179,8 +182,11 @@ class Truth:
         self._intended(entry)
         if entry.action == "Promote" and entry.result is Result.DONE:
             self.edited.discard(entry.model)
+        if entry.moment is Moment.NOTE and entry.action in ORDERS:
+            self._ordered(entry)
         if entry.moment is not Moment.INTENT:
             return
+        self._obeyed(entry)
         exposure, release = self.exposure(entry.model), Release.parse(str(entry.after.get("release") or ""))
         match entry.action:
             case "ArchiveAll" | "DeleteModel":
@@ -197,13 +203,43 @@ class Truth:
                 exposure.cut[release] = str(entry.after["wanted"])
                 exposure.out.discard(release)
 
+    def _ordered(self, entry: Entry) -> None:
+        """Take note of what a person ordered: a release that is to be tried again may have callers again."""
+        self.orders.setdefault(entry.model, []).append(entry)
+        exposure, release = self.exposure(entry.model), Release.parse(str(entry.after.get("release") or ""))
+        if entry.action == "OrderRetry" and release is not None:
+            exposure.cut.pop(release, None)
+            exposure.out.discard(release)
+        if entry.action == "OrderAbort" and release is not None and self._has_traffic(entry.model, release):
+            exposure.cut[release] = str(entry.after["wanted"])
+
+    def _last_order(self, name: str) -> str:
+        """Return the last word on the course of the rollout that is under way."""
+        record = rollout_of(self.registry.models.get(name))
+        if record is None:
+            return ""
+        about = (str(record.release), record.started.isoformat())
+        ours = [o for o in self.orders.get(name, ()) if (o.after.get("release"), o.after.get("rollout")) == about]
+        if any(order.action == "OrderAbort" for order in ours):
+            return "OrderAbort"
+        return next((o.action for o in reversed(ours)), "")
+
+    def _obeyed(self, entry: Entry) -> None:
+        """Hold that what was paused or aborted gets no more traffic."""
+        more = entry.action in ("RouteAll", "StartCanary") or (
+            entry.action == "ShiftTraffic" and int(entry.after["percent"]) > 0
+        )
+        last = self._last_order(entry.model)
+        assert not more or last not in ("OrderPause", "OrderAbort"), f"{entry.action} in spite of {last}"
+
     def _has_traffic(self, name: str, release: Release) -> bool:
         return any(release in self.serving.releases(key) for key in self.serving.live if key[1] == name)
 
     def _is_good(self, entry: Entry, release: Release) -> None:
         """Hold that a candidate that answers with errors is found out before it gets all traffic."""
         desired = self.source.published.models.get(entry.model) if self.source.published else None
-        if entry.action != "RouteAll" or desired is None:
+        promoted = self._last_order(entry.model) == "OrderPromote"
+        if entry.action != "RouteAll" or desired is None or promoted:
             return
         rollout = desired.spec.rollout
         for live in [x for key, x in self.serving.live.items() if key[1] == entry.model]:

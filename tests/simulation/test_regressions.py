@@ -404,6 +404,23 @@ def test_a_split_of_ours_whose_rollout_is_not_on_record_is_put_on_record_and_tak
     assert roles(made) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
 
 
+def test_a_version_that_serves_without_passed_gates_on_record_is_told_and_not_promoted_again_and_again() -> None:
+    made = in_production()
+    made.registry._tag(NAME, 1, TAG_GATES, None)
+    made.registry._move(NAME, 1, Stage.NONE)
+    made.registry._point(NAME, "champion", None)
+    made.registry.metrics[NAME, 1] = {"accuracy": 0.1}
+    made.restart()
+    before = len(made.ledger.records)
+    for _ in range(5):
+        made.one_pass()
+        made.now += timedelta(minutes=5)
+    status = made.status()
+    assert status is not None
+    assert "no passed gates on record" in status.conditions.stalled.message
+    assert len(made.ledger.records) == before
+
+
 def bring_back(made: World) -> None:
     made.source.write(NAME, spec_of(Wish()))
     for _ in range(4):

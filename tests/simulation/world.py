@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.observe import Observer
+from reconciler.observed import OrderKind
 from reconciler.reconcile import ModelReconciler
-from reconciler.status import ModelStatus
+from reconciler.status import ModelStatus, OrderAnswer
 from tests.simulation.faults import LIFETIME, Crash, Fault, Faults
 from tests.simulation.invariants import Truth
+from tests.simulation.metering import SimMetrics
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import SimServing
 from tests.simulation.systems import Metrics, SimLedger, SimMemory, SimProber, SimSource, SimTraining
 
+T = TypeVar("T")
+U = TypeVar("U")
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 NAME = "iris"
 KEY = ("models", NAME)
@@ -56,6 +61,7 @@ class World:
         self.memory = SimMemory(self.faults)
         self.source = SimSource(self.memory, self.clock)
         self.prober = SimProber(self.faults, self.bad, self.serving)
+        self.metrics = SimMetrics(self.faults, self.prober)
         self.truth = Truth(self.registry, self.serving, self.training, self.ledger, self.source, self.prober)
         self.faults.pause = self._pause
         self.meanwhile: Callable[[], None] = lambda: None
@@ -87,6 +93,7 @@ class World:
             serving=self.serving,
             training=self.training,
             prober=self.prober,
+            metrics=self.metrics,
             ledger=self.ledger,
             memory=self.memory,
             clock=self.clock,
@@ -135,14 +142,18 @@ class World:
         """Let the leader look once at a model; return what it did, "" for nothing."""
         self.now += timedelta(milliseconds=1)
         self.passes += 1
+        return self._mortal(lambda: self._pass(name), "crash")
+
+    def _mortal(self, do: Callable[[], T], died: U) -> T | U:
+        """Let the replica at work do something; it may die of it, or sleep until another one leads."""
         nested = self.paused
         try:
-            return self._pass(name)
+            return do()
         except Crash as crash:
             self.crashes += 1
             self.faults.log.append(f"-- died at {crash}, started again")
             self.restart()
-            return "crash"
+            return died
         finally:
             if self.paused and not nested:
                 self.paused = False
@@ -164,6 +175,20 @@ class World:
             # It is not tried again before the time that the error names.
             self.pass_time(self.now + timedelta(seconds=result.error.retry_after))
         return result.acted or ("error" if result.error else error)
+
+    def order(self, kind: OrderKind, name: str = NAME, reason: str = "it looks odd") -> OrderAnswer | str:
+        """Order something by hand; return the answer, or why there is none."""
+        self.now += timedelta(milliseconds=1)
+        return self._mortal(lambda: self._order(kind, name, reason), "crash")
+
+    def _order(self, kind: OrderKind, name: str, reason: str) -> OrderAnswer | str:
+        try:
+            answer = self.reconciler.order(name, kind, "ana", reason)
+        except ReconcilerError as error:
+            self.faults.log.append(f"-- {kind} of {name}: {error.message}")
+            return error.message
+        self.faults.log.append(f"-- {kind} of {name}: {answer.follows}")
+        return answer
 
     def status(self, name: str = NAME) -> ModelStatus | None:
         """Return what people are told."""

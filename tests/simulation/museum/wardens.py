@@ -163,7 +163,7 @@ class Warden:
         assert held, f"I2: step {record.step} of {record.release} is left before its hold is over"
         for check in spec.rollout.analysis:
             samples = sum(self._samples(entry.model, record, check.name))
-            assert samples >= check.min_samples, f"I2: step {record.step} of {record.release} is left unproven"
+            assert samples >= check.samples_needed, f"I2: step {record.step} of {record.release} is left unproven"
 
     def _samples(self, name: str, record: RolloutRecord, check: str) -> Iterator[int]:
         for recorded in self.world.ledger.of.get(name, ()):

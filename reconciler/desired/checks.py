@@ -1,0 +1,187 @@
+"""The checks of a rollout's analysis, as pydantic models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, Tag, model_validator
+
+from reconciler.desired.base import UNION_PREFIX, Count, Document, Flag, Name, Number, by_key, refusal
+from reconciler.desired.duration import Duration, parse_duration
+from reconciler.desired.queries import (
+    Flavour,
+    TemplateName,
+    can_tell,
+    samples_query,
+    template_query,
+    unresolvable,
+)
+
+_LONGEST_QUERY = 10_000
+
+
+class InputExample(Document):
+    """Probe with the input example that was logged with the model."""
+
+    from_: Literal["inputExample"] = Field(alias="from")
+
+
+class InputFile(Document):
+    """Probe with rows from a file of the repository: {"inputs": [[...]], "expected": [...]}."""
+
+    file: str = Field(min_length=1)
+
+
+class Agreement(Document):
+    """How many answers must agree with the stable version's, or with the expected ones."""
+
+    with_: Literal["stable", "expected"] = Field(alias="with")
+    min: Number = Field(gt=0, le=1)
+    tolerance: Number = Field(default=0, ge=0, description="Allowed relative difference of numbers.")
+
+
+class ProbeCheck(Document):
+    """Send real requests to candidate and stable and compare."""
+
+    inputs: Annotated[
+        Annotated[InputExample, Tag(UNION_PREFIX + "from")] | Annotated[InputFile, Tag(UNION_PREFIX + "file")],
+        by_key("from", "file"),
+    ]
+    requests: Count = Field(default=20, ge=1, le=1000, description="To each side, each interval.")
+    max_error_rate: Number = Field(default=0.01, ge=0, le=1)
+    max_latency_p95: Duration | None = None
+    max_latency_increase: Number | None = Field(
+        default=None,
+        ge=0,
+        description="Of the 95th percentile against stable, relative: 0.5 is +50 %.",
+    )
+    agreement: Agreement | None = None
+
+
+class Increase(Document):
+    """How far the candidate's value may be above stable's; one of the two."""
+
+    relative: Number | None = Field(default=None, ge=0, description="0.5 allows +50 %; of nothing, nothing is allowed.")
+    absolute: Number | None = Field(default=None, ge=0, description="In the query's own unit.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Increase:
+        if (self.relative is None) == (self.absolute is None):
+            raise ValueError("maxIncrease needs either `relative` or `absolute`, such as {relative: 0.2}")
+        return self
+
+
+class PrometheusCheck(Document):
+    """Ask Prometheus the same of candidate and stable, over the same window."""
+
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=_LONGEST_QUERY,
+        description="PromQL with variables such as {{revision}}, whose answer is one number; or else a template.",
+    )
+    template: TemplateName | None = None
+    flavour: Flavour | None = Field(default=None, description="Whose metrics a template reads.")
+    window: Duration = Field(default=parse_duration("2m"), description="Fills in {{window}}.")
+    samples: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=_LONGEST_QUERY,
+        description="PromQL that counts the requests of a window, for minSamples; templates have their own.",
+    )
+    max: Number | None = Field(default=None, description="Shares for error-rate, seconds for latencies.")
+    min: Number | None = None
+    max_increase: Increase | None = Field(default=None, description="Above the stable version.")
+
+    @model_validator(mode="after")
+    def _one_question(self) -> PrometheusCheck:
+        if (self.query is None) == (self.template is None):
+            raise ValueError("a prometheus check needs either `query` or `template`")
+        if self.template is not None and self.flavour is None:
+            raise ValueError("a template needs a flavour: knative, knative-otel, istio or kserve")
+        if self.query is not None and self.flavour is not None:
+            raise ValueError("a flavour chooses a template's metrics; a query names its own")
+        if self.template is not None and self.samples is not None:
+            raise ValueError("a template counts its requests by itself; leave `samples` out")
+        if self.max is None and self.min is None and self.max_increase is None:
+            raise ValueError("a prometheus check needs a limit: max, min or maxIncrease")
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_it_asks_for(self) -> PrometheusCheck:
+        if self.template and self.flavour and not can_tell(self.template, self.flavour):
+            raise refusal(
+                "no-such-metric",
+                f"the metrics of {self.flavour} have no {self.template}: they do not tell failed requests",
+                at=("template",),
+                advice="choose the flavour of what routes to it (knative, knative-otel, istio), or another template",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _variables_are_known(self) -> PrometheusCheck:
+        for field, query in (("query", self.query), ("samples", self.samples)):
+            wrong = unresolvable(query) if query else None
+            if wrong is not None:
+                found = f"{{{{{wrong.found}}}}}"
+                what = f"there is no variable {found}" if wrong.found else "a variable is not well written"
+                raise refusal("query-variable", what, at=(field,), advice=wrong.help)
+        return self
+
+    @property
+    def value_query(self) -> str:
+        """Return the query of the value, its variables not yet filled in."""
+        if self.template is not None and self.flavour is not None:
+            return template_query(self.template, self.flavour)
+        return self.query or ""
+
+    @property
+    def count_query(self) -> str | None:
+        """Return the query that counts requests, None where nobody counts them."""
+        return samples_query(self.flavour) if self.flavour is not None else self.samples
+
+
+class Check(Document):
+    """One analysis of the canary, repeated while it runs; exactly one kind."""
+
+    name: Name
+    probe: ProbeCheck | None = None
+    prometheus: PrometheusCheck | None = None
+    interval: Duration = parse_duration("30s")
+    initial_delay: Duration = Field(
+        default=parse_duration("0s"), description="After the begin of each step, before the first measurement."
+    )
+    min_samples: Count | None = Field(
+        default=None,
+        ge=1,
+        description="Fewer samples hold the step, until the rollout's deadline; default: 20 requests, "
+        "or 1 measurement where a query has nobody who counts requests.",
+    )
+    failure_limit: Count = Field(default=0, ge=0, description="So many failed measurements of a step are let pass.")
+    error_limit: Count = Field(
+        default=4, ge=0, description="One more measurement in a row that cannot be made counts as a failed check."
+    )
+    dry_run: Flag = Field(default=False, description="Only reports; neither holds a step nor rolls back.")
+
+    @property
+    def samples_needed(self) -> int:
+        """Return how many samples a verdict needs."""
+        if self.min_samples is not None:
+            return self.min_samples
+        uncounted = self.prometheus is not None and self.prometheus.count_query is None
+        return 1 if uncounted else 20
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Check:
+        kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            found = " and ".join(kinds) or "none"
+            raise refusal(
+                "check-kind",
+                f"a check has exactly one kind, here {found}",
+                advice=f"write one of {', '.join(KINDS)}; two questions are two checks",
+            )
+        return self
+
+
+KINDS = ("probe", "prometheus")

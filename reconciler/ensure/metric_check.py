@@ -1,0 +1,83 @@
+"""Ask Prometheus the same of candidate and stable, at one instant."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.desired.checks import Check, PrometheusCheck
+from reconciler.desired.duration import format_duration
+from reconciler.desired.queries import resolve
+from reconciler.ensure.scene import Scene
+from reconciler.errors import Refused
+from reconciler.observed import InferenceService, Measurement, Metered, Metering, Side
+from reconciler.plan.action import Analyse
+from reconciler.plan.facts import previous_target
+from reconciler.ports import Metrics
+
+# Prometheus by itself looks back this far for a value that has not been scraped since.
+LONGEST_LOOKBACK = timedelta(minutes=5)
+NOTHING = Side(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Instant:
+    """When all queries of a measurement are evaluated, and how old a value may be."""
+
+    metrics: Metrics
+    at: datetime
+    lookback: timedelta
+
+
+def measure_metrics(action: Analyse, check: Check, asked: PrometheusCheck, scene: Scene) -> Measurement:
+    """Ask for the values of both sides, and how many requests stand behind them."""
+    metrics = scene.systems.metrics
+    if metrics is None:
+        raise Refused(NO_PROMETHEUS, help=SET_URL)
+    live, now = scene.live(), scene.systems.clock()
+    instant = _Instant(metrics, now, min(LONGEST_LOOKBACK, 2 * asked.window))
+    candidate = _revision(live, next((t.revision for t in live.traffic if t.tag == "latest"), None), "candidate")
+    previous = previous_target(live)
+    stable = _revision(live, previous.revision if previous else None, "stable version")
+    rollout = scene.facts.rollout
+    serving = rollout.stable.version if rollout else None
+    ours = _side(instant, asked, _values(scene, live, asked, candidate, action.release.version))
+    theirs = _side(instant, asked, _values(scene, live, asked, stable, serving))
+    metering = Metering(ours, theirs, asked.window.total_seconds())
+    return Measurement(check.name, action.release, action.step, now, NOTHING, NOTHING, metering=metering)
+
+
+NO_PROMETHEUS = "there is no Prometheus to ask: setting prometheus.url is empty"
+SET_URL = "set prometheus.url to its address, or take the prometheus checks out of the spec"
+
+
+def _revision(live: InferenceService, revision: str | None, side: str) -> str:
+    if revision is None:
+        raise Refused(f"the route of {live.namespace}/{live.name} does not tell which revision the {side} is")
+    return revision
+
+
+def _values(
+    scene: Scene, live: InferenceService, asked: PrometheusCheck, revision: str, version: int | None
+) -> dict[str, str]:
+    return {
+        "namespace": live.namespace,
+        "service": live.name,
+        "model": scene.name,
+        "version": "" if version is None else str(version),
+        "revision": revision,
+        "workload": f"{revision}-deployment",
+        "window": format_duration(asked.window),
+    }
+
+
+def _side(instant: _Instant, asked: PrometheusCheck, values: dict[str, str]) -> Metered:
+    query = resolve(asked.value_query, values)
+    reading = instant.metrics.value(query, instant.at, instant.lookback)
+    if asked.count_query is None:
+        return Metered(query, reading.value, None, reading.why)
+    counted = instant.metrics.value(resolve(asked.count_query, values), instant.at, instant.lookback)
+    # Prometheus extrapolates a count to the ends of the window: it is no whole number.
+    samples = math.floor(counted.value) if counted.value is not None else 0
+    return Metered(query, reading.value, max(0, min(samples, 2**31 - 1)), reading.why)

@@ -1,0 +1,175 @@
+"""What an order by hand is about, or why it cannot be followed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from reconciler.errors import Refused, Transient
+from reconciler.observed import Known, Order, OrderKind, Release, TrainingRun
+from reconciler.plan.facts import Facts
+from reconciler.plan.planner import awaiting_approval
+from reconciler.plan.rollback import rolled_back
+from reconciler.plan.selection import production_of, select
+from reconciler.plan.training import ENDED, due_training, failed_run
+
+LOOK = "`reconciler explain {name}` tells where it stands"
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who orders, and why."""
+
+    actor: str
+    reason: str
+
+
+def order_of(kind: OrderKind, by: By, facts: Facts) -> Order:
+    """Return what is ordered; one that is in force already is returned as it was given.
+
+    Raises Refused where there is nothing to order so, Transient where that cannot be told now.
+    """
+    if facts.desired.removed:
+        raise Refused(f"{facts.desired.name} left Git and is being taken down", help="bring its spec back first")
+    match kind:
+        case OrderKind.ABORT | OrderKind.PROMOTE | OrderKind.PAUSE | OrderKind.RESUME:
+            return _of_rollout(kind, by, facts)
+        case OrderKind.RETRY:
+            return _retry(by, facts)
+        case OrderKind.APPROVE:
+            return _approve(by, facts)
+    assert_never(kind)
+
+
+def repeated(kind: OrderKind, by: By, facts: Facts) -> Order | None:
+    """Return the last order, where it was given in the same words: its answer may have been lost."""
+    last = facts.observed.memory.orders[-1:]
+    return next((o for o in last if (o.kind, o.actor, o.reason) == (kind, by.actor, by.reason)), None)
+
+
+def _order(kind: OrderKind, by: By, facts: Facts) -> Order:
+    return Order(kind, by.actor, by.reason, facts.now, facts.wanted)
+
+
+def _refused(facts: Facts, what: str, advice: str = LOOK) -> Refused:
+    return Refused(what, help=advice.format(name=facts.desired.name))
+
+
+def _of_rollout(kind: OrderKind, by: By, facts: Facts) -> Order:
+    record, orders = facts.rollout, facts.orders
+    if record is None:
+        what = f"no rollout of {facts.desired.name} is under way"
+        back = "; to leave the version that serves, name another one in Git" if kind is OrderKind.ABORT else ""
+        raise _refused(facts, what, LOOK + back)
+    if kind is OrderKind.ABORT and orders.abort is not None:
+        return orders.abort
+    if (why := rolled_back(facts, record)) is not None:
+        raise _refused(facts, f"version {record.release.version} is being rolled back already: {why}")
+    if orders.course is not None and orders.course.kind is kind:
+        return orders.course
+    if kind is OrderKind.RESUME and orders.pause is None:
+        raise _refused(facts, f"the rollout of version {record.release.version} is not paused by hand")
+    return replace(_order(kind, by, facts), release=record.release, rollout=record.started)
+
+
+def _retry(by: By, facts: Facts) -> Order:
+    order = _order(OrderKind.RETRY, by, facts)
+    if (run := _failed_training(facts)) is not None:
+        return replace(order, key=run.key, attempt=run.attempt)
+    if facts.rollout is not None:
+        what = f"version {facts.rollout.release.version} is on its way, or on its way back"
+        raise _refused(facts, what, "retry when that is over; " + LOOK)
+    release = _rejected(facts)
+    if release is None:
+        raise _refused(facts, f"nothing that Git wants of {facts.desired.name} was rejected or failed to train")
+    return replace(order, release=release, rejected_at=facts.rejections[release].at)
+
+
+def _failed_training(facts: Facts) -> TrainingRun | None:
+    """Return the last run of the training that is due, where it failed and is not tried again already."""
+    training, due = facts.spec.training, due_training(facts.desired, facts.registered, facts.now)
+    if training is None or due is None:
+        return None
+    runs = facts.observed.runs
+    if not isinstance(runs, Known):
+        raise Transient(f"the training runs of {facts.desired.name} cannot be read: {runs.why}")
+    own = [run for run in runs.value if run.key == due.key]
+    if not own or any(run.state not in ENDED for run in own) or not failed_run(own[-1], training.timeout):
+        return None
+    return own[-1] if own[-1].attempt > facts.orders.tried(due.key) else None
+
+
+def _rejected(facts: Facts) -> Release | None:
+    """Return the newest release that Git wants and that was rolled back."""
+    serving, version = facts.spec.serving, select(facts).rejected
+    return facts.release(version.version, serving) if serving is not None and version is not None else None
+
+
+def _approve(by: By, facts: Facts) -> Order:
+    if facts.spec.promotion.approval == "none" or facts.spec.promotion.version != "auto":
+        raise _refused(facts, f"no version of {facts.desired.name} needs approval: Git asks for none")
+    selected = select(facts)
+    waiting = awaiting_approval(facts, selected)
+    approval = facts.orders.approval
+    if waiting is None and approval is not None and selected.version is not None:
+        return approval
+    if waiting is None or waiting is production_of(facts.registered):
+        raise _refused(facts, f"no version of {facts.desired.name} waits for approval")
+    return replace(_order(OrderKind.APPROVE, by, facts), version=waiting.version)
+
+
+def about(order: Order) -> str:
+    """Write what an order is about."""
+    if order.key:
+        return f"the training {order.key}, of which {order.attempt} attempts were made"
+    if order.version is not None:
+        return f"version {order.version}"
+    version = order.release.version if order.release else 0
+    return f"version {version}, rejected" if order.rejected_at else f"the rollout of version {version}"
+
+
+def follows(order: Order, facts: Facts) -> str:
+    """Say what happens next."""
+    version = order.version or (order.release.version if order.release else 0)
+    stable = f"version {facts.rollout.stable.version}" if facts.rollout else "what serves"
+    match order.kind:
+        case OrderKind.ABORT:
+            back = f"`reconciler retry {facts.desired.name}` or a commit brings it back"
+            return f"version {version} gets no more traffic, {stable} keeps all of it; {version} is rejected: {back}"
+        case OrderKind.PROMOTE:
+            return f"version {version} gets all traffic as soon as it is ready; steps and checks are skipped"
+        case OrderKind.PAUSE:
+            return (
+                f"the rollout of version {version} holds its traffic and its deadline stands still; "
+                "its checks go on, and one that fails still takes it back"
+            )
+        case OrderKind.RESUME:
+            return f"the rollout of version {version} goes on where it was"
+        case OrderKind.RETRY:
+            again = f"version {version} is rolled out again, from the first step"
+            return f"attempt {order.attempt + 1} of the training starts" if order.key else again
+        case OrderKind.APPROVE:
+            return f"version {version} is taken as if Git named it: it is rolled out over {stable}"
+    assert_never(order.kind)
+
+
+def shown(facts: Facts) -> tuple[Order, ...]:
+    """Return the orders in force that are worth showing, oldest first."""
+    orders, production = facts.orders, production_of(facts.registered)
+    approval = orders.approval
+    if approval is not None and production is not None and production.version == approval.version:
+        approval = None
+    course = orders.course if orders.course and orders.course.kind is not OrderKind.RESUME else None
+    found = [o for o in (orders.abort, course, approval, _tried_again(facts)) if o is not None]
+    return tuple(sorted(found, key=lambda order: order.at))
+
+
+def _tried_again(facts: Facts) -> Order | None:
+    """Return the order to try again what is not there yet."""
+    last = next((o for o in reversed(facts.observed.memory.orders) if o.kind is OrderKind.RETRY), None)
+    if last is None:
+        return None
+    if last.key:
+        due = due_training(facts.desired, facts.registered, facts.now)
+        return last if due is not None and due.key == last.key else None
+    return last if facts.rollout is not None and facts.rollout.release == last.release else None
