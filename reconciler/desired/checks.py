@@ -108,6 +108,12 @@ class PrometheusCheck(Document):
         return self
 
     @model_validator(mode="after")
+    def _limits_leave_room(self) -> PrometheusCheck:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"nothing is at least {self.min:g} and at most {self.max:g}")
+        return self
+
+    @model_validator(mode="after")
     def _has_what_it_asks_for(self) -> PrometheusCheck:
         if self.template and self.flavour and not can_tell(self.template, self.flavour):
             raise refusal(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {k.lower(): v for k, v in self.headers.items()}
-        asked = Asked(self.command, self.path, headers, json.loads(raw) if raw else None)
+        asked = Asked(self.command, self.path, headers, _parsed(raw, headers.get("content-type", "")))
         with self.server.counting:
             self.server.asked.append(asked)
             self.server.connections.add(self.client_address)
@@ -138,6 +139,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-length", str(length))
         self.end_headers()
+
+
+def _parsed(raw: bytes, media_type: str) -> Any:
+    if media_type.startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(raw.decode()))
+    return json.loads(raw) if raw else None
 
 
 @contextmanager
