@@ -30,7 +30,7 @@ OUTCOMES: tuple[Metrics | None, ...] = (
 QUIET_PASSES = 4
 FREEZE = (FreezeWindow(name="rush hour", start="*/30 * * * *", duration="10m"),)
 # What may be gone for good at the end of a story, by how its calls are named; nothing, in most of them.
-DEAD = ("", "", "", "", "training.", "probe ", "serving.", "registry", "memory.", "ledger ")
+DEAD = ("", "", "", "metrics ", "training.", "probe ", "serving.", "registry", "memory.", "ledger ")
 BEGINNING = 80
 # Of all values of the byte that says what happens these are orders by hand; the ones below are nothing.
 ORDERS_FROM = 72
@@ -280,7 +280,8 @@ class Chaos:
         return role(version) is Stage.NONE and TAG_ROLLOUT not in version.tags and not served
 
     def lose_metrics(self, name: str) -> None:
-        """Let the metrics of the newest version not be there yet, or be there at last."""
+        """Let the metrics of the newest version not be there yet, or be there at last; Prometheus' mood changes too."""
+        self.world.metrics.next_mood()
         metrics = self.world.registry.metrics
         if self.hidden:
             metrics.update(self.hidden)
@@ -329,6 +330,7 @@ class Chaos:
         self.world.serving.blind = self.world.serving.lagging = False
         self.world.source.broken = self.world.source.unreadable = False
         self.world.serving.never_ready.clear()
+        self.world.metrics.mood = ""
         self.world.reconciler.refresh_source()
         self.world.truth.published()
         self.world.reconciler.refresh_registry()

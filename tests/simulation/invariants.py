@@ -242,7 +242,8 @@ class Truth:
         if entry.action != "RouteAll" or desired is None or promoted:
             return
         rollout = desired.spec.rollout
+        enforced = any(not check.dry_run for check in rollout.analysis)
         for live in [x for key, x in self.serving.live.items() if key[1] == entry.model]:
-            judged = rollout.steps and rollout.analysis and live.releases.get(live.newest) == release
+            judged = rollout.steps and enforced and live.releases.get(live.newest) == release
             bad = judged and self.prober.fails(release, live.templates.get(live.newest, ""))
             assert not bad, f"I2: {release} fails its callers and is given all traffic"

@@ -26,7 +26,7 @@ class Wish:
     on_removal: str = "archive"
     served: bool = True
     trained: bool = True
-    analysed: bool = True
+    analysed: bool | str = True
     schedule: str | None = None
     max_age: str | None = None
 
@@ -47,7 +47,7 @@ CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
     ("served", (True, False)),
     ("namespace", ("models", "other")),
     ("trained", (True, False)),
-    ("analysed", (True, False)),
+    ("analysed", (True, "metered", False, "both")),
     ("schedule", (None, "*/20 * * * *")),
     ("max_age", (None, "1h")),
 )
@@ -78,6 +78,25 @@ def spec_of(wish: Wish) -> ModelSpec:
         training=training if wish.trained else None,
         promotion={"gates": _GATES[wish.gate], "version": wish.version, "approval": wish.approval},
         serving={"namespace": wish.namespace, "predictor": predictor} if wish.served else None,
-        rollout=rollout if wish.analysed else {**rollout, "analysis": []},
+        rollout={**rollout, "analysis": _checks(base, wish.analysed)},
         retention={"onRemoval": wish.on_removal},
     )
+
+
+METERED: dict[str, object] = {
+    "name": "errors",
+    "interval": "10s",
+    "prometheus": {"template": "error-rate", "flavour": "knative", "max": 0.01},
+}
+
+
+def _checks(base: ModelSpec, analysed: bool | str) -> list[object]:
+    """Return the checks: probes, Prometheus, or Prometheus while probes only report."""
+    probes = base.rollout.content()["analysis"]
+    match analysed:
+        case "metered":
+            return [METERED]
+        case "both":
+            return [METERED, *({**probe, "dryRun": True} for probe in probes)]
+        case _:
+            return list(probes) if analysed else []

@@ -40,7 +40,8 @@ KNOWN: Mapping[type, frozenset[str]] = {
     # Of the watches only the one at work counts: a replica that takes over begins anew.
     SimServing: frozenset({"faults", "clock", "live", "never_ready", "writes", "uids", "blind", "lagging",
                            "before_delete", "viewer", "_seen_by"}),
-    SimTraining: frozenset({"faults", "registry", "clock", "outcomes", "all", "server_ids", "started", "registers_late"}),
+    SimTraining: frozenset({"faults", "registry", "clock", "outcomes", "all", "server_ids", "started",
+                            "registers_late"}),
     SimLedger: frozenset({"faults", "records", "of", "on_entry"}),
     SimMemory: frozenset({"faults", "specs", "kept", "claims", "lines"}),
     SimProber: frozenset({"faults", "bad", "serving"}),
@@ -58,7 +59,8 @@ KNOWN: Mapping[type, frozenset[str]] = {
 }  # fmt: skip
 WORLD = frozenset({
     "now", "faults", "bad", "registry", "serving", "training", "ledger", "memory", "source", "prober", "truth",
-    "crashes", "passes", "processes", "leader", "holder", "paused", "after_pause", "meanwhile", "pause_seconds", "reads_all",
+    "crashes", "passes", "processes", "leader", "holder", "paused", "after_pause", "meanwhile", "pause_seconds",
+    "reads_all", "metrics",
 })  # fmt: skip
 _NEW = {kind: tuple(f.name for f in fields(kind) if f.name not in known) for kind, known in KNOWN.items()}
 
