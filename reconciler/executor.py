@@ -22,6 +22,7 @@ from reconciler.ensure.registry import (
 )
 from reconciler.ensure.scene import After, Scene, Systems
 from reconciler.ensure.serving import (
+    ensure_adopted,
     ensure_all_routed,
     ensure_canary_started,
     ensure_deployed,
@@ -38,6 +39,7 @@ from reconciler.errors import ReconcilerError, UnknownOutcome
 from reconciler.observed import Release
 from reconciler.plan.action import (
     Action,
+    Adopt,
     Analyse,
     Archive,
     ArchiveAll,
@@ -143,7 +145,8 @@ def describe(action: Action) -> dict[str, Any]:
 def _evidence(decision: Decision) -> Mapping[str, Any]:
     checks = [plain(v.as_json()) for v in decision.checks]
     versions = [{"version": v.version, "lost": v.lost, "gates": [r.said for r in v.results]} for v in decision.versions]
-    return {key: value for key, value in (("checks", checks), ("versions", versions)) if value}
+    takes = [{"field": field.dotted, "from": field.manager} for field in decision.takes]
+    return {key: value for key, value in (("checks", checks), ("versions", versions), ("takes", takes)) if value}
 
 
 def _before(facts: Facts) -> Mapping[str, Any]:
@@ -163,6 +166,8 @@ def _ensure(action: Action, scene: Scene) -> After:  # noqa: C901, PLR0911, PLR0
             return ensure_gates_recorded(action, scene)
         case Deploy():
             return ensure_deployed(action, scene)
+        case Adopt():
+            return ensure_adopted(action, scene)
         case StageCandidate():
             return ensure_staged(action, scene)
         case StartCanary():

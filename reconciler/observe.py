@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
+from reconciler.artifact_location import StorageUri, storage_uri
 from reconciler.desired.state import DesiredModel
 from reconciler.ensure.analysis import from_json
 from reconciler.ensure.metric_check import NO_PROMETHEUS
@@ -57,6 +58,8 @@ _UNFENCED = frozenset(each.__name__ for each in get_args(Action)) - {"Analyse", 
 _ARCHIVING = frozenset({"Archive", "ArchiveAll", "DeleteModel", "Reject", "Withdraw"})
 MOST_CUTS = 20
 MOST_MEASUREMENTS = 500
+# A version that serves by an object of somebody else is looked for among the newest so many.
+MOST_LOCATIONS = 50
 # People give few orders; an older one is of a rollout, or an approval, that is long over.
 MOST_ORDERS_READ = 10_000
 Key = tuple[str, str]
@@ -226,8 +229,12 @@ class Observer:
                 return observed
         rollout = rollout_of(registry.value)
         drift = self._drift(desired, serving.value) if rollout is None else None
+        contested = serving.value is not None and bool(serving.value.held)
+        records = self.systems.memory.releases(desired.name) if contested else {}
+        locations = self._locations(desired, registry.value, serving.value, now)
         memory = self._memory(desired.name, drift, rollout, now)
-        seen = replace(observed, registry=registry, runs=runs, drift=drift, memory=memory)
+        seen = replace(observed, registry=registry, runs=runs, drift=drift, memory=memory, records=records)
+        seen = replace(seen, locations=locations)
         return self._with_evidence(desired, seen, now)
 
     def _registered(self, name: str) -> Known[RegisteredModel | None] | Unknown:
@@ -312,6 +319,23 @@ class Observer:
         with self._lock:
             self._evidence[key] = _Evidence(reading, now)
         return reading
+
+    def _locations(
+        self, desired: DesiredModel, registered: RegisteredModel | None, live: InferenceService | None, now: datetime
+    ) -> Mapping[int, str] | Unknown:
+        """Return where KServe fetches the newest versions from, if it matters which one an object serves."""
+        serving = desired.spec.serving
+        if live is None or live.ours or live.tracked or registered is None or serving is None or not serving.adopt:
+            return {}
+        found: dict[int, str] = {}
+        for version in registered.versions[-MOST_LOCATIONS:]:
+            reading = self._read_evidence(desired.registered_model, version, now)
+            if isinstance(reading, Unknown):
+                return reading
+            location = storage_uri(reading.value.artifact_uri, self.systems.artifact_destinations)
+            if isinstance(location, StorageUri):
+                found[version.version] = location.uri
+        return found
 
     def _drift(self, desired: DesiredModel, live: InferenceService | None) -> Known[tuple[str, ...]] | Unknown | None:
         if live is None or not live.ours or live.release is None or live.deleting or desired.removed:

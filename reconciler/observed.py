@@ -135,13 +135,29 @@ class TrafficTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldField:
+    """A field that another manager holds: `path` is made of the elements of fieldsV1, such as f:spec."""
+
+    path: tuple[str, ...]
+    manager: str
+    value: Any
+
+    @property
+    def dotted(self) -> str:
+        """Write the path for people."""
+        steps = (f".{step[2:]}" if step.startswith("f:") else f"[{step[2:]}]" for step in self.path)
+        return "".join(steps).removeprefix(".")
+
+
+@dataclass(frozen=True, slots=True)
 class InferenceService:
     """One live InferenceService, as its watch last showed it.
 
     `ours` is true when our field manager created it and our label names the model. `release` is what spec asks for
     (our label in the predictor); `revisions` maps revision names to the release in their label, None where the
     cluster does not serve Knative revisions. `failure` is set only for states that need a change of the spec
-    (`terminal`) or that may pass.
+    (`terminal`) or that may pass. `held` are the fields of an object of ours that others hold. Of an object that is
+    not ours, `tracked` says which tool keeps it as it is ("" for none), and `found` what it serves, as serving fields.
     """
 
     namespace: str
@@ -163,6 +179,9 @@ class InferenceService:
     url: str | None = None
     failure: Failure | None = None
     deleting: bool = False
+    held: tuple[HeldField, ...] = ()
+    tracked: str = ""
+    found: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +378,9 @@ class ObservedModel:
     `drift` names the fields that we own and whose live value differs; read only where the planner asks for it.
     `unmetered` is why nobody can be asked for metrics, "" if somebody can.
     `strays` are our InferenceServices of this model outside the wanted namespace. `unsettled` tells of requests
-    about this model whose answers were lost.
+    about this model whose answers were lost. `records` are what was applied for releases, read
+    only where others hold fields of the object; `locations` where the versions' artifacts lie, as KServe fetches them,
+    read only where an object that is not ours is to be adopted.
     """
 
     registry: Known[RegisteredModel | None] | Unknown
@@ -371,3 +392,5 @@ class ObservedModel:
     unmetered: str = ""
     memory: Memory = field(default_factory=Memory)
     unsettled: Unsettled | None = None
+    records: Mapping[Release, ReleaseRecord] = field(default_factory=dict)
+    locations: Mapping[int, str] | Unknown = field(default_factory=dict)

@@ -102,6 +102,12 @@ class Serving(Protocol):
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Server-side apply without force, and wait until the watch has shown the result. Raises Conflict."""
 
+    def take_over(self, manifest: Mapping[str, Any]) -> None:
+        """Apply onto an object of ours, by force: what others hold of these fields is ours afterwards."""
+
+    def adopt(self, manifest: Mapping[str, Any]) -> None:
+        """Make ours the object that `manifest` names by uid and resourceVersion; refused while a tool tracks it."""
+
     def delete(self, namespace: str, name: str, uid: str) -> None:
         """Delete that very object (by uid). Absent already is success."""
 

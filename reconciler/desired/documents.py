@@ -178,6 +178,16 @@ class Serving(Document):
     predictor: dict[str, Any]
     transformer: dict[str, Any] | None = None
     explainer: dict[str, Any] | None = None
+    take_ownership: Flag = Field(
+        default=False, description="Take back fields of ours that another field manager changed and holds."
+    )
+    adopt: Flag = Field(
+        default=False, description="Take over an InferenceService of this name that exists and nobody tracks."
+    )
+
+    def content(self) -> dict[str, Any]:
+        """Return what callers get; how the object is dealt with changes nothing for them."""
+        return {name: value for name, value in super().content().items() if name not in ("takeOwnership", "adopt")}
 
     @field_validator("predictor")
     @classmethod

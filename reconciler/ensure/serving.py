@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from reconciler.breakpoints import reached
 from reconciler.ensure.scene import After, Scene
 from reconciler.errors import Conflict
-from reconciler.manifest import inference_service
-from reconciler.observed import Known, Release, ReleaseRecord, Stage
+from reconciler.manifest import contested, inference_service
+from reconciler.observed import InferenceService, Known, Release, ReleaseRecord, Stage
 from reconciler.plan.action import (
+    Adopt,
     CutTraffic,
     Deploy,
     FinishRollback,
@@ -20,6 +22,7 @@ from reconciler.plan.action import (
     StartCanary,
     TakeDown,
 )
+from reconciler.plan.adoption import adopted_record
 from reconciler.plan.facts import previous_target
 from reconciler.registry_roles import role
 
@@ -30,6 +33,22 @@ def ensure_deployed(action: Deploy, scene: Scene) -> After:
     if role(version) is Stage.ARCHIVED:
         scene.set_stage(version.version, Stage.NONE)
     return _apply(scene, _kept(scene, action.release), None)
+
+
+def ensure_adopted(action: Adopt, scene: Scene) -> After:
+    """Make the object ours as it stands; a version that was archived is taken out of the archive first."""
+    live, serving = scene.live(), scene.desired.spec.serving
+    version = scene.proven(action.release.version)
+    if serving is None or live.uid != action.uid:
+        raise Conflict(f"InferenceService {live.namespace}/{live.name} is not the one that was looked at")
+    if role(version) is Stage.ARCHIVED:
+        scene.set_stage(version.version, Stage.NONE)
+    record = adopted_record(live, serving, version.version)
+    scene.systems.memory.keep_release(scene.desired.name, record)
+    manifest = inference_service(scene.desired.name, record, None)
+    manifest["metadata"] |= {"uid": live.uid, "resourceVersion": live.resource_version}
+    scene.systems.serving.adopt(manifest)
+    return {"release": str(record.release), "storageUri": record.storage_uri, "from": live.owner}
 
 
 def ensure_canary_started(action: StartCanary, scene: Scene) -> After:
@@ -103,8 +122,17 @@ def _apply(scene: Scene, record: ReleaseRecord, percent: int | None) -> After:
         metadata: dict[str, Any] = manifest["metadata"]
         # The write is for the object as it was when this was decided; anything that came between decides anew.
         metadata["uid"], metadata["resourceVersion"] = live.uid, live.resource_version
-    scene.systems.serving.apply(manifest)
+    if live is not None and _takes(scene, manifest, live):
+        scene.systems.serving.take_over(manifest)
+    else:
+        scene.systems.serving.apply(manifest)
     return {"release": str(record.release), "storageUri": record.storage_uri, "canaryTrafficPercent": percent}
+
+
+def _takes(scene: Scene, manifest: Mapping[str, Any], live: InferenceService) -> bool:
+    """Tell whether the spec says that fields are taken, and there are any to be taken; nothing else is ever forced."""
+    serving = scene.desired.spec.serving
+    return serving is not None and serving.take_ownership and bool(contested(manifest, live.held))
 
 
 def _check_previous(scene: Scene, stable_revision: str) -> None:

@@ -43,6 +43,14 @@ class Deploy:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """Make ours an InferenceService that exists and serves this release already."""
+
+    release: Release
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class StageCandidate:
     """Make the version the one candidate, and record which revision is stable while it is on its way."""
 
@@ -185,7 +193,7 @@ class LetGo:
 
 
 Action = (
-    Train | StopTraining | RecordGates | Deploy | StageCandidate | StartCanary | ShiftTraffic | BeginStep | Analyse
-    | RouteAll | Promote | Archive | CutTraffic | RestoreStable | FinishRollback | Reject | Withdraw | PutBack
+    Adopt | Train | StopTraining | RecordGates | Deploy | StageCandidate | StartCanary | ShiftTraffic | BeginStep
+    | Analyse | RouteAll | Promote | Archive | CutTraffic | RestoreStable | FinishRollback | Reject | Withdraw | PutBack
     | TakeDown | ArchiveAll | DeleteModel | LetGo
 )  # fmt: skip

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from reconciler.analysis.verdict import CheckVerdict
 from reconciler.gates.version import GateResult
+from reconciler.observed import HeldField
 from reconciler.plan.action import Action
 from reconciler.status import Health, Phase, Sync
 
@@ -25,7 +26,8 @@ class Decision:
     """The next action and why, or none and why.
 
     `blocked_by` names what keeps an action from starting. `stalled` says what needs a person. `look_again_at` None
-    means that only an event changes anything. `versions` are the verdicts on versions, `checks` those of the canary.
+    means that only an event changes anything. `cause` is the word for what stalls it; `takes` are the fields that the
+    action takes from others, as the spec says. `versions` are the verdicts on versions, `checks` those of the canary.
     """
 
     phase: Phase
@@ -36,6 +38,8 @@ class Decision:
     waits_for: str = ""
     blocked_by: str = ""
     stalled: str = ""
+    cause: str = "NeedsChange"
+    takes: tuple[HeldField, ...] = ()
     look_again_at: datetime | None = None
     versions: tuple[VersionVerdict, ...] = ()
     checks: tuple[CheckVerdict, ...] = ()

@@ -67,7 +67,7 @@ def _conditions(decision: Decision) -> Conditions:
     return Conditions(
         ready=Condition(ready, "InSync" if synced else decision.phase.value, message),
         reconciling=Condition(Truth.TRUE if busy else Truth.FALSE, decision.phase.value if busy else "", message),
-        stalled=Condition(Truth.TRUE, "NeedsChange", decision.stalled) if decision.stalled else Condition(Truth.FALSE),
+        stalled=Condition(Truth.TRUE, decision.cause, decision.stalled) if decision.stalled else Condition(Truth.FALSE),
     )
 
 

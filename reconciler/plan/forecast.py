@@ -34,6 +34,7 @@ from reconciler.observed import (
 )
 from reconciler.plan.action import (
     Action,
+    Adopt,
     Analyse,
     Archive,
     ArchiveAll,
@@ -132,7 +133,7 @@ def _expect(
     match action:
         case Train():
             return _train(action, desired, world, now + assumed.training), assumed.training
-        case Deploy() | PutBack():
+        case Deploy() | PutBack() | Adopt():
             return _deploy(action.release, desired, world), assumed.ready
         case StartCanary() | RestoreStable():
             return _new_template(world, action.release), assumed.ready

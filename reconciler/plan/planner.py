@@ -12,6 +12,7 @@ from reconciler.desired.state import DesiredModel
 from reconciler.observed import ModelVersion, ObservedModel, Unknown
 from reconciler.plan.action import (
     Action,
+    Adopt,
     Analyse,
     BeginStep,
     CutTraffic,
@@ -31,6 +32,7 @@ from reconciler.plan.action import (
 )
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, gather, served
+from reconciler.plan.ownership import respect_owners
 from reconciler.plan.removal import decide_removal
 from reconciler.plan.rollback import decide_rollback
 from reconciler.plan.selection import Selected, candidates, production_of, select
@@ -44,7 +46,7 @@ ALWAYS = (Analyse, BeginStep, CutTraffic, FinishRollback, RecordGates, Reject, R
 
 # What may be done while an earlier request may still land: it is refused where something changed since it was decided.
 FENCED = (
-    Analyse, CutTraffic, Deploy, FinishRollback, PutBack, RestoreStable, RouteAll, ShiftTraffic, StartCanary,
+    Adopt, Analyse, CutTraffic, Deploy, FinishRollback, PutBack, RestoreStable, RouteAll, ShiftTraffic, StartCanary,
     StopTraining, TakeDown, Train,
 )  # fmt: skip
 
@@ -69,7 +71,7 @@ def decide(desired: DesiredModel, observed: ObservedModel, rules: Rules, now: da
         return Decision(Phase.IDLE, Sync.UNKNOWN, Health.UNKNOWN, waits_for=f"an answer of {facts.why}")
     if desired.removed:
         return _settled(facts, _guarded(facts, rules, decide_removal(facts)))
-    return _settled(facts, _guarded(facts, rules, _stale(facts, _decide(facts))))
+    return _settled(facts, _guarded(facts, rules, _stale(facts, respect_owners(facts, _decide(facts)))))
 
 
 def _decide(facts: Facts) -> Decision:

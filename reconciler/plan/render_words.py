@@ -13,6 +13,7 @@ from reconciler.desired.duration import format_duration
 from reconciler.observed import Release
 from reconciler.plan.action import (
     Action,
+    Adopt,
     Analyse,
     Archive,
     ArchiveAll,
@@ -202,6 +203,8 @@ def say(action: Action) -> str:  # noqa: C901, PLR0911  one line an action
             return f"version {action.version} becomes Production"
         case Archive():
             return f"archive version {action.version}"
+        case Adopt():
+            return f"take over the InferenceService that serves version {action.release.version}"
         case PutBack():
             return f"put back {', '.join(action.fields)}"
         case TakeDown():

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersion, Release, Stage
 from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
+from reconciler.plan.adoption import decide_adoption
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import (
     Facts,
@@ -33,7 +34,7 @@ def decide_serving(facts: Facts, wanted: ModelVersion | None) -> Decision:
     if live is None:
         return _missing(facts, wanted)
     if not live.ours:
-        return _unmanaged(live)
+        return decide_adoption(facts, live)
     if live.deleting:
         return wait("the InferenceService to be deleted", Phase.DEPLOYING)
     release = facts.release(wanted.version, serving) if wanted else None
@@ -199,9 +200,20 @@ def _first(facts: Facts, release: Release | None) -> Decision:
 def _no_stable(live: InferenceService) -> Decision | None:
     if not live.latest_rolledout or not live.traffic:
         return None
+    if _just_adopted(live):
+        said = f": {live.message}" if live.message else ""
+        return wait(f"release {live.release} to come up as ours{said}", Phase.DEPLOYING)
     split = ", ".join(f"{t.percent} % to {t.revision}" for t in live.traffic)
     what = f"traffic goes to revisions that no rollout on record explains: {split}"
     return stall(what, Phase.IDLE, "somebody to undo the change that was made by hand, or to delete the object")
+
+
+def _just_adopted(live: InferenceService) -> bool:
+    """Tell whether callers are still sent to the one revision that stood before the object became ours."""
+    serving = [target for target in live.traffic if target.percent]
+    labels = live.revisions or {}
+    oldest = min(labels, default="")
+    return live.release is not None and [t.revision for t in serving] == [oldest] and labels[oldest] is None
 
 
 def _unrecorded(facts: Facts, live: InferenceService, stable: Release) -> Decision | None:
@@ -219,11 +231,6 @@ def _unrecorded(facts: Facts, live: InferenceService, stable: Release) -> Decisi
 def _split_by_hand(live: InferenceService) -> Decision:
     what = f"canaryTrafficPercent is {live.canary_percent}, but no rollout is on record"
     return stall(what, Phase.IDLE, "somebody to remove canaryTrafficPercent from the InferenceService")
-
-
-def _unmanaged(live: InferenceService) -> Decision:
-    what = f"InferenceService {live.namespace}/{live.name} exists and belongs to {live.owner or 'somebody else'}"
-    return stall(what, Phase.IDLE, "that object to be deleted, or the model to get another name", Health.UNKNOWN)
 
 
 def _registry_only(facts: Facts, wanted: ModelVersion | None) -> Decision:

@@ -26,6 +26,7 @@ from reconciler.observed import (
 )
 from reconciler.plan.action import (
     Action,
+    Adopt,
     Analyse,
     Archive,
     ArchiveAll,
@@ -62,6 +63,7 @@ NEVER_HELD_UP: tuple[Action, ...] = (
     Withdraw(A, Stage.ARCHIVED),
 )  # fmt: skip
 HELD_UP: tuple[Action, ...] = (
+    Adopt(A, "uid"),
     Archive(2), ArchiveAll((1,)), DeleteModel(), Deploy(A), LetGo(), Promote(2, A), PutBack(A, ("spec.x",)),
     RouteAll(A, "r1"), ShiftTraffic(A, 1, "r1"), StageCandidate(A, A, "r1"), StartCanary(A), TakeDown("models", "uid"),
     Train("key", 1),
@@ -277,7 +279,7 @@ def test_a_system_that_does_not_answer_makes_everything_unknown() -> None:
 # An earlier request whose answer was lost.
 
 REFUSED_WHERE_SOMETHING_CHANGED = {
-    Analyse, CutTraffic, Deploy, FinishRollback, PutBack, RestoreStable, RouteAll, ShiftTraffic, StartCanary,
+    Adopt, Analyse, CutTraffic, Deploy, FinishRollback, PutBack, RestoreStable, RouteAll, ShiftTraffic, StartCanary,
     StopTraining, TakeDown, Train,
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from reconciler.registry_roles import role
 from tests.simulation.faults import LIFETIME
 from tests.simulation.systems import Metrics
 from tests.simulation.tape import Tape
-from tests.simulation.wishes import CHOICES, Wish, spec_of
+from tests.simulation.wishes import CHOICES, Wish, foreign, spec_of
 from tests.simulation.world import World
 
 NAMES = ("iris", "wine", "rose")
@@ -202,9 +202,26 @@ class Chaos:
         for key in tuple(self.world.serving.live):
             if key[1] == name:
                 value = self.tape.byte()
-                # What a person sets is his; what he takes away of ours is put back.
-                name_of, to = ("maxReplicas", value) if value < 128 else ("minReplicas", None)
-                self.world.serving.edit_by_hand(key, name_of, to)
+                # What a person sets is his; what he takes away of ours is put back; what he takes is not taken back.
+                if value < 128:
+                    self.world.serving.edit_by_hand(key, "maxReplicas", value)
+                elif value < 232:
+                    self.world.serving.edit_by_hand(key, "minReplicas", None if value < 200 else value - 190)
+                else:
+                    self.dispute(name, key, value)
+
+    def dispute(self, name: str, key: tuple[str, str], value: int) -> None:
+        """Let Git claim what others hold, or give that up; or put an object of somebody else in our object's place."""
+        wish = self.wishes[name]
+        if value < 240:
+            self.commit(name, replace(wish, take_ownership=not wish.take_ownership))
+        elif value < 248:
+            self.commit(name, replace(wish, adopt=not wish.adopt))
+        else:
+            version = max(self._next(name) - 1, 1)
+            self.world.serving.delete_by_hand(key)
+            if key not in self.world.serving.live:
+                self.world.serving.create_by_hand(foreign(key, f"s3://models/{name}/{version}"))
 
     def delete(self, name: str) -> None:
         """Delete the InferenceService by hand."""
@@ -380,7 +397,8 @@ class Chaos:
         untrained = not (desired.spec.training or status.registry) and "passes its gates" in status.waits_for
         waits = "approval" in status.waits_for or untrained
         assert status.sync == "Synced" or told or waits, f"{name} is stuck: {status.phase} {status.waits_for!r}"
-        if status.sync == "Synced" or not (status.blocked_by or "paused" in told):
+        disputed = status.conditions.stalled.reason in ("FieldsHeld", "NotOurs")
+        if status.sync == "Synced" or not (status.blocked_by or "paused" in told or disputed):
             self._tidy(name)
 
     def _tidy(self, name: str) -> None:

@@ -191,7 +191,7 @@ class Truth:
         match entry.action:
             case "ArchiveAll" | "DeleteModel":
                 self._within_limits()
-            case "Deploy" | "RouteAll" if release is not None:
+            case "Deploy" | "RouteAll" | "Adopt" if release is not None:
                 exposure.allowed[release] = 100
                 self._is_good(entry, release)
             case "StartCanary" if release is not None:

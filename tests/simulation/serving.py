@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.demo.kserve.knative import (
@@ -21,6 +21,7 @@ from reconciler.observed import (
     LABEL_MODEL,
     LABEL_RELEASE,
     Failure,
+    HeldField,
     InferenceService,
     Known,
     Release,
@@ -28,6 +29,7 @@ from reconciler.observed import (
     Unknown,
 )
 from reconciler.ports import Clock
+from reconciler.systems.serving.translate import serving_fields_of
 from tests.simulation.faults import Faults, Kind
 from tests.simulation.fields import Fields, Leaves, Path, leaves, tree
 
@@ -170,11 +172,39 @@ class SimServing:
             self._create(key, Fields(wanted, frozenset(wanted)))
             self.writes += 1
         else:
-            if meta.get("uid", live.uid) != live.uid or meta.get("resourceVersion", live.shown) != live.shown:
-                raise Transient("the object was changed meanwhile")
+            _check(live, meta)
             if not is_ours(live):
                 raise Conflict("the object is not ours")
             self.writes += self._become(live, _onto(live.fields, wanted))
+        self._show()
+
+    def take_over(self, manifest: Mapping[str, Any]) -> None:
+        def take() -> None:
+            live = self.live.get(_key_of(manifest))
+            if live is None:
+                raise Conflict("the object is gone")
+            _check(live, manifest["metadata"])
+            if not is_ours(live):
+                raise Conflict("the object is not ours")
+            self._give(live, manifest)
+
+        self.faults.call(f"serving.take_over {manifest['metadata']['name']}", take)
+
+    def adopt(self, manifest: Mapping[str, Any]) -> None:
+        def adopt() -> None:
+            live = self.live.get(_key_of(manifest))
+            if live is None or is_ours(live):
+                raise Conflict("the object is gone, or ours")
+            _check(live, manifest["metadata"])
+            self._give(live, manifest)
+
+        self.faults.call(f"serving.adopt {manifest['metadata']['name']}", adopt)
+
+    def _give(self, live: Live, manifest: Mapping[str, Any]) -> None:
+        """Make all fields of a manifest ours."""
+        wanted = copy.deepcopy(leaves(manifest))
+        freed = replace(live.fields, theirs=live.fields.theirs - wanted.keys())
+        self.writes += self._become(live, freed.applied(wanted))
         self._show()
 
     def _create(self, key: Key, fields: Fields) -> None:
@@ -302,7 +332,28 @@ class SimServing:
             latest_rolledout=component.rolledout or None,
             revisions=dict(live.releases),
             failure=Failure("ModelLoadFailed", "the model does not load", terminal=False) if stuck else None,
+            held=_held(live) if is_ours(live) else (),
+            found=None if is_ours(live) else serving_fields_of(live.manifest),
         )
+
+
+def _check(live: Live, meta: Mapping[str, Any]) -> None:
+    """Refuse what is meant for the object as it was before."""
+    if meta.get("uid", live.uid) != live.uid or meta.get("resourceVersion", live.shown) != live.shown:
+        raise Transient("the object was changed meanwhile")
+
+
+def _key_of(manifest: Mapping[str, Any]) -> Key:
+    return manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+def _held(live: Live) -> tuple[HeldField, ...]:
+    theirs = sorted(live.fields.theirs)
+    return tuple(
+        HeldField(tuple(f"f:{part}" for part in path), "a person", live.fields.values[path])
+        for path in theirs
+        if path in live.fields.values
+    )
 
 
 def is_ours(live: Live) -> bool:

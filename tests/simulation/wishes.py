@@ -29,6 +29,8 @@ class Wish:
     analysed: bool | str = True
     schedule: str | None = None
     max_age: str | None = None
+    take_ownership: bool = False
+    adopt: bool = False
 
 
 CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
@@ -79,6 +81,15 @@ def spec_of(wish: Wish) -> ModelSpec:
         promotion={"gates": _GATES[wish.gate], "version": wish.version, "approval": wish.approval},
         serving={"namespace": wish.namespace, "predictor": predictor} if wish.served else None,
         rollout={**rollout, "analysis": _checks(base, wish.analysed)},
+        serving={
+            "namespace": wish.namespace,
+            "predictor": predictor,
+            "takeOwnership": wish.take_ownership,
+            "adopt": wish.adopt,
+        }
+        if wish.served
+        else None,
+        rollout=rollout if wish.analysed else {**rollout, "analysis": []},
         retention={"onRemoval": wish.on_removal},
     )
 
@@ -100,3 +111,16 @@ def _checks(base: ModelSpec, analysed: bool | str) -> list[object]:
             return [METERED, *({**probe, "dryRun": True} for probe in probes)]
         case _:
             return list(probes) if analysed else []
+def foreign(key: tuple[str, str], uri: str, **predictor: object) -> dict[str, object]:
+    """Return an InferenceService as a person writes it."""
+    model = {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2", "storageUri": uri}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "namespace": key[0],
+            "name": key[1],
+            "annotations": {"serving.kserve.io/deploymentMode": "Knative"},
+        },
+        "spec": {"predictor": {"model": model, "minReplicas": 1, **predictor}},
+    }

@@ -6,11 +6,11 @@ what we ask for, an apply would change nothing, and there is nothing to ask the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from reconciler.desired.digest import digest
+from reconciler.manifest import names_item
 from reconciler.systems.serving.api import Json
 from reconciler.systems.serving.ownership import own_fields
 
@@ -43,17 +43,4 @@ def _at(value: Any, fields: Any) -> Any:
 
 def _meant(item: Any, index: int, fields: Json) -> list[Any]:
     """Return the fields that are meant of one item of a list: one set, or none where it is not meant at all."""
-    return [below for key, below in fields.items() if _names(key, item, index)][:1]
-
-
-def _names(key: str, item: Any, index: int) -> bool:
-    """Tell whether a path element of fieldsV1 names this item: by its keys, its value or its index."""
-    kind, _, said = key.partition(":")
-    try:
-        wanted = json.loads(said or "null")
-    except (ValueError, RecursionError):
-        return False
-    if kind == "k":
-        keys = wanted.items() if isinstance(wanted, dict) else [("", wanted)]
-        return isinstance(item, dict) and all(item.get(name) == value for name, value in keys)
-    return bool(kind == "v" and item == wanted) or bool(kind == "i" and index == wanted)
+    return [below for key, below in fields.items() if names_item(key, item, index)][:1]

@@ -139,8 +139,21 @@ class KServe:
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Create or apply without force, and wait until the watch has shown the result."""
+        self._write(manifest, writing.write)
+
+    def take_over(self, manifest: Mapping[str, Any]) -> None:
+        """Apply by force onto an object of ours, and wait until the watch has shown the result."""
+        self._write(manifest, writing.take_over)
+
+    def adopt(self, manifest: Mapping[str, Any]) -> None:
+        """Make an object ours that nobody tracks, and wait until the watch has shown the result."""
+        self._write(manifest, writing.adopt)
+
+    def _write(
+        self, manifest: Mapping[str, Any], write: Callable[[Api, Key, Mapping[str, Any], Entry | None], Json]
+    ) -> None:
         key = key_of(dict(manifest))
-        meta = mapping(writing.write(self._api, key, manifest, self._entry(key)), "metadata")
+        meta = mapping(write(self._api, key, manifest, self._entry(key)), "metadata")
         uid, version = text(meta, "uid"), text(meta, "resourceVersion")
         if not self._wait(lambda: _shows(self._cache.entry(key), uid, version), self._options.write_timeout):
             raise UnknownOutcome(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.desired.digest import digest
-from reconciler.observed import LABEL_MODEL, MANAGER
+from reconciler.manifest import ABSENT, value_at
+from reconciler.observed import LABEL_MODEL, MANAGER, HeldField
 from reconciler.systems.serving.api import Json
 from reconciler.systems.serving.reading import items, mapping, text
 
 _TRACKING = "argocd.argoproj.io/tracking-id"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _INSTANCE = "app.kubernetes.io/instance"
+_SHARED = (("f:metadata", "f:labels"), ("f:metadata", "f:annotations"))
 # KServe's controller and webhook write finalizers and defaults; that makes them nobody's owner.
 _CONTROLLERS = frozenset({"manager", "kserve-controller-manager", "Go-http-client", "kube-controller-manager"})
 
@@ -40,6 +43,37 @@ def owner_of(obj: Json) -> str:
     if instance:
         return f'the application "{instance}" (label {_INSTANCE})'
     return _managers(obj)
+
+
+def tracked_by(obj: Json) -> str:
+    """Name the tool that keeps the object as it is and would undo what we change; "" for none."""
+    meta = mapping(obj, "metadata")
+    marked = _TRACKING in mapping(meta, "annotations") or _INSTANCE in mapping(meta, "labels")
+    owned = any(ref.get("controller") for ref in items(meta, "ownerReferences"))
+    tool = text(mapping(meta, "labels"), _MANAGED_BY)
+    return owner_of(obj) if marked or owned or tool not in ("", MANAGER) else ""
+
+
+def held_by_others(obj: Json) -> tuple[HeldField, ...]:
+    """Return the fields of the spec, the labels and the annotations that other managers hold, with their values."""
+    found = (
+        HeldField(path, text(entry, "manager"), value)
+        for entry in _writers(obj)
+        if text(entry, "manager") != MANAGER
+        for path in _leaves(mapping(entry, "fieldsV1"), ())
+        if (path[:2] in _SHARED and len(path) > 2) or path[:1] == ("f:spec",)
+        # Who holds an empty object holds nothing below it.
+        if (value := value_at(obj, path)) is not ABSENT and value != {}
+    )
+    return tuple(found)
+
+
+def _leaves(fields: Json, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    below = {step: deeper for step, deeper in fields.items() if step != "."}
+    if not below and path:
+        yield path
+    for step, deeper in below.items():
+        yield from _leaves(deeper if isinstance(deeper, dict) else {}, (*path, step))
 
 
 def _managers(obj: Json) -> str:
@@ -71,6 +105,27 @@ def adopted(obj: Json) -> list[Json]:
     ours = _our_writes(obj)
     rest = [entry for entry in items(obj, "metadata", "managedFields") if entry not in ours]
     return [{**ours[0], "operation": "Apply", "fieldsV1": own_fields(obj)}, *rest]
+
+
+def given_up(obj: Json, manifest: Mapping[str, Any]) -> list[Json]:
+    """Return the managed fields without what others hold of the spec and of our labels and annotations."""
+    meta = manifest["metadata"]
+    ours = {f"f:{part}": {f"f:{name}" for name in meta.get(part, {})} for part in ("labels", "annotations")}
+    return [
+        entry if entry.get("subresource") or text(entry, "manager") == MANAGER else _without(entry, ours)
+        for entry in items(obj, "metadata", "managedFields")
+    ]
+
+
+def _without(entry: Json, ours: Mapping[str, set[str]]) -> Json:
+    fields = {step: below for step, below in mapping(entry, "fieldsV1").items() if step != "f:spec"}
+    meta = dict(mapping(fields, "f:metadata"))
+    for part, names in ours.items():
+        if part in meta:
+            meta[part] = {step: below for step, below in mapping(meta, part).items() if step not in names}
+    if meta:
+        fields["f:metadata"] = {part: below for part, below in meta.items() if below != {} or part not in ours}
+    return {**entry, "fieldsV1": fields}
 
 
 def own_fields(obj: Json) -> Json:

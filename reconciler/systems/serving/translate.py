@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from reconciler.observed import LABEL_RELEASE, InferenceService, Release, TrafficTarget
 from reconciler.systems.serving.api import Json, Key
 from reconciler.systems.serving.conditions import failure_of, is_ready, message_of
-from reconciler.systems.serving.ownership import is_ours, owner_of
+from reconciler.systems.serving.ownership import held_by_others, is_ours, owner_of, tracked_by
 from reconciler.systems.serving.reading import items, mapping, number, text
 
 _SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 _COMPONENT_LABEL = "component"
+_MODE = "serving.kserve.io/deploymentMode"
+_NAMES_OF_MODES = {"Serverless": "Knative", "RawDeployment": "Standard"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,14 @@ def inference_service(obj: Json) -> InferenceService:
     predictor = mapping(obj, "spec", "predictor")
     live = mapping(status, "components", "predictor")
     namespace, name = key_of(obj)
+    ours = is_ours(obj)
     return InferenceService(
         namespace=namespace,
         name=name,
         uid=text(meta, "uid"),
         resource_version=text(meta, "resourceVersion"),
         generation=number(meta, "generation") or 0,
-        ours=is_ours(obj),
+        ours=ours,
         owner=owner_of(obj),
         release=Release.parse(text(mapping(predictor, "labels"), LABEL_RELEASE)),
         canary_percent=number(predictor, "canaryTrafficPercent"),
@@ -55,7 +58,18 @@ def inference_service(obj: Json) -> InferenceService:
         url=text(status, "url") or None,
         failure=failure_of(status),
         deleting=bool(meta.get("deletionTimestamp")),
+        held=held_by_others(obj) if ours else (),
+        tracked="" if ours else tracked_by(obj),
+        found=None if ours else serving_fields_of(obj),
     )
+
+
+def serving_fields_of(obj: Json) -> Json:
+    """Return what an object serves in the form of a spec's serving fields; storageUri is among them."""
+    meta, spec = mapping(obj, "metadata"), mapping(obj, "spec")
+    mode = text(mapping(meta, "annotations"), _MODE)
+    parts = {name: spec[name] for name in ("predictor", "transformer", "explainer") if isinstance(spec.get(name), dict)}
+    return {"namespace": text(meta, "namespace"), "mode": _NAMES_OF_MODES.get(mode, mode or "Knative"), **parts}
 
 
 def _traffic(live: Json) -> tuple[TrafficTarget, ...]:

@@ -11,12 +11,13 @@ from reconciler.observed import LABEL_RELEASE, MANAGER, InferenceService, Releas
 from reconciler.systems.serving.answers import AlreadyExists, FieldsHeld, NotFound
 from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, JSON_PATCH, Api, Call, Json, Key
 from reconciler.systems.serving.cache import Entry
-from reconciler.systems.serving.ownership import adopted, is_ours, needs_adoption, owner_of
+from reconciler.systems.serving.ownership import adopted, given_up, is_ours, needs_adoption, owner_of
 from reconciler.systems.serving.reading import mapping, number, text
 
 _MANAGER = ("fieldManager", MANAGER)
 _ATTEMPTS = 4
 _SHARE = "canaryTrafficPercent"
+_ANEW = "it is observed again and decided anew"
 
 
 def write(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) -> Json:
@@ -25,12 +26,7 @@ def write(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) 
         _check_unclaimed(key, manifest)
         return _created(api, key, manifest)
     service = entry.service
-    if service.deleting:
-        raise Transient(f"InferenceService {key[0]}/{key[1]} is being deleted; it is made anew once it is gone")
-    if not service.ours:
-        raise _foreign(key, service.owner)
-    if entry.adopt:
-        manifest = _moved_on(manifest, *_adopt(api, key, service.uid))
+    manifest = _prepared(api, key, manifest, entry)
     try:
         return _answer(api, _apply_call(key, manifest, service.uid, ()))
     except FieldsHeld as held:
@@ -39,12 +35,47 @@ def write(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) 
         return _answer(api, _cut_call(key, manifest, service.uid))
 
 
+def take_over(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) -> Json:
+    """Apply by force onto what is ours, and return the object as it is now."""
+    if entry is None:
+        raise Conflict(f"InferenceService {key[0]}/{key[1]} does not exist any more", help=_ANEW)
+    manifest = _prepared(api, key, manifest, entry)
+    return _answer(api, _apply_call(key, manifest, entry.service.uid, (("force", "true"),)))
+
+
+def adopt(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) -> Json:
+    """Make ours what nobody tracks: others give up the fields that we apply next; no value of theirs changes by that.
+
+    Between the two writes the object is nobody's, and is adopted anew.
+    """
+    if entry is None or entry.service.uid != manifest["metadata"].get("uid"):
+        raise Conflict(f"InferenceService {key[0]}/{key[1]} does not exist any more", help=_ANEW)
+    service = entry.service
+    if service.tracked or service.deleting or service.ours:
+        raise _foreign(key, service.owner)
+    live = read(api, key)
+    version = text(mapping(live, "metadata"), "resourceVersion")
+    if (text(mapping(live, "metadata"), "uid"), version) != (service.uid, manifest["metadata"]["resourceVersion"]):
+        raise Conflict(f"InferenceService {key[0]}/{key[1]} changed since it was looked at", help=_ANEW)
+    freed = _answer(api, _ownership(key, version, given_up(live, manifest)))
+    after = text(mapping(freed, "metadata"), "resourceVersion")
+    return _answer(api, _apply_call(key, _moved_on(manifest, version, after), service.uid, ()))
+
+
+def _prepared(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry) -> Mapping[str, Any]:
+    """Check that the object is ours to apply to, and return the manifest as it is to be applied."""
+    service = entry.service
+    if service.deleting:
+        raise Transient(f"InferenceService {key[0]}/{key[1]} is being deleted; it is made anew once it is gone")
+    if not service.ours:
+        raise _foreign(key, service.owner)
+    return _moved_on(manifest, *_adopt(api, key, service.uid)) if entry.adopt else manifest
+
+
 def _check_unclaimed(key: Key, manifest: Mapping[str, Any]) -> None:
     """Refuse to make anew what was meant for an object that has gone."""
     if "uid" in manifest["metadata"]:
-        raise Conflict(
-            f"InferenceService {key[0]}/{key[1]} does not exist any more", help="it is observed again and decided anew"
-        )
+        raise Conflict(f"InferenceService {key[0]}/{key[1]} does not exist any more", help=_ANEW)
 
 
 def _only_cuts_traffic(manifest: Mapping[str, Any], live: InferenceService, held: FieldsHeld) -> bool:
@@ -85,7 +116,7 @@ def read(api: Api, key: Key) -> Json:
     try:
         return _answer(api, Call("get", INFERENCE_SERVICES, *key))
     except NotFound as error:
-        raise Conflict(f"{error.message} any more", help="it is observed again and decided anew") from error
+        raise Conflict(f"{error.message} any more", help=_ANEW) from error
 
 
 def delete(api: Api, key: Key, uid: str) -> None:
@@ -140,9 +171,12 @@ def _adopt(api: Api, key: Key, uid: str) -> tuple[str, str]:
 
 
 def _adoption(key: Key, live: Json) -> Call:
-    version = text(mapping(live, "metadata"), "resourceVersion")
+    return _ownership(key, text(mapping(live, "metadata"), "resourceVersion"), adopted(live))
+
+
+def _ownership(key: Key, version: str, fields: list[Json]) -> Call:
     body = [
-        {"op": "replace", "path": "/metadata/managedFields", "value": adopted(live)},
+        {"op": "replace", "path": "/metadata/managedFields", "value": fields},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
     ]
     return Call("patch", INFERENCE_SERVICES, *key, query=(_MANAGER,), body=body, media_type=JSON_PATCH)

@@ -76,6 +76,18 @@ class WireServing(SimServing):
         finally:
             self.writes = self.api.writes
 
+    def take_over(self, manifest: Mapping[str, Any]) -> None:
+        try:
+            self.adapter.take_over(manifest)
+        finally:
+            self.writes = self.api.writes
+
+    def adopt(self, manifest: Mapping[str, Any]) -> None:
+        try:
+            self.adapter.adopt(manifest)
+        finally:
+            self.writes = self.api.writes
+
     def delete(self, namespace: str, name: str, uid: str) -> None:
         try:
             self.adapter.delete(namespace, name, uid)

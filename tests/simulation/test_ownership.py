@@ -1,0 +1,166 @@
+"""Fields that others hold and objects of others, told as stories: in the simulation and over the real adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reconciler.desired.documents import ModelSpec
+from reconciler.observed import MANAGER, Stage
+from reconciler.registry_roles import role
+from tests.simulation.stories import Script, good, spec, training, until
+from tests.simulation.wire.world import WireWorld
+from tests.simulation.wishes import foreign
+from tests.simulation.world import KEY, NAME, World
+
+Make = Callable[[], World]
+MAKES: dict[str, Make] = {"simulated": lambda: World(Script(), good), "wire": lambda: WireWorld(Script(), good)}
+
+
+@pytest.fixture(params=MAKES)
+def made(request: pytest.FixtureRequest) -> World:
+    return MAKES[request.param]()
+
+
+def serving(**changes: Any) -> dict[str, Any]:
+    model = {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}
+    return {"namespace": "models", "predictor": {"model": model, "minReplicas": 1}, **changes}
+
+
+def wants(made: World, **changes: Any) -> ModelSpec:
+    wanted = spec(**changes)
+    made.source.write(NAME, wanted)
+    return wanted
+
+
+def stalled(made: World) -> tuple[str, str]:
+    status = made.status()
+    assert status is not None
+    return status.conditions.stalled.reason, status.conditions.stalled.message
+
+
+def replicas(made: World) -> object:
+    return made.serving.live[KEY].manifest["spec"]["predictor"].get("minReplicas")
+
+
+def actions(made: World, name: str) -> list[dict[str, Any]]:
+    found = [r.entry for r in made.ledger.records if r.entry.action == name and r.entry.moment == "intent"]
+    return [dict(entry.evidence) for entry in found]
+
+
+def test_a_field_of_ours_that_a_person_took_is_told_with_both_names_and_left_alone(made: World) -> None:
+    wants(made)
+    made.settle()
+    made.serving.edit_by_hand(KEY, "minReplicas", 3)
+    made.settle()
+    reason, message = stalled(made)
+    assert reason == "FieldsHeld"
+    assert f'"{MANAGER}" does not take what others hold: spec.predictor.minReplicas (' in message
+    assert replicas(made) == 3
+    assert not actions(made, "PutBack")
+
+
+def test_what_a_person_gave_up_is_put_back(made: World) -> None:
+    wants(made)
+    made.settle()
+    made.serving.edit_by_hand(KEY, "minReplicas", 3)
+    made.settle()
+    made.serving.edit_by_hand(KEY, "minReplicas", None)
+    made.settle()
+    assert (stalled(made), replicas(made)) == (("", ""), 1)
+
+
+def test_a_field_is_taken_back_where_the_spec_says_so_and_the_ledger_says_from_whom(made: World) -> None:
+    wants(made)
+    made.settle()
+    made.serving.edit_by_hand(KEY, "minReplicas", 3)
+    made.settle()
+    wants(made, serving=serving(takeOwnership=True))
+    made.settle()
+    assert (stalled(made), replicas(made)) == (("", ""), 1)
+    taken = [e["takes"] for e in actions(made, "PutBack") if "takes" in e]
+    assert [[f["field"] for f in fields] for fields in taken] == [["spec.predictor.minReplicas"]]
+    assert made.serving.shares(KEY) == {1: 100}
+
+
+def test_to_allow_taking_fields_is_no_new_release(made: World) -> None:
+    wants(made)
+    made.settle()
+    created = made.serving.live[KEY].created
+    wants(made, serving=serving(takeOwnership=True, adopt=True))
+    made.settle()
+    assert made.serving.live[KEY].created == created
+
+
+def test_a_candidate_that_was_cut_asks_for_a_person_where_stable_cannot_be_restored(made: World) -> None:
+    wants(made)
+    made.settle()
+    wants(made, training=training(2))
+    until(made, lambda: made.serving.shares(KEY).get(2) == 10)
+    made.serving.edit_by_hand(KEY, "minReplicas", 7)
+    made.bad.add(2)
+    made.settle()
+    assert made.serving.shares(KEY) == {1: 100}
+    assert stalled(made)[0] == "FieldsHeld"
+    assert replicas(made) == 7
+    made.serving.edit_by_hand(KEY, "minReplicas", None)
+    made.settle()
+    assert (made.serving.shares(KEY), made.serving.live[KEY].percent) == ({1: 100}, None)
+
+
+def served_by_hand(made: World, uri: str, **predictor: Any) -> None:
+    made.serving.create_by_hand(foreign(KEY, uri, **predictor))
+    while made.tick():
+        pass
+
+
+def registered(made: World) -> None:
+    """Let version 1 be registered, with good metrics."""
+    made.registry.register(NAME, {}, {"accuracy": 0.95}, made.now)
+
+
+def test_an_object_of_somebody_else_is_left_alone_until_git_says_adopt(made: World) -> None:
+    registered(made)
+    served_by_hand(made, f"s3://models/{NAME}/1")
+    wants(made, training=None)
+    made.settle()
+    assert stalled(made)[0] == "NotOurs"
+    status = made.status()
+    assert status is not None
+    assert "serving.adopt: true" in status.waits_for
+    assert made.serving.writes == 0
+
+
+def test_an_adopted_object_serves_what_it_served_and_its_version_becomes_production(made: World) -> None:
+    registered(made)
+    served_by_hand(made, f"s3://models/{NAME}/1", maxReplicas=4)
+    wants(made, training=None, serving=serving(adopt=True))
+    made.settle()
+    assert made.serving.shares(KEY) == {1: 100}
+    live = made.serving.live[KEY]
+    assert live.manifest["spec"]["predictor"]["maxReplicas"] == 4
+    assert live.created == 2, "one new revision, for our labels, and no other"
+    assert role(made.registry.models[NAME].versions[0]) is Stage.PRODUCTION
+    assert stalled(made) == ("", "")
+
+
+def test_where_git_asks_for_other_fields_they_are_rolled_out_after_the_adoption(made: World) -> None:
+    registered(made)
+    served_by_hand(made, f"s3://models/{NAME}/1")
+    wanted = serving(adopt=True)
+    wanted["predictor"]["minReplicas"] = 2
+    wants(made, training=None, serving=wanted)
+    made.settle()
+    assert [len(actions(made, name)) for name in ("Adopt", "StartCanary", "RouteAll")] == [1, 1, 1]
+    assert (made.serving.shares(KEY), replicas(made)) == ({1: 100}, 2)
+
+
+def test_what_serves_no_registered_version_is_not_adopted(made: World) -> None:
+    registered(made)
+    served_by_hand(made, "s3://somewhere/else")
+    wants(made, training=None, serving=serving(adopt=True))
+    made.settle()
+    assert "its storageUri s3://somewhere/else is that of no registered version" in stalled(made)[1]
+    assert made.serving.writes == 0
