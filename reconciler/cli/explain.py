@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from reconciler.analysis.finding import number
 from reconciler.cli.present import (
     Cell,
     ConfigOption,
@@ -116,11 +117,18 @@ def _verdict(verdict: Mapping[str, Any]) -> Iterator[Line]:
         return
     if verdict.get("kind") != "check":
         return  # of a newer service
-    unmeasured = verdict["verdict"] == "inconclusive" or not verdict["findings"]
-    if unmeasured:
-        yield _mark(verdict["verdict"]), f"{verdict['check']}  {verdict['why']}"
-    for finding in () if unmeasured and verdict["samples"] == 0 else verdict["findings"]:
-        yield _mark(_holds(finding)), f"{verdict['check']}  {_finding(finding)}"
+    name = f"{verdict['check']} (dry run)" if verdict.get("dryRun") else verdict["check"]
+    broken = any(_holds(finding) == "fail" for finding in verdict["findings"])
+    unsaid = not verdict["findings"] or (verdict["verdict"] == "fail" and not broken)
+    if verdict["verdict"] == "inconclusive" or unsaid:
+        yield _mark(verdict["verdict"]), f"{name}  {verdict['why']}"
+        if verdict["samples"] == 0:
+            return
+    for finding in verdict["findings"]:
+        yield _mark(_holds(finding)), f"{name}  {_finding(finding)}"
+    for query in dict.fromkeys(f.get("query", "") for f in verdict["findings"]):
+        if query:
+            yield "  ", Cell(f"by {query}", Tone.FAINT)
 
 
 def _holds(finding: Mapping[str, Any]) -> str:
@@ -134,13 +142,15 @@ def _finding(finding: Mapping[str, Any]) -> str:
     operator = finding["operator"] if finding["holds"] else {"<=": ">", ">=": "<"}[finding["operator"]]
     numbers = [_number(finding[key], finding["unit"]) for key in ("measured", "limit")]
     stable = "" if finding["stable"] is None else f", stable {_number(finding['stable'], finding['unit'])}"
-    return f"{finding['what']} {numbers[0]} {operator} {numbers[1]}  ({finding['samples']:,} requests{stable})"
+    counted = f"{finding['samples']:,} {finding.get('counted', 'requests')}"
+    window = f" in {finding['window']}" if finding.get("window") else ""
+    return f"{finding['what']} {numbers[0]} {operator} {numbers[1]}  ({counted}{window}{stable})"
 
 
 def _number(value: float | str, unit: str) -> str:
     if isinstance(value, str):
         return value  # nan and inf have no number in JSON
-    return f"{value:.0f} ms" if unit == "ms" else f"{value * 100:.3g} %"
+    return number(value, unit)
 
 
 def _rest(screen: Screen, model: Json) -> Iterator[Line]:

@@ -17,10 +17,9 @@ from tests.simulation.wishes import METERED, Wish, spec_of
 from tests.simulation.world import KEY, NAME, World
 
 
-def metered(parameters: int = 2, analysed: str = "metered", **check: object) -> ModelSpec:
+def metered(**check: object) -> ModelSpec:
     """Return a spec whose rollout asks Prometheus; `check` goes over the check's fields."""
-    spec = spec_of(Wish(parameters=parameters, analysed=analysed))
-    content = spec.content()
+    content = spec_of(Wish(parameters=2, analysed="metered")).content()
     content["rollout"]["analysis"][0] |= check
     return ModelSpec.model_validate(content)
 
