@@ -79,7 +79,6 @@ def spec_of(wish: Wish) -> ModelSpec:
         suspend=wish.suspend,
         training=training if wish.trained else None,
         promotion={"gates": _GATES[wish.gate], "version": wish.version, "approval": wish.approval},
-        serving={"namespace": wish.namespace, "predictor": predictor} if wish.served else None,
         rollout={**rollout, "analysis": _checks(base, wish.analysed)},
         serving={
             "namespace": wish.namespace,
@@ -89,7 +88,6 @@ def spec_of(wish: Wish) -> ModelSpec:
         }
         if wish.served
         else None,
-        rollout=rollout if wish.analysed else {**rollout, "analysis": []},
         retention={"onRemoval": wish.on_removal},
     )
 
@@ -111,6 +109,8 @@ def _checks(base: ModelSpec, analysed: bool | str) -> list[object]:
             return [METERED, *({**probe, "dryRun": True} for probe in probes)]
         case _:
             return list(probes) if analysed else []
+
+
 def foreign(key: tuple[str, str], uri: str, **predictor: object) -> dict[str, object]:
     """Return an InferenceService as a person writes it."""
     model = {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2", "storageUri": uri}
