@@ -14,6 +14,7 @@ from types import FrameType
 
 from reconciler.logs import get_logger
 from reconciler.metrics import Metrics, Sources
+from reconciler.observed import OrderKind
 from reconciler.passes import Changed, Reconciler
 from reconciler.ports import Clock
 from reconciler.redaction import Redactor
@@ -23,9 +24,12 @@ from reconciler.scheduler.queue import Monotonic, WorkQueue
 from reconciler.scheduler.timers import Timer, Timers
 from reconciler.scheduler.workers import Reader, Workers, join_all
 from reconciler.settings import Settings
+from reconciler.status import OrderAnswer
 from reconciler.web.address import Address, remove_address, write_address
 from reconciler.web.app import View, create_app
+from reconciler.web.orders import Desk
 from reconciler.web.server import Server, allowed_hosts, listen, url_of
+from reconciler.web.tokens import TokenFile
 
 _log = get_logger(__name__)
 
@@ -90,7 +94,8 @@ class Service:
         self.url = ""
 
     def start(self) -> None:
-        """Start; returns at once. Raises SettingsError when the API's address cannot be had."""
+        """Start; returns at once. Raises SettingsError when the API's address or its token file cannot be had."""
+        tokens = TokenFile(self._settings.api.tokens) if self._settings.api.tokens else None
         listener = listen(self._settings.http)
         self.url = url_of(listener)
         metrics = self._surroundings.metrics
@@ -103,7 +108,8 @@ class Service:
             unready=self.unready,
             metrics=metrics.exposition,
         )
-        app = create_app(view, self._surroundings.redactor, allowed_hosts(self._settings.http.host))
+        desk = Desk(tokens, self.order, self._monotonic)
+        app = create_app(view, self._surroundings.redactor, allowed_hosts(self._settings.http.host), desk)
         self._server = Server(app, listener)
         self._surroundings.subscribe(self._loop.wake_service)
         self._workers.start()
@@ -113,6 +119,13 @@ class Service:
         self._server.start()
         write_address(self._settings.state_dir, Address(self.url, os.getpid()))
         _log.info("the service runs", url=self.url, workers=self._settings.loop.workers)
+
+    def order(self, name: str, kind: OrderKind, actor: str, reason: str) -> OrderAnswer:
+        """Take an order by hand, and have the model looked at at once."""
+        answer = self._reconciler.order(name, kind, actor, reason)
+        _log.info("ordered by hand", model=name, order=kind.value, actor=actor, repeated=answer.repeated)
+        self.wake(name)
+        return answer
 
     def wake(self, name: str) -> None:
         """Have a model looked at soon. May be called from any thread."""

@@ -20,7 +20,7 @@ from reconciler.errors import SettingsError
 from reconciler.registry_roles import RegistryWrites
 
 PREFIX = "RECONCILER_"
-OPTIONS = frozenset({PREFIX + "CONFIG", PREFIX + "URL"})
+OPTIONS = frozenset({PREFIX + "CONFIG", PREFIX + "URL", PREFIX + "TOKEN", PREFIX + "TOKEN_FILE"})
 
 
 class Section(BaseModel):
@@ -171,6 +171,15 @@ class HttpSettings(Section):
     port: int = Field(default=8765, ge=0, le=65535)
 
 
+class ApiSettings(Section):
+    """Who may ask the service what."""
+
+    tokens: Path | None = Field(
+        default=None,
+        description="File with lines `NAME view|operate TOKEN`; without it all may read, and no orders are taken.",
+    )
+
+
 class LoopSettings(Section):
     """Pace of the loop."""
 
@@ -201,6 +210,7 @@ class Settings(Section):
     training: TrainingSettings = TrainingSettings()
     prometheus: PrometheusSettings = PrometheusSettings()
     http: HttpSettings = HttpSettings()
+    api: ApiSettings = ApiSettings()
     loop: LoopSettings = LoopSettings()
     log: LogSettings = LogSettings()
 

@@ -13,6 +13,7 @@ from reconciler.cli.config import app as config_app
 from reconciler.cli.demo import demo
 from reconciler.cli.explain import explain
 from reconciler.cli.history import history
+from reconciler.cli.orders import abort, approve, pause, promote, resume, retry
 from reconciler.cli.plan import plan
 from reconciler.cli.run import run
 from reconciler.cli.status import status
@@ -72,6 +73,12 @@ COMMANDS = (
     (status, "Show where every model stands, the worst first."),
     (explain, "Explain one model: why it is as it is, and what to do."),
     (history, "Show what was done for a model, and when it served what."),
+    (pause, "Hold a rollout at its traffic."),
+    (resume, "Let a paused rollout go on."),
+    (promote, "Skip the rest of a rollout's steps."),
+    (abort, "End a rollout at once, and reject its version."),
+    (retry, "Try a rejected version, or a failed training, again."),
+    (approve, "Approve the version that waits for it."),
     (demo, "Watch the whole story on this machine."),
 )
 for command, short in COMMANDS:

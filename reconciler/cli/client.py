@@ -17,7 +17,11 @@ from typing import Any
 from reconciler.errors import Refused, Transient
 
 TIMEOUT_SECONDS = 10
+# An order is taken after the systems were read.
+ORDER_SECONDS = 60
 PAGE = 1000
+# A service on this machine may leave its own user's token beside its address; the demo does.
+OWN_TOKEN = "token"  # noqa: S105  the name of a file
 LARGEST_ANSWER = 64 * 1024 * 1024
 _CHUNK = 64 * 1024
 START = "start it with `reconciler run -c settings.yaml`, or name another one with --url or RECONCILER_URL"
@@ -53,12 +57,45 @@ def answers(url: str) -> bool:
     return True
 
 
-def all_models(url: str) -> list[Json]:
+def token_for(file: Path | None, url: str | None, config: Path | None) -> str:
+    """Return the token to show: of the environment, a file, or the state folder of a service on this machine; or none.
+
+    Raises Refused where it cannot be had, or cannot be sent.
+    """
+    token = os.environ.get("RECONCILER_TOKEN", "").strip() if file is None else _token_in(file)
+    if not token and file is None and url is None:
+        from reconciler.settings import load_settings  # noqa: PLC0415  pydantic: not for --help
+
+        own = load_settings(config, os.environ).state_dir / OWN_TOKEN
+        token = _token_in(own) if own.exists() else ""
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise Refused("the token holds characters that no HTTP header can carry", help="it is one word of plain ASCII")
+    return token
+
+
+def _token_in(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_CHUNK).decode("utf-8").strip()
+    except OSError as error:
+        raise Refused(f"cannot read the token file {file}: {error.strerror}") from error
+    except ValueError:
+        raise Refused(f"the token file {file} is not UTF-8 text") from None
+
+
+def give_order(url: str, token: str, order: str, reason: str) -> Json:
+    """Give an order, such as iris/abort; return the service's answer. Raises Transient or Refused."""
+    model, _, kind = order.rpartition("/")
+    body = json.dumps({"reason": reason}).encode()
+    return _ask(url, f"/api/v1/models/{urllib.parse.quote(model, safe='')}/{kind}", token, body)
+
+
+def all_models(url: str, token: str = "") -> list[Json]:
     """Return the status of every model, by name. Raises Transient or Refused."""
     found: list[Json] = []
     after = ""
     while True:
-        page = get(url, f"/api/v1/models?{urllib.parse.urlencode({'limit': PAGE, 'after': after})}")
+        page = _ask(url, f"/api/v1/models?{urllib.parse.urlencode({'limit': PAGE, 'after': after})}", token)
         with understood(url):
             found += page["items"]
             following = page.get("next")
@@ -69,15 +106,18 @@ def all_models(url: str) -> list[Json]:
             after = str(following)
 
 
-def one_model(url: str, name: str) -> Json:
+def one_model(url: str, name: str, token: str = "") -> Json:
     """Return one model's status. Raises Transient or Refused."""
-    return get(url, f"/api/v1/models/{urllib.parse.quote(name, safe='')}")
+    return _ask(url, f"/api/v1/models/{urllib.parse.quote(name, safe='')}", token)
 
 
-def get(url: str, path: str) -> Json:
-    """Return the JSON object at a path. Raises Transient when nothing answers, Refused for an error of the service."""
+def _ask(url: str, path: str, token: str, body: bytes | None = None) -> Json:
+    """Return the JSON object at a path, or the answer to what is posted there.
+
+    Raises Transient when nothing answers, Refused for an error of the service.
+    """
     try:
-        with _open(url + path) as answer:
+        with _open(url + path, token, body) as answer:
             found = _read(answer)
     except urllib.error.HTTPError as error:
         raise _problem(error) from error
@@ -115,11 +155,17 @@ def _read(answer: Any) -> Any:
     return json.loads(body)
 
 
-def _open(url: str) -> Any:
+def _open(url: str, token: str = "", body: bytes | None = None) -> Any:
     # A proxy that the environment names cannot reach this machine's loopback.
     local = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-    handlers = [urllib.request.ProxyHandler({})] if local else []
-    return urllib.request.build_opener(*handlers).open(url, timeout=TIMEOUT_SECONDS)
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})] if local else []
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    request = urllib.request.Request(url, body, headers)  # noqa: S310  base_url lets only http and https pass
+    if token:
+        # Not sent along where the answer is to go elsewhere.
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    timeout = TIMEOUT_SECONDS if body is None else ORDER_SECONDS
+    return urllib.request.build_opener(*handlers).open(request, timeout=timeout)
 
 
 def _cause(error: OSError) -> object:

@@ -20,7 +20,18 @@ from reconciler.cli.present import (
     finish,
 )
 from reconciler.cli.present import status as shown_status
-from reconciler.cli.status import Json, UrlOption, check_shape, is_fine, live, needs_attention, registry, when, why
+from reconciler.cli.status import (
+    Json,
+    TokenFileOption,
+    UrlOption,
+    check_shape,
+    is_fine,
+    live,
+    needs_attention,
+    registry,
+    when,
+    why,
+)
 
 EXAMPLES = """\
 \b
@@ -37,6 +48,7 @@ def explain(
     *,
     config: ConfigOption = None,
     url: UrlOption = None,
+    token_file: TokenFileOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Explain one model: what is wanted, what is there, what blocks it, what it waits for, and what to do next.
@@ -44,10 +56,10 @@ def explain(
     Exit code 0 when it is Synced and Healthy, 2 when not, 1 when no service answers.
     """
     with command() as screen:
-        from reconciler.cli.client import base_url, one_model, understood  # noqa: PLC0415  pydantic: not for --help
+        from reconciler.cli.client import base_url, one_model, token_for, understood  # noqa: PLC0415  pydantic: not for --help
 
         address = base_url(url, config)
-        found = one_model(address, model)
+        found = one_model(address, model, token_for(token_file, url, config))
         with understood(address):
             check_shape(found)
             fine = is_fine(found)

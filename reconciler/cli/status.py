@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -37,6 +39,12 @@ UrlOption = Annotated[
     str | None,
     typer.Option("--url", envvar="RECONCILER_URL", help="Of the service; default: the one that runs on this machine."),
 ]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file", envvar="RECONCILER_TOKEN_FILE", help="File with your token; or set RECONCILER_TOKEN itself."
+    ),
+]
 WATCH_SECONDS = 2.0
 MOST_REASONS = 10
 
@@ -48,6 +56,7 @@ def status(
     *,
     config: ConfigOption = None,
     url: UrlOption = None,
+    token_file: TokenFileOption = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every 2 s, until Ctrl-C.")] = False,
     output: FormatOption = Format.TEXT,
 ) -> None:
@@ -56,21 +65,22 @@ def status(
     Exit code 0 when all are Synced and Healthy, 2 when some are not, 1 when no service answers.
     """
     with command() as screen:
-        from reconciler.cli.client import base_url  # noqa: PLC0415  pydantic and urllib: not for --help
+        from reconciler.cli.client import base_url, token_for  # noqa: PLC0415  pydantic and urllib: not for --help
 
-        address = base_url(url, config)
-        found = _fetch(address, models)
+        fetch = partial(_fetch, base_url(url, config), token_for(token_file, url, config), models)
+        found = fetch()
         if watch:
-            _watch(screen, address, models, output, found)
+            _watch(screen, fetch, output, found)
         else:
             _show(screen, found, output)
     finish(ExitCode.FINE if all(map(is_fine, found)) else ExitCode.FOUND)
 
 
-def _fetch(address: str, models: Sequence[str] | None) -> list[Json]:
+def _fetch(address: str, token: str, models: Sequence[str] | None) -> list[Json]:
     from reconciler.cli.client import all_models, one_model, understood  # noqa: PLC0415
 
-    found = [one_model(address, name) for name in dict.fromkeys(models)] if models else all_models(address)
+    names = dict.fromkeys(models or ())
+    found = [one_model(address, name, token) for name in names] if names else all_models(address, token)
     with understood(address):
         for model in found:
             check_shape(model)
@@ -88,13 +98,13 @@ def check_shape(model: Json) -> None:
     registry(model), live(model), why(model), needs_attention(model)
 
 
-def _watch(screen: Screen, address: str, models: Sequence[str] | None, output: Format, found: list[Json]) -> None:
+def _watch(screen: Screen, fetch: Callable[[], list[Json]], output: Format, found: list[Json]) -> None:
     """Show the status until Ctrl-C: on a terminal always anew, to a pipe when something changed."""
     try:
         _show(screen, found, output)
         while True:
             time.sleep(WATCH_SECONDS)
-            newer = _fetch(address, models)
+            newer = fetch()
             with command() as fresh:
                 if fresh.watched:
                     fresh.out.clear()

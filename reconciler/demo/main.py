@@ -157,9 +157,10 @@ class Watcher:
 
 @contextmanager
 def _watcher(stack: Stack, view: View, seen: Mapping[str, Seen], told_to: int, started: float) -> Iterator[Watcher]:
+    headers = {"authorization": f"Bearer {stack.folders.own_token.read_text(encoding='utf-8').strip()}"}
     with (
         closing(open_for_reading(f"sqlite:///{stack.folders.ledger}")) as database,
-        httpx.Client(base_url=stack.reconciler_url, timeout=10, trust_env=False) as client,
+        httpx.Client(base_url=stack.reconciler_url, headers=headers, timeout=10, trust_env=False) as client,
     ):
         yield Watcher(stack, view, seen, client, LedgerReader(database), told_to, started)
 
@@ -222,6 +223,7 @@ def where_to_look(stack: Stack, options: Options) -> Iterator[str]:
     yield "What to try"
     yield f"  edit {_short(folders.repository)}/models/iris.yaml: unit: mm -> unit: cm"
     yield f"  git -C {_short(folders.repository)} commit -am 'Back to centimetres'"
+    yield f"  {_reconciler()} pause iris --reason 'let me look' --config {_short(folders.settings)}"
     yield "and watch. Ctrl-C ends the demo; the next one goes on from here."
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -66,6 +68,16 @@ class Folders:
     def settings(self) -> Path:
         """Return the reconciler's settings file."""
         return self.root / "reconciler.yaml"
+
+    @property
+    def tokens(self) -> Path:
+        """Return the reconciler's token file."""
+        return self.root / "tokens"
+
+    @property
+    def own_token(self) -> Path:
+        """Return the token of whoever runs the demo."""
+        return self.state / "token"
 
     @property
     def kubeconfig(self) -> Path:
@@ -147,10 +159,22 @@ def _write_settings(folders: Folders, mlflow_url: str) -> None:
         "kubernetes": {"kubeconfig": str(folders.kubeconfig)},
         "training": {"backend": "local", "pollInterval": "1s"},
         "http": {"port": 0},
+        "api": {"tokens": str(folders.tokens)},
         "log": {"format": "json"},
     }
+    _write_token(folders)
     # JSON is YAML.
     folders.settings.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_token(folders: Folders) -> None:
+    """Give whoever runs the demo a token: commands find it beside the reconciler's address."""
+    folders.state.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_urlsafe(24)
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    for file, text in ((folders.own_token, token), (folders.tokens, f"demo operate sha256:{digest}")):
+        file.touch(mode=0o600)
+        file.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from pydantic import BaseModel
 from reconciler.metrics import CONTENT_TYPE
 from reconciler.redaction import Redactor
 from reconciler.status import ModelStatus, SystemStatus
+from reconciler.web.access import Access
 from reconciler.web.answers import Json
 from reconciler.web.guards import Guards
 from reconciler.web.models import models_router
+from reconciler.web.orders import Desk, orders_router
 from reconciler.web.problems import answer_with_problems
 
 OPENAPI = "/api/v1/openapi.json"
@@ -45,8 +47,8 @@ class SystemList(BaseModel):
     items: tuple[SystemStatus, ...]
 
 
-def create_app(view: View, redactor: Redactor, hosts: Collection[str]) -> FastAPI:
-    """Build the application; `hosts` are the names it may be asked by, empty for any."""
+def create_app(view: View, redactor: Redactor, hosts: Collection[str], desk: Desk | None = None) -> FastAPI:
+    """Build the application; `hosts` are the names it may be asked by, empty for any; no desk takes no orders."""
     app = FastAPI(
         title="model-reconciler",
         summary="What the reconciler sees, does and waits for.",
@@ -58,6 +60,8 @@ def create_app(view: View, redactor: Redactor, hosts: Collection[str]) -> FastAP
     )
     answer_with_problems(app, redactor)
     app.include_router(models_router(view.names, view.statuses, redactor))
+    if desk is not None:
+        app.include_router(orders_router(view.names, desk, redactor))
 
     def health(reasons: tuple[str, ...]) -> Json:
         found = Health(ok=not reasons, reasons=reasons)
@@ -84,5 +88,6 @@ def create_app(view: View, redactor: Redactor, hosts: Collection[str]) -> FastAP
         items = [system.as_json() for _, system in sorted(view.systems().items())]
         return Json({"items": redactor.redact(items)})
 
+    app.add_middleware(Access, tokens=desk.tokens if desk else None)
     app.add_middleware(Guards, hosts=hosts)
     return app

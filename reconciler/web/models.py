@@ -82,13 +82,14 @@ def models_router(names: Callable[[], Collection[str]], statuses: Statuses, reda
         """Return one model's status."""
         status = statuses().get(name)
         if status is None:
-            raise _absent(name, names())
+            raise absent(name, names())
         return Json(redactor.redact(status.as_json()))
 
     return router
 
 
-def _absent(name: str, names: Collection[str]) -> ProblemError:
+def absent(name: str, names: Collection[str]) -> ProblemError:
+    """Return the problem of a model that is not there, or not yet."""
     if name in names:
         return ProblemError(
             HTTPStatus.NOT_FOUND, f"the model {name} has not been looked at yet", help="ask again in a moment"

@@ -28,8 +28,16 @@ class Problem(BaseModel):
 class ProblemError(Exception):
     """Ends a request with a problem."""
 
-    def __init__(self, status: HTTPStatus, detail: str, *, help: str = "") -> None:  # noqa: A002  the word users see
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        help: str = "",  # noqa: A002  the word users see
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(detail)
+        self.retry_after = retry_after
         self.problem = problem(status, detail, help)
 
 
@@ -41,12 +49,14 @@ def problem(status: HTTPStatus, detail: str, advice: str = "") -> Problem:
 def answer_with_problems(app: FastAPI, redactor: Redactor) -> None:
     """Have every error of the app answered with a problem document."""
 
-    def answer(found: Problem) -> Json:
-        return Json(redactor.redact(found.model_dump()), status_code=found.status, media_type=MEDIA_TYPE)
+    def answer(found: Problem, retry_after: int | None = None) -> Json:
+        headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+        body = redactor.redact(found.model_dump())
+        return Json(body, status_code=found.status, media_type=MEDIA_TYPE, headers=headers)
 
     @app.exception_handler(ProblemError)
     def on_problem(_request: Request, error: ProblemError) -> Json:
-        return answer(error.problem)
+        return answer(error.problem, error.retry_after)
 
     @app.exception_handler(HTTPException)
     def on_http_error(request: Request, error: HTTPException) -> Json:

@@ -216,7 +216,7 @@ def test_what_cannot_be_answered_is_a_problem_with_advice(
 
 def test_only_reading_is_allowed(api: _Api) -> None:
     answer = api.client.post("/api/v1/models", json={})
-    assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
 
 
 def test_a_fault_shows_no_trace_and_no_secret(api: _Api) -> None:

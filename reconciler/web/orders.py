@@ -1,0 +1,102 @@
+"""Orders by hand: they are recorded with the name of the token's holder, and then followed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Security
+from fastapi.security import HTTPBearer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from reconciler.errors import ReconcilerError, Terminal
+from reconciler.observed import OrderKind
+from reconciler.redaction import Redactor
+from reconciler.status import OrderAnswer
+from reconciler.web.access import HOLDER, Pace
+from reconciler.web.answers import Json
+from reconciler.web.models import absent
+from reconciler.web.problems import Problem, ProblemError
+from reconciler.web.tokens import Holder, TokenFile
+
+LONGEST_REASON = 500
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it must be one line without control characters")
+    if not text.strip():
+        raise ValueError("it must say something")
+    return text.strip()
+
+
+class Reason(BaseModel):
+    """Why it is ordered; it goes on the ledger for good."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=LONGEST_REASON), AfterValidator(_printable)]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where orders are taken: whose, how, and how fast."""
+
+    tokens: TokenFile | None
+    order: Callable[[str, OrderKind, str, str], OrderAnswer]
+    monotonic: Callable[[], float]
+
+
+_PROBLEMS = {
+    400: "The reason is missing, too long, or holds control characters.",
+    401: "No token, or one that nobody holds.",
+    403: "The token may not operate, or the service has no token file.",
+    404: "There is no such model or order.",
+    409: "There is nothing to order so, as things stand.",
+    429: "Too many orders at once.",
+    503: "It was not recorded, or that is not known: it can be sent again without harm.",
+}
+
+
+def orders_router(names: Callable[[], Collection[str]], desk: Desk, redactor: Redactor) -> APIRouter:
+    """Build the routes that take orders."""
+    # The check itself is made before any route is looked for; this describes it.
+    bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="A token with the role operate.")
+    router = APIRouter(prefix="/api/v1/models", tags=["orders"], dependencies=[Security(bearer)])
+    pace = Pace(desk.monotonic)
+
+    # No `async`: systems are read before an order is taken, in a thread of its own.
+    @router.post(
+        "/{name}/{order}",
+        response_model=OrderAnswer,
+        responses={code: {"model": Problem, "description": said} for code, said in _PROBLEMS.items()},
+    )
+    def give_order(name: str, order: OrderKind, said: Reason, request: Request) -> Json:
+        """Order something by hand; it is recorded before it counts, and once however often it is sent."""
+        holder: Holder = getattr(request.state, HOLDER)
+        if name not in names():
+            raise absent(name, names())
+        if wait := pace.wait(holder.name):
+            raise ProblemError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{holder.name} gave too many orders at once",
+                help=f"wait {math.ceil(wait)} s",
+                retry_after=math.ceil(wait),
+            )
+        try:
+            answer = desk.order(name, order, holder.name, said.reason)
+        except ReconcilerError as error:
+            raise _problem(error) from error
+        return Json(redactor.redact(answer.as_json()))
+
+    return router
+
+
+def _problem(error: ReconcilerError) -> ProblemError:
+    if isinstance(error, Terminal):
+        return ProblemError(HTTPStatus.CONFLICT, error.message, help=error.help)
+    advice = error.help or "send it again: an order that was recorded already is not recorded twice"
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, error.message, help=advice, retry_after=1)
