@@ -52,10 +52,10 @@ KNOWN: Mapping[type, frozenset[str]] = {
                       "intended"}),
     # _fresh and _reread are begun anew by the bulk read of each pass; _by_name is worked out; health is only shown.
     Observer: frozenset({"systems", "evidence_ttl", "registry", "_lock", "_fresh", "_reread", "_written", "_evidence",
-                         "_in_flight", "_unsettled", "_by_name", "health"}),
+                         "_in_flight", "_unsettled", "_by_name", "health", "_orders_lock"}),
     # _applied and _source_status are only shown.
     ModelReconciler: frozenset({"source", "systems", "observer", "training_poll", "_state", "_source_status", "_rules",
-                                "_unread", "_rewrite", "_statuses", "_applied", "_lock", "leads"}),
+                                "_unread", "_rewrite", "_statuses", "_applied", "_lock", "_ordering", "leads"}),
 }  # fmt: skip
 WORLD = frozenset({
     "now", "faults", "bad", "registry", "serving", "training", "ledger", "memory", "source", "prober", "truth",
