@@ -55,6 +55,7 @@ def test_the_parameters_of_a_model_fit_its_pipeline(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_the_probes_of_a_model_are_rows_with_answers(name: str) -> None:
     (check,) = model(name).spec.rollout.analysis
+    assert check.probe is not None
     assert isinstance(check.probe.inputs, InputFile)
     assert check.probe.inputs.file == f"probes/{name}.json"
     rows = probe(name)
@@ -110,6 +111,8 @@ def test_a_sensible_ridge_answers_the_diabetes_probes(alpha: float) -> None:
     features, target = load_diabetes(return_X_y=True, scaled=False)
     parts = train_test_split(features, target, test_size=100, random_state=0)
     ridge = make_pipeline(StandardScaler(), Ridge(alpha=alpha)).fit(parts[0], parts[2])
-    check = model("diabetes").spec.rollout.analysis[0].probe.agreement
+    probed = model("diabetes").spec.rollout.analysis[0].probe
+    assert probed is not None
+    check = probed.agreement
     assert check is not None
     assert agreement(ridge.predict(probe("diabetes")["inputs"]).tolist(), "diabetes", check.tolerance) >= check.min
