@@ -255,7 +255,21 @@ class Observer:
         wanted = desired.spec.serving.namespace if desired.spec.serving else ""
         named = self._index(reading.value).get(desired.name, ())
         found = next((live for live in named if live.namespace == wanted), None)
-        return Known(found, reading.at), tuple(live for live in named if live.ours and live is not found)
+        strays = tuple(live for live in named if live.ours and live is not found)
+        return Known(self._explained(found), reading.at), strays
+
+    def _explained(self, live: InferenceService | None) -> InferenceService | None:
+        """Let an object that is not ready say what keeps its pods; in steady state nothing is asked."""
+        if live is None or not live.ours or live.deleting or live.ready or not live.latest_created:
+            return live
+        try:
+            cause = self.systems.serving.trouble(live)
+        except ReconcilerError:
+            return live  # it explains, nothing depends on it
+        if cause is None or (live.failure is not None and live.failure.terminal):
+            return live
+        told = replace(live, message=cause.message)
+        return told if live.failure is None else replace(told, failure=replace(live.failure, message=cause.message))
 
     def _index(self, services: Mapping[Key, InferenceService]) -> dict[str, list[InferenceService]]:
         with self._lock:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from reconciler.desired.state import Commit, DesiredModel, DesiredState
 from reconciler.observed import (
+    Failure,
     InferenceService,
     Known,
     ModelVersion,
@@ -101,6 +102,9 @@ class Serving(Protocol):
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Server-side apply without force, and wait until the watch has shown the result. Raises Conflict."""
+
+    def trouble(self, live: InferenceService) -> Failure | None:
+        """Return why the pods of the newest revision are not ready, asking the API at most every few seconds."""
 
     def take_over(self, manifest: Mapping[str, Any]) -> None:
         """Apply onto an object of ours, by force: what others hold of these fields is ours afterwards."""

@@ -88,7 +88,7 @@ def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> De
         return act(StartCanary(release), "because it supersedes the candidate before, which has 0 %", Phase.CANARY)
     deadline = record.started + facts.spec.rollout.deadline + facts.orders.held
     if not candidate_ready(live, record):
-        why = live.failure.message if live.failure else ""
+        why = live.failure.message if live.failure else live.message
         what = f"candidate version {release.version} to become ready{': ' + why if why else ''}"
         return wait(what, Phase.CANARY, until=deadline)
     return _step(facts, live, record).sooner(deadline)

@@ -178,6 +178,15 @@ class SimServing:
             self.writes += self._become(live, _onto(live.fields, wanted))
         self._show()
 
+    def trouble(self, live: InferenceService) -> Failure | None:
+        def look() -> Failure | None:
+            stuck = self._stuck(live.release)
+            return (
+                Failure("CrashLoopBackOff", "CrashLoopBackOff: it ends; next: read its log", False) if stuck else None
+            )
+
+        return self.faults.call(f"serving.pods {live.name}", look, Kind.READ)
+
     def take_over(self, manifest: Mapping[str, Any]) -> None:
         def take() -> None:
             live = self.live.get(_key_of(manifest))

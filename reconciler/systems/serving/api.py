@@ -33,12 +33,12 @@ class Resource:
     @property
     def qualified(self) -> str:
         """Return `plural.group`, as RBAC and messages name it."""
-        return f"{self.plural}.{self.group}"
+        return f"{self.plural}.{self.group}".removesuffix(".")
 
     @property
     def discovery_path(self) -> str:
         """Return the path that lists what the API group serves."""
-        return f"/apis/{self.group}/{self.version}"
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
     def path(self, namespace: str, name: str = "") -> str:
         """Return the path of a collection (no name) or an object; no namespace means all of them."""

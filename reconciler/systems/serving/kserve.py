@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Self
 
 from reconciler.errors import Refused, Transient, UnknownOutcome
-from reconciler.observed import InferenceService, Known, Unknown
+from reconciler.observed import Failure, InferenceService, Known, Unknown
 from reconciler.ports import Clock
 from reconciler.systems.serving import writing
 from reconciler.systems.serving.api import INFERENCE_SERVICES, REVISIONS, Api, Json, Key, Resource
@@ -21,11 +21,13 @@ from reconciler.systems.serving.difference import changed_fields
 from reconciler.systems.serving.feed import RevisionSink, ServiceSink, Sink
 from reconciler.systems.serving.health import Feeds
 from reconciler.systems.serving.holding import asked
-from reconciler.systems.serving.reading import mapping, text
+from reconciler.systems.serving.pods import cause_of, list_call
+from reconciler.systems.serving.reading import items, mapping, text
 from reconciler.systems.serving.reflector import Pace, Reflector
 from reconciler.systems.serving.translate import key_of
 
 _COMPARISONS = 3
+_TROUBLE_SECONDS = 5.0
 _VERSION = re.compile(r"[0-9]{1,30}")
 
 
@@ -53,6 +55,7 @@ class KServe:
         self._changed = threading.Condition()
         self._cache = Cache(self._changed)
         self._feeds = Feeds(now, options.stale_after, self._changed)
+        self._troubles: dict[Key, tuple[float, Failure | None]] = {}
         self._compared: dict[Key, tuple[str, tuple[str, ...]]] = {}
         self._reflectors = [
             reflector for namespace in options.namespaces or ("",) for reflector in self._watches(namespace, random)
@@ -140,6 +143,18 @@ class KServe:
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Create or apply without force, and wait until the watch has shown the result."""
         self._write(manifest, writing.write)
+
+    def trouble(self, live: InferenceService) -> Failure | None:
+        """Return why the pods of the newest revision are not ready; an answer is kept for a few seconds."""
+        revision, now = (live.namespace, live.latest_created or ""), self._options.monotonic()
+        known = self._troubles.get(revision)
+        if known is not None and now - known[0] < _TROUBLE_SECONDS:
+            return known[1]
+        answer = self._api.call(list_call(*revision))
+        cause = cause_of(items(answer, "items"))
+        self._troubles = {key: kept for key, kept in self._troubles.items() if now - kept[0] < _TROUBLE_SECONDS}
+        self._troubles[revision] = (now, cause)
+        return cause
 
     def take_over(self, manifest: Mapping[str, Any]) -> None:
         """Apply by force onto an object of ours, and wait until the watch has shown the result."""

@@ -13,7 +13,7 @@ from reconciler.demo.kserve.names import FINALIZER, predictor_service
 from reconciler.demo.kserve.pods import Broken, Loading, PodState, Running
 from reconciler.demo.kserve.status import NO, UNKNOWN, YES, Condition, Seen
 from reconciler.demo.kserve.template import build
-from reconciler.observed import InferenceService, Known, Unknown
+from reconciler.observed import Failure, InferenceService, Known, Unknown
 from reconciler.ports import Clock
 from reconciler.systems.serving.api import INFERENCE_SERVICES, REVISIONS, Call, Resource
 from tests.simulation.faults import Faults
@@ -75,6 +75,9 @@ class WireServing(SimServing):
             self.adapter.apply(manifest)
         finally:
             self.writes = self.api.writes
+
+    def trouble(self, live: InferenceService) -> Failure | None:
+        return self.adapter.trouble(live)
 
     def take_over(self, manifest: Mapping[str, Any]) -> None:
         try:
