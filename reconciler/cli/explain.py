@@ -66,14 +66,15 @@ def explain(
             lines = [] if output is Format.JSON else list(explanation(screen, found))
         if output is Format.JSON:
             screen.json(found)
-        for line in lines:
-            screen.say(*line)
+        for head, *rest in lines:
+            screen.hang(head, *rest)
     finish(ExitCode.FINE if fine else ExitCode.FOUND)
 
 
 def explanation(screen: Screen, model: Json) -> Iterator[Line]:
     """Yield the explanation line by line."""
     yield (
+        "",
         Cell(model["name"], Tone.STRONG),
         "  ",
         shown_status(model["sync"]),
@@ -165,7 +166,29 @@ def _number(value: float | str, unit: str) -> str:
     return number(value, unit)
 
 
+def _differs(model: Json) -> Iterator[str]:
+    """Yield what is not as Git wants it, as far as it can be told in numbers."""
+    shares = {share["version"]: share for share in model["live"]}
+    staged = [str(v["version"]) for v in model["registry"] if v["role"] == "Staging"]
+    wanted = model["git"] if model["git"].isdecimal() else next(iter(staged), "")
+    if wanted and not is_fine(model):
+        share = shares.get(int(wanted))
+        yield f"version {wanted} is wanted, and gets {share['percent'] if share else 0} % of the traffic"
+    for version, share in shares.items():
+        if share["setPercent"] not in (None, share["percent"]):
+            yield f"version {version} was set to {share['setPercent']} %, and gets {share['percent']} %"
+
+
+def _ordered(screen: Screen, model: Json) -> Iterator[Line]:
+    for order in model.get("orders", ()):
+        what = f"{order['order']} of {order['about']}, by {order['actor']} {when(screen, order['at'])}"
+        yield Cell("Ordered: ", Tone.FAINT), f"{what}: {order['reason']}"
+
+
 def _rest(screen: Screen, model: Json) -> Iterator[Line]:
+    for differs in _differs(model):
+        yield Cell("Differs: ", Tone.FAINT), differs
+    yield from _ordered(screen, model)
     if model["blockedBy"]:
         yield Cell("Blocked by: ", Tone.FAINT), model["blockedBy"]
     again = when(screen, model["lookAgainAt"])
@@ -181,10 +204,33 @@ def _rest(screen: Screen, model: Json) -> Iterator[Line]:
 
 def _next(model: Json) -> Line:
     name = model["name"]
+    if (hand := _by_hand(model)) is not None:
+        return hand
     if needs_attention(model):
         stalled = model["conditions"]["stalled"]["status"] == "True"
         what = model["waitsFor"] if stalled and model["waitsFor"] else ""
-        return (f"{what}; " if what else "", Cell(f"reconciler history {name}", Tone.MOVING), " shows what was tried")
+        command = f"reconciler history {name}"
+        return (f"{what}; " if what else "", Cell(command, Tone.MOVING), " shows what was tried")
     if is_fine(model):
         return ("nothing to do",)
     return "nothing to do but wait; ", Cell(f"reconciler status {name} --watch", Tone.MOVING), " follows it"
+
+
+def _by_hand(model: Json) -> Line | None:
+    """Return the one order that a person is waited for; None where there is none such."""
+    name = model["name"]
+    if any(order["order"] == "pause" for order in model.get("orders", ())):
+        return Cell(f"reconciler resume {name} --reason ...", Tone.MOVING), " lets it go on; promote and abort end it"
+    if model["waitsFor"].startswith("approval"):
+        return Cell(f"reconciler approve {name} --reason ...", Tone.MOVING), " once you are content with the evidence"
+    stalled = model["conditions"]["stalled"]
+    if stalled["status"] != "True":
+        return None
+    if "the rollout is paused" in stalled["message"]:
+        return Cell(
+            f"reconciler abort {name} --reason ...", Tone.MOVING
+        ), " takes it back; promote overrules its checks"
+    if "rolled back" in stalled["message"] or "training failed" in stalled["message"]:
+        again = Cell(f"reconciler retry {name} --reason ...", Tone.MOVING)
+        return "mend the cause, then ", again, f"; or {model['waitsFor'].removeprefix('`reconciler retry`, or ')}"
+    return None

@@ -166,6 +166,8 @@ def _plain(value: object) -> Any:
             return str(value)
 
 
+_NARROWEST = 24
+
 Redact = Callable[[str], str]
 
 
@@ -204,6 +206,18 @@ class Screen:
     def say(self, *parts: str | Cell) -> None:
         """Write one line (or several) of data."""
         self.out.print(_text(parts), soft_wrap=True)
+
+    def hang(self, head: str | Cell, *parts: str | Cell) -> None:
+        """Write one line of data; on a terminal what does not fit goes on below, indented as far as `head` is wide."""
+        first, rest = _text([head]), _text(parts)
+        if not self.watched:
+            self.out.print(first + rest, soft_wrap=True)
+            return
+        indent = first.cell_len
+        for line in rest.wrap(self.out, max(_NARROWEST, self.out.width - indent)):
+            line.rstrip()
+            self.out.print(first + line, soft_wrap=True)
+            first = _text([" " * indent])
 
     def note(self, *parts: str | Cell) -> None:
         """Write a message to stderr."""

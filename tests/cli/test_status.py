@@ -8,8 +8,10 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from reconciler.status import (
     Condition,
     Conditions,
     Health,
+    OrderStatus,
     Phase,
     RegistryVersion,
     RejectedVersion,
@@ -92,6 +95,9 @@ Why: latency p95 212 ms > 180 ms (1,204 requests, stable 140 ms)
    ├─ ? answers  agreement with stable: nothing measured yet
    ├─ ✔ gates of version 44  auc 0.93 >= 0.91
    └─ ✖ version 42  auc 0.85 < 0.91
+Differs: version 44 is wanted, and gets 12 % of the traffic
+Differs: version 44 was set to 10 %, and gets 12 %
+Differs: version 43 was set to 90 %, and gets 88 %
 Waits for: version 43 to be ready again. Looks again 2026-08-20T09:34:00Z.
 Applied last: commit 9be0d13
 Next: reconciler history churn shows what was tried
@@ -148,6 +154,52 @@ def test_an_explanation_shows_every_number_and_what_to_do_next(run: Run) -> None
     with serving(CHURN) as url:
         done = run("explain", "churn", "--url", url)
     assert (done.exit_code, done.stdout) == (2, EXPLAINED)
+
+
+STALLED = Condition(Truth.TRUE, "NeedsChange", "version 44 was rolled back: p95 212 ms > 180 ms")
+PAUSE = OrderStatus("pause", "ana", "the dashboard looks odd", NOW - timedelta(minutes=5), "the rollout of version 44")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"orders": (PAUSE,), "blocked_by": "paused by ana: the dashboard looks odd"},
+            "Next: reconciler resume churn --reason ... lets it go on",
+        ),
+        (
+            {"waits_for": 'approval: `reconciler approve`, or a commit that sets version: "44"'},
+            "Next: reconciler approve churn --reason ...",
+        ),
+        (
+            {"conditions": Conditions(Condition(Truth.FALSE), Condition(Truth.FALSE), STALLED)},
+            "Next: mend the cause, then reconciler retry churn --reason ...",
+        ),
+    ],
+)
+def test_the_next_step_is_the_order_that_a_person_is_waited_for(run: Run, changes: dict[str, Any], said: str) -> None:
+    with serving(replace(CHURN, **changes)) as url:
+        done = run("explain", "churn", "--url", url)
+    assert said in done.stdout.splitlines()[-1]
+
+
+def test_orders_in_force_are_shown_with_who_gave_them_and_why(run: Run) -> None:
+    with serving(replace(CHURN, orders=(PAUSE,))) as url:
+        done = run("explain", "churn", "--url", url)
+        one = json.loads(run("explain", "churn", "--url", url, "-o", "json").stdout)
+    said = "Ordered: pause of the rollout of version 44, by ana 2026-08-20T09:26:00Z: the dashboard looks odd"
+    assert said in done.stdout.splitlines()
+    assert one["orders"][0]["actor"] == "ana"
+
+
+def test_on_a_terminal_of_80_columns_what_does_not_fit_goes_on_below(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("FORCE_COLOR", "1"), ("NO_COLOR", "1"), ("COLUMNS", "80")):
+        monkeypatch.setenv(name, value)
+    with serving(replace(CHURN, waits_for="version 43 to be ready again " * 5)) as url:
+        lines = run("explain", "churn", "--url", url).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    first = next(number for number, line in enumerate(lines) if line.startswith("Waits for: "))
+    assert lines[first + 1].startswith("           to be ready again version 43")
 
 
 def test_a_model_that_is_well_needs_nothing(run: Run) -> None:
