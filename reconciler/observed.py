@@ -282,6 +282,8 @@ class Metering:
 class Measurement:
     """One interval of one check of a rollout step; `compared` answers were held against others, `agreed` matched.
 
+    Of the `shape_compared` answers whose schema was held against stable's, `shape_agreed` have the same.
+
     `error` is set when the check itself could not be made: such a measurement counts as none.
     """
 
@@ -295,6 +297,8 @@ class Measurement:
     agreed: int = 0
     error: str | None = None
     metering: Metering | None = None
+    shape_compared: int = 0
+    shape_agreed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

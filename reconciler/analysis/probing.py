@@ -61,6 +61,10 @@ def findings(probe: ProbeCheck, window: Sequence[Measurement]) -> tuple[Finding,
         found.append(
             Finding(f"agreement with {probe.agreement.with_}", share, ">=", probe.agreement.min, "share", compared)
         )
+    if probe.schema_ is not None:
+        shaped = sum(m.shape_compared for m in window)
+        same = sum(m.shape_agreed for m in window) / shaped if shaped else None
+        found.append(Finding("schema of stable", same, ">=", 1.0, "share", shaped))
     return tuple(found)
 
 

@@ -136,6 +136,8 @@ def _probe_limits(probe: ProbeCheck) -> list[str]:
         limits.append(f"latency p95 at most {number(probe.max_latency_increase, 'share')} above stable")
     if probe.agreement is not None:
         limits.append(f"agreement with {probe.agreement.with_} >= {number(probe.agreement.min, 'share')}")
+    if probe.schema_ is not None:
+        limits.append("schema of stable")
     return limits
 
 

@@ -38,6 +38,9 @@ class Agreement(Document):
     with_: Literal["stable", "expected"] = Field(alias="with")
     min: Number = Field(gt=0, le=1)
     tolerance: Number = Field(default=0, ge=0, description="Allowed relative difference of numbers.")
+    absolute_tolerance: Number = Field(
+        default=0, ge=0, description="Allowed difference of numbers, where the relative one is larger."
+    )
 
 
 class ProbeCheck(Document):
@@ -56,6 +59,9 @@ class ProbeCheck(Document):
         description="Of the 95th percentile against stable, relative: 0.5 is +50 %.",
     )
     agreement: Agreement | None = None
+    schema_: Literal["stable"] | None = Field(
+        default=None, alias="schema", description="Answers have stable's JSON types, keys and lengths, all of them."
+    )
 
 
 class Increase(Document):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler.analysis.agreement import agreement
+from reconciler.analysis.agreement import agreement, shapes
 from reconciler.analysis.verdict import CheckVerdict, judge
 from reconciler.desired.checks import Check, InputFile, ProbeCheck
 from reconciler.ensure.metric_check import measure_metrics
@@ -73,7 +73,11 @@ def _probe(action: Analyse, check: Check, probe: ProbeCheck, scene: Scene) -> Me
     theirs = scene.systems.prober.probe(stable, inputs.rows, probe.requests)
     compared, agreed = _compare(probe, inputs, ours.answers, theirs.answers)
     at = scene.systems.clock()
-    return Measurement(check.name, action.release, action.step, at, ours.side, theirs.side, compared, agreed)
+    measured = Measurement(check.name, action.release, action.step, at, ours.side, theirs.side, compared, agreed)
+    if probe.schema_ is None:
+        return measured
+    shaped, same = shapes(ours.answers, theirs.answers)
+    return replace(measured, shape_compared=shaped, shape_agreed=same)
 
 
 def _target(scene: Scene, live: InferenceService, target: TrafficTarget | None, tag: str) -> ProbeTarget:
@@ -119,7 +123,7 @@ def _compare(probe: ProbeCheck, inputs: Inputs, ours: Sequence[Any], theirs: Seq
         if inputs.expected is None:
             raise Refused("agreement with expected answers needs `expected` in the probe file")
         reference = [inputs.expected[i % len(inputs.expected)] for i in range(len(ours))]
-    return agreement(ours, reference, probe.agreement.tolerance)
+    return agreement(ours, reference, probe.agreement.tolerance, probe.agreement.absolute_tolerance)
 
 
 def to_json(measured: Measurement) -> dict[str, Any]:
@@ -145,6 +149,8 @@ def from_json(value: Mapping[str, Any]) -> Measurement | None:
             _count(value["agreed"]),
             None if value["error"] is None else str(value["error"]),
             None if value["metering"] is None else _metering(value["metering"]),
+            _count(value["shapeCompared"]),
+            _count(value["shapeAgreed"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None

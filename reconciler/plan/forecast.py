@@ -333,7 +333,8 @@ def _perfect(check: Check, action: Analyse, now: datetime) -> Measurement:
         return Measurement(check.name, action.release, action.step, now, Side(0, 0), Side(0, 0), metering=metering)
     count = check.probe.requests if check.probe is not None else 0
     side = Side(count, 0, (1.0,) * count)
-    return Measurement(check.name, action.release, action.step, now, side, side, count, count)
+    made = Measurement(check.name, action.release, action.step, now, side, side, count, count)
+    return replace(made, shape_compared=count, shape_agreed=count)
 
 
 def _promote(action: Promote, world: ObservedModel) -> ObservedModel:

@@ -12,6 +12,7 @@ from reconciler.plan.render_way import assumption, way_lines
 from reconciler.plan.render_words import (
     about,
     canary,
+    checked,
     gates,
     plural,
     sentence,
@@ -216,6 +217,8 @@ def _then(plan: ModelPlan) -> Iterator[Row]:
         yield Row(Role.PLAIN, "gates", gates(plan))
     if any(isinstance(action, StageCandidate | RouteAll) for action in plan.actions):
         yield Row(Role.PLAIN, "then", canary(plan.desired.spec.rollout))
+        if checks := checked(plan.desired.spec.rollout):
+            yield Row(Role.PLAIN, "checks", checks)
     if plan.actions and plan.way.took:
         yield Row(Role.PLAIN, "takes", f"about {about(plan.way.took)}{'' if plan.converges else ', then waits'}")
     if plan.actions and not plan.converges:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
+from reconciler.analysis.verdict import describe_limits
 from reconciler.desired.documents import Gate, MetricGate, Rollout, SignatureGate, TagGate
 from reconciler.desired.duration import format_duration
 from reconciler.observed import Release
@@ -127,6 +128,12 @@ def canary(rollout: Rollout) -> str:
         return "100 % once it is ready"
     steps = ", ".join(f"{step.traffic} % for {format_duration(step.hold)}" for step in rollout.steps)
     return f"canary {steps}, then 100 %"
+
+
+def checked(rollout: Rollout) -> str:
+    """Write what each check asks for; "" where nothing is asked in any step."""
+    asked = rollout.analysis if rollout.steps else ()
+    return "; ".join(f"{check.name}: {describe_limits(check)}" for check in asked)
 
 
 def counts(proposal: Proposal) -> str:

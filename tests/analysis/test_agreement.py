@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.analysis.agreement import agreement, agrees
+from reconciler.analysis.agreement import agreement, agrees, same_shape
 
 CASES: dict[str, tuple[Any, Any, float, bool]] = {
     "equal numbers agree without tolerance": (1.5, 1.5, 0.0, True),
@@ -75,3 +75,45 @@ def nested(levels: int, *, objects: bool) -> Any:
 def test_what_is_nested_deeper_than_any_prediction_agrees_with_nothing(*, objects: bool) -> None:
     assert agrees(nested(31, objects=objects), nested(31, objects=objects), 0.0)
     assert not agrees(nested(32, objects=objects), nested(32, objects=objects), 0.0)
+
+
+DEEP: Any = 1
+for _ in range(40):
+    DEEP = [DEEP]
+SHAPES: dict[str, tuple[Any, Any, bool]] = {
+    "numbers are of one kind": (1, 2.5, True),
+    "NaN is a number": (1, float("nan"), True),
+    "true is no number": (1, True, False),
+    "text is no number": ("1", 1, False),
+    "texts may differ": ("a", "b", True),
+    "lists of one length": ([1, "a"], [2, "b"], True),
+    "lists of other lengths": ([1], [1, 2], False),
+    "lists of other types": ([1, "a"], ["a", 1], False),
+    "the same keys": ({"a": 1}, {"a": 2}, True),
+    "other keys": ({"a": 1}, {"b": 1}, False),
+    "other types below a key": ({"a": 1}, {"a": "1"}, False),
+    "a list is no mapping": ([], {}, False),
+    "what is too deep has no schema": (DEEP, DEEP, False),
+}
+
+
+@pytest.mark.parametrize("sentence", SHAPES)
+def test_two_answers_have_one_schema(sentence: str) -> None:
+    answer, reference, same = SHAPES[sentence]
+    assert same_shape(answer, reference) is same
+
+
+CLOSE: dict[str, tuple[Any, Any, float, float, bool]] = {
+    "within the absolute one": (0.0, 1e-7, 0.0, 1e-6, True),
+    "beyond both": (0.0, 1e-5, 1e-6, 1e-6, False),
+    "within the relative one": (1e6, 1e6 + 0.5, 1e-6, 1e-6, True),
+    "inside a list": ([0.0], [1e-7], 0.0, 1e-6, True),
+    "inside a mapping": ({"a": 0.0}, {"a": 1e-7}, 0.0, 1e-6, True),
+    "NaN agrees with nothing": (float("nan"), float("nan"), 1.0, 1.0, False),
+}
+
+
+@pytest.mark.parametrize("sentence", CLOSE)
+def test_the_larger_of_two_tolerances_counts(sentence: str) -> None:
+    answer, reference, relative, absolute, expected = CLOSE[sentence]
+    assert agrees(answer, reference, relative, absolute=absolute) is expected

@@ -88,6 +88,18 @@ TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
 }  # fmt: skip
 
 
+def shaped(compared: int, same: int) -> Measurement:
+    return replace(measure(side()), shape_compared=compared, shape_agreed=same)
+
+
+SHAPED = check(schema="stable")
+TABLE |= {
+    "answers of stable's schema pass": (SHAPED, [shaped(20, 20)], Verdict.PASS, "schema of stable 100 % >= 100 %"),
+    "one answer of another schema fails": (SHAPED, [shaped(20, 19)], Verdict.FAIL, "schema of stable 95 % < 100 %"),
+    "no schema to compare leaves it open": (SHAPED, [shaped(0, 0)], Verdict.INCONCLUSIVE, "nothing measured yet"),
+}
+
+
 @pytest.mark.parametrize("sentence", TABLE)
 def test_verdict(sentence: str) -> None:
     asked, measurements, verdict, words = TABLE[sentence]

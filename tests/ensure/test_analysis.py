@@ -51,6 +51,10 @@ COMPARED: dict[str, tuple[dict[str, object], Sequence[Any], Sequence[Any], tuple
         {"agreement": {"with": "expected", "min": 0.5}, "inputs": {"file": "rows.json"}},
         [10, 20, 10, 10], [0, 0, 0, 0], (4, 3),
     ),
+    "an absolute tolerance counts beside it": (
+        {"agreement": {"with": "stable", "min": 0.5, "tolerance": 0.1, "absoluteTolerance": 1.0}},
+        [1.0, 1.0, 0.0], [1.05, 2.0, 1.5], (3, 2),
+    ),
     "a tolerance counts": (
         {"agreement": {"with": "stable", "min": 0.5, "tolerance": 0.1}}, [1.0, 1.0], [1.05, 2.0], (2, 1),
     ),
@@ -67,6 +71,14 @@ def test_what_is_compared(sentence: str) -> None:
     assert (measured.compared, measured.agreed) == expected
     assert measured.check == "answers"
     assert measured.candidate.requests == 4
+
+
+def test_the_schema_of_each_answer_is_held_against_stables() -> None:
+    made = in_canary()
+    answers = answering(made, [[1, "a"], [1, 2], {"p": True}, None], [[2.5, "b"], [1, "b"], {"p": False}, [1]])
+    measured = analyse(wanting(scene_of(made, answers), None, **checks(schema="stable")))
+    assert (measured.shape_compared, measured.shape_agreed) == (3, 2)
+    assert (measured.compared, measured.agreed) == (0, 0)
 
 
 def test_each_side_is_measured_by_its_own_tag_and_not_by_its_place() -> None:

@@ -29,6 +29,7 @@ Compared 4f2c1ab with main 9be0d13
   + version                           (known after training)
     gates                             auc >= 0.91, f1 at most 0.01 worse than production
     then                              canary 10 % for 10m, 50 % for 10m, then 100 %
+    checks                            answers: error rate <= 1 %
     takes                             about 31 min
 
 + adds   ~ changes   - removes
