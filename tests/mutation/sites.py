@@ -122,7 +122,7 @@ def _regions(tree: ast.Module | ast.ClassDef, prefix: str) -> Iterator[Region]:
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()) | ast.Assign(targets=[ast.Name(id=name)]):
                 # No unions of types or aliases; and no names, which tests took over when they were collected.
                 text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-                if not text and not isinstance(node.value, ast.BinOp | ast.Name):
+                if not text and name != "__all__" and not isinstance(node.value, ast.BinOp | ast.Name):
                     yield Region(Kind.CONSTANT, name, node, ("value",), node)
 
 
