@@ -17,11 +17,20 @@ from threading import enumerate as threads
 import httpx
 import pytest
 
+from reconciler.errors import SettingsError
 from reconciler.metrics import Metrics
 from reconciler.passes import Changed, StepResult
 from reconciler.redaction import Redactor
 from reconciler.service import Service, Surroundings
-from reconciler.settings import GitSettings, HttpSettings, LoopSettings, MlflowSettings, Settings, TrainingSettings
+from reconciler.settings import (
+    ApiSettings,
+    GitSettings,
+    HttpSettings,
+    LoopSettings,
+    MlflowSettings,
+    Settings,
+    TrainingSettings,
+)
 from reconciler.status import Phase, SystemStatus
 from reconciler.web.address import Address, read_address
 from tests.scheduler.scripted import Scripted, settled, status
@@ -331,3 +340,28 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait(20) == 128 + signal.SIGTERM
     assert not (tmp_path / "http.json").exists()
+
+
+def test_an_order_is_taken_in_the_name_of_its_token_and_the_model_is_looked_at_at_once(
+    calm: Settings, tmp_path: Path
+) -> None:
+    script = Scripted(models={"iris"})
+    file = tmp_path / "tokens"
+    file.write_text("ana operate a-token-of-the-test\n")
+    with _running(script, calm.model_copy(update={"api": ApiSettings(tokens=file)})) as (service, _):
+        _until_ready(service, script)
+        looks = script.calls.count("iris")
+        answer = httpx.post(
+            f"{service.url}/api/v1/models/iris/abort",
+            json={"reason": "it looks odd"},
+            headers={"authorization": "Bearer a-token-of-the-test"},
+        )
+        assert answer.status_code == 200
+        assert script.orders == ["abort iris by ana: it looks odd"]
+        script.wait_for(lambda: script.calls.count("iris") > looks, "a look after the order")
+
+
+def test_a_token_file_that_is_not_there_keeps_the_service_from_starting(calm: Settings, tmp_path: Path) -> None:
+    settings = calm.model_copy(update={"api": ApiSettings(tokens=tmp_path / "none")})
+    with pytest.raises(SettingsError, match="cannot read the token file"), _running(Scripted(), settings):
+        pass
