@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     _say("", *table(session.verdicts), f"{time.monotonic() - started:.0f} s, {len(session.tests)} tests")
     tried = {v.mutant.key: v.killer is None for v in session.verdicts}
-    found = audit(listed(LIST), tried, [m.key for m in everything])
+    named = {key: why for key, why in listed(LIST).items() if any(part in key.place for part in options.module)}
+    found = audit(named, tried, [m.key for m in everything])
     _say(*_complaints(found))
     return 0 if found.agrees and _share(session.verdicts) >= WANTED else 1
 
