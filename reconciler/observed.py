@@ -156,7 +156,8 @@ class InferenceService:
     `ours` is true when our field manager created it and our label names the model. `release` is what spec asks for
     (our label in the predictor); `revisions` maps revision names to the release in their label, None where the
     cluster does not serve Knative revisions. `failure` is set only for states that need a change of the spec
-    (`terminal`) or that may pass. `held` are the fields of an object of ours that others hold. Of an object that is
+    (`terminal`) or that may pass. `held` are the fields of an object of ours that others hold. `unready` are
+    revisions that say themselves that they are not ready. Of an object that is
     not ours, `tracked` says which tool keeps it as it is ("" for none), and `found` what it serves, as serving fields.
     """
 
@@ -180,6 +181,7 @@ class InferenceService:
     failure: Failure | None = None
     deleting: bool = False
     held: tuple[HeldField, ...] = ()
+    unready: frozenset[str] = frozenset()
     tracked: str = ""
     found: Mapping[str, Any] | None = None
 

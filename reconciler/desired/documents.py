@@ -271,6 +271,7 @@ class Retention(Document):
     """What happens to what is no longer wanted."""
 
     on_removal: OnRemoval = OnRemoval.ARCHIVE
+    prune: Flag = Field(default=True, description="False: nothing of this model is ever taken down or archived.")
 
 
 class ModelSpec(Document):

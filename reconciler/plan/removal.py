@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reconciler.desired.documents import OnRemoval
 from reconciler.desired.state import DesiredState
 from reconciler.observed import Known, Stage
 from reconciler.plan.action import ArchiveAll, DeleteModel, LetGo, StopTraining, TakeDown
-from reconciler.plan.decision import Decision, act, wait
+from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts
 from reconciler.plan.training import ENDED
 from reconciler.registry_roles import role
@@ -15,6 +17,10 @@ from reconciler.status import Phase
 
 def decide_removal(facts: Facts) -> Decision:
     """Decide the next step of taking a model down as its last good spec says."""
+    if not facts.spec.retention.prune:
+        what = "the spec left Git and says prune: false, so that nothing is taken down"
+        kept = stall(what, Phase.IDLE, "the spec to come back, or to be removed without prune: false")
+        return replace(kept, cause="NotPruned")
     on_removal = facts.spec.retention.on_removal
     why = f"because the spec left Git and says onRemoval: {on_removal.value}"
     if on_removal is OnRemoval.RETAIN:

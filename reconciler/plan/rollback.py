@@ -37,6 +37,27 @@ def decide_rollback(facts: Facts, wanted: Release | None, lost: frozenset[int]) 
 
     `lost` are the versions that Git does not want, whatever it does want.
     """
+    decision = _decide(facts, wanted, lost)
+    return decision and _hold_while_stable_is_ill(facts, decision)
+
+
+def _hold_while_stable_is_ill(facts: Facts, decision: Decision) -> Decision:
+    """Leave callers where they are while the revision that would get them says itself that it is not ready."""
+    live, action = facts.live, decision.action
+    cuts = isinstance(action, CutTraffic) or (isinstance(action, ShiftTraffic) and action.percent == 0)
+    if live is None or not cuts or not live.canary_percent:
+        return decision
+    previous = previous_target(live)
+    if previous is None or previous.revision not in live.unready:
+        return decision
+    why = decision.reason.removeprefix("because ")
+    what = f"the candidate is to lose its {live.canary_percent} % ({why}), but {previous.revision} is not ready either"
+    waits = f"{previous.revision} to be ready again; the traffic stays as it is"
+    held = stall(what, Phase.ROLLING_BACK, waits)
+    return replace(held, cause="StableNotReady", checks=decision.checks, notes=decision.notes)
+
+
+def _decide(facts: Facts, wanted: Release | None, lost: frozenset[int]) -> Decision | None:
     record, live = facts.rollout, facts.live
     if record is None or (live is not None and not live.ours):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersion, Release, Stage
@@ -133,7 +134,10 @@ def _strays(facts: Facts) -> Decision | None:
     for stray in facts.observed.strays:
         if stray.deleting:
             return wait(f"the InferenceService in namespace {stray.namespace} to be deleted", Phase.ARCHIVING)
-        why = f"because the model moved to namespace {facts.spec.serving.namespace if facts.spec.serving else '-'}"
+        moved = f"the model moved to namespace {facts.spec.serving.namespace if facts.spec.serving else '-'}"
+        if not facts.spec.retention.prune:
+            return _not_pruned(stray, moved)
+        why = f"because {moved}"
         return act(TakeDown(stray.namespace, stray.uid), why, Phase.ARCHIVING)
     return None
 
@@ -156,6 +160,12 @@ def _in_sync(live: InferenceService) -> Decision:
         said = live.failure.message if live.failure else live.message
         return Decision(Phase.IDLE, Sync.SYNCED, Health.DEGRADED, waits_for=f"the service to become ready: {said}")
     return Decision(Phase.IDLE, Sync.SYNCED, Health.HEALTHY, reason="everything is as Git says")
+
+
+def _not_pruned(live: InferenceService, why: str) -> Decision:
+    what = f"{why}, but retention.prune: false keeps the InferenceService in namespace {live.namespace}"
+    kept = stall(what, Phase.IDLE, "prune: true in Git, or somebody to delete that object", Health.UNKNOWN)
+    return replace(kept, cause="NotPruned")
 
 
 def _missing(facts: Facts, wanted: ModelVersion | None) -> Decision:
@@ -238,6 +248,8 @@ def _registry_only(facts: Facts, wanted: ModelVersion | None) -> Decision:
         if facts.live.deleting:
             # Until its finalizers are done it serves, and what serves is not archived.
             return wait("the InferenceService to be deleted", Phase.ARCHIVING)
+        if not facts.spec.retention.prune:
+            return _not_pruned(facts.live, "the spec has no serving any more")
         take_down = TakeDown(facts.live.namespace, facts.live.uid)
         return act(take_down, "because the spec has no serving any more", Phase.ARCHIVING)
     if (stray := _strays(facts)) is not None:

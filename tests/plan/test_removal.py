@@ -109,3 +109,17 @@ def test_the_guard_tells_how_many_and_what_to_do() -> None:
         "4 of 10 models left Git at once, more than 3 and more than 10%: bring them back, or raise spec.deletion in "
         "the RepositoryPolicy"
     )
+
+
+def test_what_says_prune_false_is_never_taken_down_and_stays_on_the_books() -> None:
+    decision = settled(retention={"prune": False}).wants(removed=True).decide()
+    assert decision.action is None
+    assert decision.stalled == "the spec left Git and says prune: false, so that nothing is taken down"
+
+
+def test_what_says_prune_false_keeps_its_object_also_without_serving() -> None:
+    live = settled().live
+    scene = wanting(retention={"prune": False}, serving=None).version(1, Stage.PRODUCTION)
+    decision = replace(scene, live=live).decide()
+    assert decision.action is None
+    assert "retention.prune: false keeps the InferenceService in namespace models" in decision.stalled

@@ -30,8 +30,14 @@ PAUSED: dict[str, Any] = {"rollout": {"steps": STEPS, "analysis": [CHECK], "onFa
 RESTORED = "iris-predictor-00003"
 
 
-def canary(percent: int | None = 10, step: int = 1, age: timedelta = MINUTE, **changes: object) -> Scene:
-    return wanting(**changes).version(1, Stage.PRODUCTION).rolling(percent, step, age)
+def canary(
+    percent: int | None = 10,
+    step: int = 1,
+    age: timedelta = MINUTE,
+    unready: frozenset[str] = frozenset(),
+    **changes: object,
+) -> Scene:
+    return wanting(**changes).version(1, Stage.PRODUCTION).rolling(percent, step, age, unready=unready)
 
 
 def record(scene: Scene) -> RolloutRecord:
@@ -272,3 +278,31 @@ def test_what_was_never_applied_is_not_cut_however_long_it_was_staged() -> None:
 def test_a_candidate_that_lost_gives_way_to_the_next_one_at_once_where_there_is_one() -> None:
     scene = canary(0, promotion={"version": "3"}).version(3)
     assert scene.decide().action == StageCandidate(scene.release(3), scene.release(1), STABLE)
+
+
+# A stable that is ill itself.
+
+
+ILL: dict[str, tuple[Scene, Any]] = {
+    "a candidate whose stable is well loses its traffic": (against(canary()), CutTraffic),
+    "a failing candidate whose stable is well loses its traffic": (failing(canary(**CHECKED)), CutTraffic),
+    "a candidate that was decided against keeps its traffic while stable is ill": (
+        against(canary(unready=frozenset({STABLE}))),
+        None,
+    ),
+    "a candidate without traffic is taken back whatever stable is": (
+        against(canary(0, unready=frozenset({STABLE}))),
+        RestoreStable,
+    ),
+    "a candidate that is ill alone loses its traffic": (against(canary(unready=frozenset({CANDIDATE}))), CutTraffic),
+}
+
+
+@pytest.mark.parametrize("what", ILL)
+def test_traffic_never_goes_back_to_a_stable_that_is_ill(what: str) -> None:
+    scene, kind = ILL[what]
+    decision = scene.decide()
+    assert (type(decision.action) if decision.action else None) is kind
+    if kind is None:
+        assert (decision.cause, decision.health) == ("StableNotReady", Health.DEGRADED)
+        assert "too many errors), but iris-predictor-00001 is not ready either" in decision.stalled

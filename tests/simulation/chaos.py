@@ -216,8 +216,10 @@ class Chaos:
         wish = self.wishes[name]
         if value < 240:
             self.commit(name, replace(wish, take_ownership=not wish.take_ownership))
-        elif value < 248:
+        elif value < 245:
             self.commit(name, replace(wish, adopt=not wish.adopt))
+        elif value < 248:
+            self.commit(name, replace(wish, prune=not wish.prune))
         else:
             version = max(self._next(name) - 1, 1)
             self.world.serving.delete_by_hand(key)
@@ -398,7 +400,7 @@ class Chaos:
         untrained = not (desired.spec.training or status.registry) and "passes its gates" in status.waits_for
         waits = "approval" in status.waits_for or untrained
         assert status.sync == "Synced" or told or waits, f"{name} is stuck: {status.phase} {status.waits_for!r}"
-        disputed = status.conditions.stalled.reason in ("FieldsHeld", "NotOurs")
+        disputed = status.conditions.stalled.reason in ("FieldsHeld", "NotOurs", "NotPruned")
         if status.sync == "Synced" or not (status.blocked_by or "paused" in told or disputed):
             self._tidy(name)
 

@@ -154,6 +154,7 @@ class Truth:
         state = self.source.published
         assert state is not None
         desired = state.models.get(key[1])
+        assert desired is None or desired.spec.retention.prune, f"I4: {key} is deleted, but is never to be"
         if desired is None or not desired.removed:
             elsewhere = desired is not None and (
                 desired.spec.serving is None or desired.spec.serving.namespace != key[0]

@@ -10,6 +10,7 @@ import pytest
 from reconciler.desired.documents import ModelSpec
 from reconciler.observed import MANAGER, Stage
 from reconciler.registry_roles import role
+from tests.simulation.faults import Fault
 from tests.simulation.stories import Script, good, spec, training, until
 from tests.simulation.wire.world import WireWorld
 from tests.simulation.wishes import foreign
@@ -164,3 +165,34 @@ def test_what_serves_no_registered_version_is_not_adopted(made: World) -> None:
     made.settle()
     assert "its storageUri s3://somewhere/else is that of no registered version" in stalled(made)[1]
     assert made.serving.writes == 0
+
+
+def test_a_delete_that_fails_stays_on_the_books_over_a_restart_until_it_is_done() -> None:
+    script = Script()
+    made = World(script, good)
+    wants(made)
+    made.settle()
+    made.source.write(NAME, None)
+    for _ in range(3):
+        script.then("serving.delete", Fault.REFUSED)
+    for _ in range(4):
+        made.one_pass()
+    made.restart()
+    made.one_pass()
+    status = made.status()
+    assert status is not None
+    assert status.git == "removed"
+    made.settle()
+    assert KEY not in made.serving.live
+    assert made.status() is None
+    assert [role(v) for v in made.registry.models[NAME].versions] == [Stage.ARCHIVED]
+
+
+def test_what_says_prune_false_outlives_its_spec(made: World) -> None:
+    wants(made, retention={"prune": False})
+    made.settle()
+    made.source.write(NAME, None)
+    made.settle()
+    assert stalled(made)[0] == "NotPruned"
+    assert made.serving.shares(KEY) == {1: 100}
+    assert role(made.registry.models[NAME].versions[0]) is Stage.PRODUCTION

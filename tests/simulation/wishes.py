@@ -31,6 +31,7 @@ class Wish:
     max_age: str | None = None
     take_ownership: bool = False
     adopt: bool = False
+    prune: bool = True
 
 
 CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
@@ -88,7 +89,7 @@ def spec_of(wish: Wish) -> ModelSpec:
         }
         if wish.served
         else None,
-        retention={"onRemoval": wish.on_removal},
+        retention={"onRemoval": wish.on_removal, "prune": wish.prune},
     )
 
 

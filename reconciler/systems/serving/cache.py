@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from reconciler.observed import InferenceService, Release
+from reconciler.observed import InferenceService
 from reconciler.systems.serving.api import Key
 from reconciler.systems.serving.translate import Revision
 
 OnChange = Callable[[str, str], None]
 Services = Mapping[Key, InferenceService]
-_Revisions = Mapping[str, Release | None]
+_Revisions = Mapping[str, Revision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +92,16 @@ class Cache:
             elif self._revisions is None:
                 self._joined[key] = entry.service
             else:
-                self._joined[key] = replace(entry.service, revisions=self._revisions.get(key, _NONE))
+                found = self._revisions.get(key, _NONE)
+                releases = {name: revision.release for name, revision in found.items()}
+                unready = frozenset(name for name, revision in found.items() if revision.failed)
+                self._joined[key] = replace(entry.service, revisions=releases, unready=unready)
         self._snapshot = None
         self._changed.notify_all()
 
     def put_revision(self, revision: Revision) -> None:
         """Take over one revision."""
-        names = {**self._revisions_of(revision.service), revision.name: revision.release}
+        names = {**self._revisions_of(revision.service), revision.name: revision}
         self._tell(self._update_revisions({revision.service: names}))
 
     def drop_revision(self, revision: Revision) -> None:
@@ -108,9 +111,9 @@ class Cache:
 
     def replace_revisions(self, namespace: str, revisions: Iterable[Revision]) -> None:
         """Take over a complete list of a namespace's revisions, "" for all."""
-        listed: dict[Key, dict[str, Release | None]] = {}
+        listed: dict[Key, dict[str, Revision]] = {}
         for revision in revisions:
-            listed.setdefault(revision.service, {})[revision.name] = revision.release
+            listed.setdefault(revision.service, {})[revision.name] = revision
         with self._changed:
             known = [key for key in self._revisions or () if namespace in ("", key[0])]
             first = self._revisions is None

@@ -18,11 +18,12 @@ _NAMES_OF_MODES = {"Serverless": "Knative", "RawDeployment": "Standard"}
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A Knative revision of a predictor: whose it is, and which release its label names."""
+    """A Knative revision of a predictor: whose it is, which release its label names, and whether it is not ready."""
 
     service: Key
     name: str
     release: Release | None
+    failed: bool = False
 
 
 def key_of(obj: Json) -> Key:
@@ -98,4 +99,6 @@ def revision(obj: Json) -> Revision | None:
     if not service or labels.get(_COMPONENT_LABEL, "predictor") != "predictor":
         return None
     namespace, name = key_of(obj)
-    return Revision((namespace, service), name, Release.parse(text(labels, LABEL_RELEASE)))
+    # Scaled to zero it is still Ready; Unknown is no verdict.
+    failed = any(c.get("type") == "Ready" and c.get("status") == "False" for c in items(obj, "status", "conditions"))
+    return Revision((namespace, service), name, Release.parse(text(labels, LABEL_RELEASE)), failed)

@@ -239,3 +239,12 @@ def test_adoption_unites_the_fields_of_create_and_apply() -> None:
         other,
     ]
     assert not needs_adoption(service(managedFields=moved))
+
+
+def test_a_revision_that_says_it_is_not_ready_has_failed_and_one_that_does_not_know_has_not() -> None:
+    labels = {"serving.kserve.io/inferenceservice": "iris"}
+    obj = {"metadata": {"namespace": "models", "name": "r", "labels": labels}}
+    for status, failed in (("False", True), ("Unknown", False), ("True", False)):
+        found = revision({**obj, "status": {"conditions": [{"type": "Ready", "status": status}]}})
+        assert found is not None
+        assert found.failed is failed
