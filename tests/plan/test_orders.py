@@ -110,7 +110,7 @@ def test_a_promotion_is_followed_after_the_deadline_too_where_the_version_is_rea
 
 
 def test_a_promotion_of_what_is_not_ready_waits_and_ends_at_the_deadline() -> None:
-    unready = {"latest_ready": "iris-predictor-00001"}
+    unready: dict[str, Any] = {"latest_ready": "iris-predictor-00001"}
     assert canary(PROMOTE, **unready).decide().action is None
     assert isinstance(canary(PROMOTE, age=timedelta(hours=3), **unready).decide().action, CutTraffic)
 
