@@ -81,7 +81,8 @@ def _regression(gate: MetricGate, candidate: Candidate, production: Candidate | 
         said = f"{rule}: {gate.metric} of production version {production.version.version} is {theirs}"
         return GateResult(rule, passed=False, said=said)
     worse = theirs - ours if gate.goal == "maximize" else ours - theirs
-    kept = worse <= allowed
+    # 0.96 - 0.95 is a hair more than 0.01 in floating point.
+    kept = worse <= allowed or math.isclose(worse, allowed, rel_tol=1e-9, abs_tol=1e-12)
     said = (
         f"{gate.metric} {ours:.6g} against {theirs:.6g} of production version {production.version.version}: "
         f"{abs(worse):.4g} {'worse' if worse > 0 else 'better'}, at most {allowed:g} worse is allowed"

@@ -48,6 +48,13 @@ METRICS: dict[str, tuple[Gate, Mapping[str, float], Mapping[str, float] | None, 
         True,
         "0.25 worse",
     ),
+    "exactly as much worse, whatever floating point makes of the difference": (
+        MetricGate(metric="auc", against="production", max_regression=0.01),
+        {"auc": 0.95},
+        {"auc": 0.96},
+        True,
+        "0.01 worse",
+    ),
     "where nothing worse is allowed, nothing is": (
         MetricGate(metric="auc", against="production", max_regression=0),
         {"auc": 0.5},
