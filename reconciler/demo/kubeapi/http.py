@@ -1,5 +1,6 @@
 """Answer HTTP: every request passes `KubeHttp.answer`, whatever it asks for."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from reconciler.demo.kubeapi import errors
 from reconciler.demo.kubeapi.cluster import Cluster
 from reconciler.demo.kubeapi.discovery import describe
+from reconciler.demo.kubeapi.faults import Faults, Verb
 from reconciler.demo.kubeapi.listing import Lister, list_body, parse_version
 from reconciler.demo.kubeapi.objects import JsonObject, metadata
 from reconciler.demo.kubeapi.parameters import (
@@ -48,6 +50,7 @@ class HttpOptions:
 
     token: str | None
     bookmark_seconds: float
+    faults: Faults | None = None
 
 
 class KubeHttp:
@@ -73,15 +76,33 @@ class KubeHttp:
         """Return what is to be sent; it waits for nothing but the body of the request."""
         try:
             self._authenticate(request)
-            return await self._dispatch(request)
+            return await self._answer(request)
         except errors.ApiError as error:
             return _json(error.status(), error.code)
         except Exception:  # the edge: a fault of ours must reach the client as a Status too
             log.exception("%s %s failed", request.method, request.url.path)
             return _json(errors.ApiError(500, "InternalError", "Internal error occurred").status(), 500)
 
+    async def _answer(self, request: Request) -> Response | WatchStream:
+        """Carry the request out, unless a fault is due: this is the one place where requests fail on demand."""
+        faults = self._options.faults
+        verb = _verb(request)
+        fault = faults.next(verb) if faults else None
+        if faults is None or (fault is None and verb != "list"):
+            return await self._dispatch(request)
+        if fault is None or fault.stale:
+            answer = await self._dispatch(request)
+            first = faults.remembered(str(request.url), bytes(answer.body) if isinstance(answer, Response) else b"")
+            return _raw(first) if fault else answer
+        if fault.late:
+            await self._dispatch(request)
+        await asyncio.sleep(fault.hang)
+        said = errors.ApiError(fault.code or 500, fault.reason, "this fails on demand").status()
+        return Response(encode(said), fault.code or 500, fault.headers, "application/json")
+
     def _authenticate(self, request: Request) -> None:
-        token = self._options.token
+        faults = self._options.faults
+        token = faults.token if faults and faults.token else self._options.token
         if token is not None and request.headers.get("authorization") != f"Bearer {token}":
             raise errors.unauthorized()
 
@@ -183,7 +204,17 @@ class KubeHttp:
             timeout=float(params.get("timeoutSeconds") or _DEFAULT_WATCH_SECONDS),
             bookmark_every=every,
         )
-        return WatchStream(self._cluster, query, lambda: self._stopping)
+        faults = self._options.faults
+        opened = faults.cuts if faults else 0
+        return WatchStream(self._cluster, query, lambda: self._stopping or bool(faults and faults.cuts != opened))
+
+
+def _verb(request: Request) -> Verb:
+    if request.method != "GET":
+        return {"POST": "create", "DELETE": "delete"}.get(request.method, "patch")  # type: ignore[return-value]  # of these
+    if flag(request, "watch"):
+        return "watch"
+    return "list" if request.url.path.rstrip("/").endswith(("inferenceservices", "revisions")) else "get"
 
 
 def _deleted(target: Target, record: Record) -> JsonObject:

@@ -14,6 +14,7 @@ import uvicorn
 
 from reconciler.demo.kubeapi.admission import Admission
 from reconciler.demo.kubeapi.cluster import Cluster
+from reconciler.demo.kubeapi.faults import Faults
 from reconciler.demo.kubeapi.http import HttpOptions, KubeHttp
 from reconciler.demo.kubeapi.journal import MemoryJournal, SqliteJournal
 from reconciler.demo.kubeapi.listing import Lister
@@ -39,6 +40,7 @@ class Options:
     token: str | None = None
     bookmark_seconds: float = 10.0
     history_limit: int = 5_000  # changes kept for each resource
+    faults: Faults | None = None  # what tests let go wrong
     now: Callable[[], datetime] = utc_now
     new_id: Callable[[], str] = random_id
 
@@ -90,7 +92,8 @@ class KubeApi:
         chosen = options or Options()
         journal = SqliteJournal(state_dir / STATE_FILE) if state_dir else MemoryJournal()
         cluster = Cluster(journal, chosen.now, chosen.new_id, chosen.history_limit)
-        http = KubeHttp(cluster, Lister(cluster, chosen.new_id), HttpOptions(chosen.token, chosen.bookmark_seconds))
+        answers = HttpOptions(chosen.token, chosen.bookmark_seconds, chosen.faults)
+        http = KubeHttp(cluster, Lister(cluster, chosen.new_id), answers)
         try:
             with socket.create_server(("127.0.0.1", port)) as listener, _running(http, listener):
                 yield cls(f"http://127.0.0.1:{listener.getsockname()[1]}", cluster, chosen)
