@@ -330,7 +330,8 @@ class Order:
     """What a person ordered by hand, and for what alone; it means nothing for anything that comes later.
 
     Of a rollout: `release`, and `rollout`, when it was started. Of a rejection: `release` and `rejected_at`. Of a
-    failed training: `key` and `attempt`. Of an approval: `version`. `wanted` are the wishes it was given under.
+    failed training: `key` and `attempt`. Of an approval: `version`, or a rollout's `step`. `wanted` are the wishes it
+    was given under.
     """
 
     kind: OrderKind
@@ -344,6 +345,7 @@ class Order:
     version: int | None = None
     key: str = ""
     attempt: int = 0
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

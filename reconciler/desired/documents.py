@@ -5,6 +5,7 @@ Field names are camelCase in YAML and snake_case here. Unknown fields are errors
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
@@ -21,7 +22,6 @@ from reconciler.desired.base import (
     Name,
     Number,
     Pattern,
-    Percent,
     by_key,
     refusal,
 )
@@ -29,6 +29,7 @@ from reconciler.desired.checks import Check
 from reconciler.desired.cron import check_cron
 from reconciler.desired.digest import digest
 from reconciler.desired.duration import Duration, parse_duration
+from reconciler.desired.holds import Hold, Step
 
 API_VERSION = "reconciler.dev/v1alpha1"
 
@@ -213,20 +214,71 @@ class Serving(Document):
         return predictor
 
 
-class Step(Document):
-    """One step of a canary: this share of the traffic, held for so long."""
-
-    traffic: Percent
-    hold: Duration
+_GIVE_STEPS = "add steps, such as [{traffic: 10, hold: 10m}]"
+_NO_STEPS = "leave them out, or write strategy: canary; `steps: []` sets aside those of a policy"
+_MEASURE = "write strategy: blueGreen to measure at 0 % first; `analysis: []` sets aside that of a policy"
+_HOLD = "give each step its own hold, or write strategy: blueGreen"
 
 
 class Rollout(Document):
     """How a new version takes over. Without steps it goes from 0 to 100 % once it is ready."""
 
+    strategy: Literal["canary", "blueGreen", "immediate"] | None = Field(
+        default=None,
+        description="canary: step by step; blueGreen: at 0 % while it is probed, then 100 %; immediate: 100 % once it "
+        "is ready, nothing is measured. Default: canary where steps are given, else immediate.",
+    )
     steps: tuple[Step, ...] = Field(default=(), max_length=99)
+    hold: Hold | None = Field(
+        default=None, description="blueGreen: held so long at 0 % before it gets everything; default: 0s."
+    )
     analysis: tuple[Check, ...] = Field(default=(), max_length=50)
-    deadline: Duration = Field(default=parse_duration("1h"), description="From the first apply to 100 %.")
+    deadline: Duration = Field(
+        default=parse_duration("1h"),
+        description="From the first apply to 100 %; waiting for an approval or a window does not count.",
+    )
     on_failure: Literal["rollback", "pause"] = "rollback"
+    on_revert: Literal["immediate", "steps"] = Field(
+        default="immediate",
+        description="Going back to an older version that callers had before: once it is ready, or by the steps.",
+    )
+
+    @cached_property
+    def course(self) -> tuple[Step, ...]:
+        """Return the steps that are taken; probing at 0 % is one, too."""
+        if self.strategy == "blueGreen":
+            return (Step(traffic=0, hold=timedelta() if self.hold is None else self.hold),)
+        return self.steps
+
+    @model_validator(mode="after")
+    def _strategy_fits(self) -> Rollout:
+        for wrong, field, what, advice in (
+            (self.strategy == "canary" and not self.steps, "strategy", "a canary needs steps", _GIVE_STEPS),
+            (self._at_once and bool(self.steps), "steps", f"{self.strategy} takes no steps", _NO_STEPS),
+            (self.strategy == "immediate" and bool(self.analysis), "analysis", "immediate measures nothing", _MEASURE),
+            (self.hold is not None and self.strategy != "blueGreen", "hold", "only blueGreen has a hold here", _HOLD),
+        ):
+            if wrong:
+                raise refusal("rollout-strategy", what, at=(field,), advice=advice)
+        return self
+
+    @model_validator(mode="after")
+    def _has_something_to_measure(self) -> Rollout:
+        probed = any(check.probe for check in self.analysis)
+        for index, check in enumerate(self.analysis):
+            template = check.prometheus.template if check.prometheus else None
+            if self.strategy == "blueGreen" and template and not probed:
+                raise refusal(
+                    "rollout-strategy",
+                    f"blueGreen sends no callers to the candidate: {template} has nothing to read",
+                    at=("analysis", index),
+                    advice="add a probe, whose requests are counted too, or write strategy: canary",
+                )
+        return self
+
+    @property
+    def _at_once(self) -> bool:
+        return self.strategy in ("blueGreen", "immediate")
 
     @model_validator(mode="after")
     def _steps_increase(self) -> Rollout:

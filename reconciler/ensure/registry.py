@@ -29,6 +29,8 @@ from reconciler.plan.action import (
     Withdraw,
 )
 from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rejection_to_tag, release_to_tag
+from reconciler.plan.hold import is_open
+from reconciler.plan.rollout import steps_of, waits
 from reconciler.registry_roles import role
 
 
@@ -53,6 +55,7 @@ def ensure_staged(action: StageCandidate, scene: Scene) -> After:
         since=scene.now,
         started=scene.now,
         wanted=scene.facts.wanted,
+        percent=0,
         namespace=scene.live().namespace,
     )
     scene.tag(version.version, TAG_ROLLOUT, record.to_tag())
@@ -65,9 +68,17 @@ def ensure_step_begun(action: BeginStep, scene: Scene) -> After:
     record = scene.facts.rollout
     if record is None or record.release != action.release:
         raise Refused(f"no rollout of {action.release} is on record any more")
-    steps = scene.desired.spec.rollout.steps
-    percent = steps[action.step - 1].traffic if action.step <= len(steps) else 0
-    changed = replace(record, step=action.step, since=action.since, percent=percent)
+    steps = steps_of(scene.facts, record)
+    begun = steps[action.step - 1] if action.step <= len(steps) else None
+    changed = replace(
+        record,
+        step=action.step,
+        since=action.since,
+        percent=begun.traffic if begun else None,
+        waits=begun is not None and is_open(begun),
+        # Whoever was waited for does not eat up the time that the rest may take.
+        counted=action.since if waits(scene.facts, record) else record.counted,
+    )
     scene.tag(action.release.version, TAG_ROLLOUT, changed.to_tag())
     return {"step": action.step, "since": action.since.isoformat()}
 

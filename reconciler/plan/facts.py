@@ -32,7 +32,9 @@ from reconciler.registry_roles import role
 class RolloutRecord:
     """A rollout in progress, as it stands in the candidate's tag: step 0 is before any traffic.
 
-    `percent` is the share of the step that was begun, `namespace` where the object stands; both empty if not told.
+    `percent` is the share of the step that was begun, None if not told; `namespace` where the object stands, empty if
+    not told. `waits`: the step was begun to wait for a person or a window, and the deadline does not run in it;
+    `counted` is from when it counts after such a step.
     """
 
     release: Release
@@ -42,8 +44,10 @@ class RolloutRecord:
     since: datetime
     started: datetime
     wanted: str
-    percent: int = 0
+    percent: int | None = None
     namespace: str = ""
+    waits: bool = False
+    counted: datetime | None = None
 
     def to_tag(self) -> str:
         """Write the tag's value."""
@@ -58,6 +62,10 @@ class RolloutRecord:
             "percent": self.percent,
             "namespace": self.namespace,
         }
+        if self.waits:
+            value["waits"] = True
+        if self.counted is not None:
+            value["counted"] = self.counted.isoformat()
         return json.dumps(value, sort_keys=True)
 
     @staticmethod
@@ -76,8 +84,10 @@ class RolloutRecord:
                 moment(raw["since"]),
                 moment(raw["started"]),
                 str(raw["wanted"]),
-                _whole(raw.get("percent", 0)),
+                None if raw.get("percent") is None else _whole(raw["percent"]),
                 str(raw.get("namespace", "")),
+                raw.get("waits") is True,
+                None if raw.get("counted") is None else moment(raw["counted"]),
             )
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
@@ -190,6 +200,10 @@ class Facts:
     def release(self, version: int, serving: Serving) -> Release:
         """Return the release that Git wants of this version."""
         return release_of(version, serving)
+
+    def step_approved(self, record: RolloutRecord) -> bool:
+        """Return whether a person approved that the rollout leaves its running step."""
+        return record.step in self.orders.steps
 
     def rejected(self, release: Release) -> Rejection | None:
         """Return why this release is not tried, None when Git has since changed what is wanted."""

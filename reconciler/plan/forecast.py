@@ -13,6 +13,7 @@ from typing import assert_never
 
 from reconciler.analysis.metering import perfect
 from reconciler.desired.checks import Check
+from reconciler.desired.holds import UNTIL_APPROVED
 from reconciler.desired.state import DesiredModel
 from reconciler.observed import (
     TAG_GATES,
@@ -25,6 +26,8 @@ from reconciler.observed import (
     Memory,
     ModelVersion,
     ObservedModel,
+    Order,
+    OrderKind,
     RegisteredModel,
     Rejection,
     Release,
@@ -59,7 +62,8 @@ from reconciler.plan.action import (
     Withdraw,
 )
 from reconciler.plan.decision import Decision
-from reconciler.plan.facts import RolloutRecord, passed_mark, rejection_to_tag, wanted_digest
+from reconciler.plan.facts import RolloutRecord, passed_mark, rejection_to_tag, rollout_of, wanted_digest
+from reconciler.plan.hold import is_open
 from reconciler.plan.planner import Rules, decide
 
 MOST_STEPS = 300
@@ -173,7 +177,7 @@ def _expect_records(  # noqa: C901, PLR0911  one line an action
         case StageCandidate():
             return _stage(action, desired, world, now)
         case BeginStep():
-            return _begin(action, world)
+            return _begin(action, desired, world)
         case Analyse():
             return _analyse(action, desired, world, now)
         case Promote():
@@ -309,12 +313,21 @@ def _shift(percent: int | None, world: ObservedModel) -> ObservedModel:
     return _with_live(world, _split(live, percent, _stable(live))) if live else world
 
 
-def _begin(action: BeginStep, world: ObservedModel) -> ObservedModel:
+def _begin(action: BeginStep, desired: DesiredModel, world: ObservedModel) -> ObservedModel:
+    begun = desired.spec.rollout.course[action.step - 1]
+    rollout = rollout_of(world.registry.value) if isinstance(world.registry, Known) else None
+    if rollout is not None and begun.hold == UNTIL_APPROVED:  # when somebody approves cannot be known: at once
+        order = Order(OrderKind.APPROVE, "", "", action.since, rollout.wanted, rollout.release, rollout.started)
+        orders = (*world.memory.orders, replace(order, step=action.step))
+        world = replace(world, memory=replace(world.memory, orders=orders))
+
     def change(version: ModelVersion) -> ModelVersion:
         record = RolloutRecord.from_tag(version.tags.get(TAG_ROLLOUT))
         if record is None:
             return version
-        return _tagged(version, TAG_ROLLOUT, replace(record, step=action.step, since=action.since).to_tag())
+        percent, waits = begun.traffic, is_open(begun)
+        changed = replace(record, step=action.step, since=action.since, percent=percent, waits=waits)
+        return _tagged(version, TAG_ROLLOUT, changed.to_tag())
 
     return _versions(world, change)
 

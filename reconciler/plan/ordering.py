@@ -10,6 +10,7 @@ from reconciler.observed import Known, Order, OrderKind, Release, TrainingRun
 from reconciler.plan.facts import Facts
 from reconciler.plan.planner import awaiting_approval
 from reconciler.plan.rollback import rolled_back
+from reconciler.plan.rollout import awaits_approval
 from reconciler.plan.selection import production_of, select
 from reconciler.plan.training import ENDED, due_training, failed_run
 
@@ -106,6 +107,10 @@ def _rejected(facts: Facts) -> Release | None:
 
 
 def _approve(by: By, facts: Facts) -> Order:
+    record = facts.rollout
+    if record is not None and rolled_back(facts, record) is None and awaits_approval(facts, record):
+        found = replace(_order(OrderKind.APPROVE, by, facts), release=record.release, rollout=record.started)
+        return facts.orders.steps.get(record.step) or replace(found, step=record.step)
     if facts.spec.promotion.approval == "none" or facts.spec.promotion.version != "auto":
         raise _refused(facts, f"no version of {facts.desired.name} needs approval: Git asks for none")
     selected = select(facts)
@@ -125,6 +130,8 @@ def about(order: Order) -> str:
     if order.version is not None:
         return f"version {order.version}"
     version = order.release.version if order.release else 0
+    if order.step:
+        return f"step {order.step} of the rollout of version {version}"
     return f"version {version}, rejected" if order.rejected_at else f"the rollout of version {version}"
 
 
@@ -149,7 +156,10 @@ def follows(order: Order, facts: Facts) -> str:
             again = f"version {version} is rolled out again, from the first step"
             return f"attempt {order.attempt + 1} of the training starts" if order.key else again
         case OrderKind.APPROVE:
-            return f"version {version} is taken as if Git named it: it is rolled out over {stable}"
+            left = f"step {order.step} of the rollout of version {version} is left once its checks pass"
+            return (
+                left if order.step else f"version {version} is taken as if Git named it: it is rolled out over {stable}"
+            )
     assert_never(order.kind)
 
 
@@ -160,7 +170,8 @@ def shown(facts: Facts) -> tuple[Order, ...]:
     if approval is not None and production is not None and production.version == approval.version:
         approval = None
     course = orders.course if orders.course and orders.course.kind is not OrderKind.RESUME else None
-    found = [o for o in (orders.abort, course, approval, _tried_again(facts)) if o is not None]
+    step = orders.steps.get(facts.rollout.step) if facts.rollout else None
+    found = [o for o in (orders.abort, course, approval, step, _tried_again(facts)) if o is not None]
     return tuple(sorted(found, key=lambda order: order.at))
 
 

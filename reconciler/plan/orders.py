@@ -21,7 +21,7 @@ class Orders:
 
     `course` is that last word. `held` is for how long the rollout was paused: its deadline does not run meanwhile.
     `retried` are rejections, by release and time, and `tries` how many attempts of a training, that do not count any
-    more. `approved` is the version that counts as named in Git.
+    more. `approved` is the version that counts as named in Git, `steps` are those of the rollout that may be left.
     """
 
     abort: Order | None = None
@@ -30,6 +30,7 @@ class Orders:
     approval: Order | None = None
     retried: frozenset[tuple[Release, datetime]] = frozenset()
     tries: Mapping[str, Order] = field(default_factory=dict)
+    steps: Mapping[int, Order] = field(default_factory=dict)
 
     @property
     def promote(self) -> Order | None:
@@ -59,7 +60,7 @@ def in_force(given: tuple[Order, ...], rollout: tuple[Release, datetime] | None,
     if not given:
         return NONE
     ours = [o for o in given if rollout is not None and (o.release, o.rollout) == rollout]
-    approvals = [o for o in given if o.kind is OrderKind.APPROVE and o.wanted == wanted]
+    approvals = [o for o in given if o.kind is OrderKind.APPROVE and o.version is not None and o.wanted == wanted]
     retries = [o for o in given if o.kind is OrderKind.RETRY]
     return Orders(
         abort=next((o for o in ours if o.kind is OrderKind.ABORT), None),
@@ -68,6 +69,7 @@ def in_force(given: tuple[Order, ...], rollout: tuple[Release, datetime] | None,
         approval=approvals[-1] if approvals else None,
         retried=frozenset((o.release, o.rejected_at) for o in retries if o.release and o.rejected_at),
         tries={o.key: o for o in retries if o.key},
+        steps={o.step: o for o in ours if o.kind is OrderKind.APPROVE},
     )
 
 
@@ -101,6 +103,7 @@ def to_after(order: Order) -> dict[str, Any]:
     about |= {"release": str(order.release)} if order.release else {}
     about |= {name: at.isoformat() for name, at in times.items() if at}
     about |= {"version": order.version} if order.version is not None else {}
+    about |= {"step": order.step} if order.step else {}
     return about | ({"key": order.key, "attempt": order.attempt} if order.key else {})
 
 
@@ -120,6 +123,7 @@ def from_after(action: str, by: tuple[str, str, datetime], after: Mapping[str, A
             version=_number(after.get("version")),
             key=str(after.get("key", "")),
             attempt=_number(after.get("attempt")) or 0,
+            step=_number(after.get("step")) or 0,
         )
     except (KeyError, ValueError, TypeError):
         return None

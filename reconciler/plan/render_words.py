@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from reconciler.analysis.verdict import describe_limits
 from reconciler.desired.documents import Gate, MetricGate, Rollout, SignatureGate, TagGate
-from reconciler.desired.duration import format_duration
+from reconciler.desired.holds import describe_hold
 from reconciler.observed import Release
 from reconciler.plan.action import (
     Action,
@@ -124,9 +124,11 @@ def gates(plan: ModelPlan) -> str:
 
 def canary(rollout: Rollout) -> str:
     """Write how a new version takes over."""
-    if not rollout.steps:
+    if not rollout.course:
         return "100 % once it is ready"
-    steps = ", ".join(f"{step.traffic} % for {format_duration(step.hold)}" for step in rollout.steps)
+    if rollout.strategy == "blueGreen":
+        return f"0 % {describe_hold(rollout.course[0].hold)} and its checks, then 100 % at once"
+    steps = ", ".join(f"{step.traffic} % {describe_hold(step.hold)}" for step in rollout.steps)
     return f"canary {steps}, then 100 %"
 
 

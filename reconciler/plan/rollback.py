@@ -28,7 +28,7 @@ from reconciler.plan.facts import (
     settled,
     sole_release,
 )
-from reconciler.plan.rollout import candidate_ready, check_verdicts
+from reconciler.plan.rollout import candidate_ready, cause, check_verdicts, deadline_of, stalled_by
 from reconciler.status import Health, Phase
 
 
@@ -127,9 +127,10 @@ def _wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> str |
     failed = [v for v in verdicts if v.fails] if record.step and not promoted else []
     if failed:
         return f"{failed[0].check} failed at {live.canary_percent} %: {failed[0].why}"
-    deadline = facts.spec.rollout.deadline
+    ends = deadline_of(facts, record)
     waived = promoted and candidate_ready(live, record)
-    if facts.now - record.started - facts.orders.held >= deadline and not waived:
+    if ends is not None and facts.now >= ends and not waived:
+        deadline = facts.spec.rollout.deadline
         held = next((f"{v.check}: {v.why}" for v in verdicts if v.holds_step), live.message)
         return f"the rollout did not end within {format_duration(deadline)}{'; ' + held if held else ''}"
     return None
@@ -170,7 +171,8 @@ def _take_back(facts: Facts, live: InferenceService, record: RolloutRecord) -> D
     ready = settled(live) and newest is not None and revision_release(live, newest, record) == record.stable
     if live.canary_percent is not None:
         if not ready:
-            return wait(f"version {record.stable.version} to be ready again", Phase.ROLLING_BACK, Health.DEGRADED)
+            what = f"version {record.stable.version} to be ready again{cause(live)}"
+            return stalled_by(live, wait(what, Phase.ROLLING_BACK, Health.DEGRADED))
         why = f"because version {record.stable.version} is ready again"
         return act(FinishRollback(record.stable), why, Phase.ROLLING_BACK, Health.DEGRADED)
     if not ready or sole_release(live, record) != record.stable:

@@ -12,9 +12,8 @@ from datetime import datetime
 
 from reconciler.analysis.verdict import CheckVerdict, due_at, judge
 from reconciler.desired.checks import Check
-from reconciler.desired.documents import Step
-from reconciler.desired.duration import format_duration
-from reconciler.observed import InferenceService, Order, Release
+from reconciler.desired.holds import UNTIL_APPROVED, Step
+from reconciler.observed import TAG_RELEASE, InferenceService, Order, Release
 from reconciler.plan.action import (
     Analyse,
     BeginStep,
@@ -25,7 +24,15 @@ from reconciler.plan.action import (
     StartCanary,
 )
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import Facts, RolloutRecord, revision_release, settled, sole_release
+from reconciler.plan.facts import (
+    Facts,
+    RolloutRecord,
+    release_from_tag,
+    revision_release,
+    settled,
+    sole_release,
+)
+from reconciler.plan.hold import held, held_words, is_open
 from reconciler.plan.orders import said
 from reconciler.status import Health, Phase
 
@@ -86,12 +93,58 @@ def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> De
     if live.release != release:
         # The one before was taken to 0 % when this one superseded it.
         return act(StartCanary(release), "because it supersedes the candidate before, which has 0 %", Phase.CANARY)
-    deadline = record.started + facts.spec.rollout.deadline + facts.orders.held
+    deadline = deadline_of(facts, record)
     if not candidate_ready(live, record):
-        why = live.failure.message if live.failure else live.message
-        what = f"candidate version {release.version} to become ready{': ' + why if why else ''}"
-        return wait(what, Phase.CANARY, until=deadline)
-    return _step(facts, live, record).sooner(deadline)
+        what = f"candidate version {release.version} to become ready{cause(live)}"
+        return stalled_by(live, wait(what, Phase.CANARY, until=deadline))
+    step = _step(facts, live, record)
+    # What was promoted by hand has no deadline any more: one that is over would be looked at again and again.
+    return step if facts.orders.promote is not None else step.sooner(deadline)
+
+
+def cause(live: InferenceService) -> str:
+    """Write why a revision does not become ready, `: pulling the image`; empty where nobody says."""
+    why = (live.failure.message or live.failure.reason) if live.failure else live.message
+    return f": {why}" if why else ""
+
+
+def stalled_by(live: InferenceService, waiting: Decision) -> Decision:
+    """Tell that progress stalls where a cause is known."""
+    return replace(waiting, stalled=f"{live.failure.reason}{cause(live)}") if live.failure else waiting
+
+
+def steps_of(facts: Facts, record: RolloutRecord) -> tuple[Step, ...]:
+    """Return the steps that the rollout takes; going back to what callers had takes none."""
+    return () if goes_back(facts, record) else facts.spec.rollout.course
+
+
+def goes_back(facts: Facts, record: RolloutRecord) -> bool:
+    """Return whether the candidate is an older version in the very form in which callers had it."""
+    if facts.spec.rollout.on_revert == "steps" or record.release.version >= record.stable.version:
+        return False
+    version, live = facts.version(record.release.version), facts.live
+    if version is None or live is None:
+        return False
+    return release_from_tag(version.tags.get(TAG_RELEASE), live.namespace) == record.release
+
+
+def waits(facts: Facts, record: RolloutRecord) -> bool:
+    """Return whether the running step waits for a person or a window, or did before Git changed its hold."""
+    steps = steps_of(facts, record)
+    return record.waits or (0 < record.step <= len(steps) and is_open(steps[record.step - 1]))
+
+
+def awaits_approval(facts: Facts, record: RolloutRecord) -> bool:
+    """Return whether the running step is one that somebody is to approve."""
+    steps = steps_of(facts, record)
+    return 0 < record.step <= len(steps) and steps[record.step - 1].hold == UNTIL_APPROVED
+
+
+def deadline_of(facts: Facts, record: RolloutRecord) -> datetime | None:
+    """Return when the rollout has to be over; None while a person or a window is waited for."""
+    if waits(facts, record):
+        return None
+    return (record.counted or record.started) + facts.spec.rollout.deadline + facts.orders.held
 
 
 def _start(live: InferenceService, record: RolloutRecord) -> Decision:
@@ -123,16 +176,14 @@ def effective_percent(live: InferenceService) -> int:
 
 
 def _step(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
-    steps = facts.spec.rollout.steps
+    steps = steps_of(facts, record)
     index = min(record.step, len(steps))
-    if facts.orders.promote is not None:
-        return _route_all(record, f"it is ready, and was {said(facts.orders.promote, 'promoted')}")
+    if (why := _at_once(facts, record, steps)) is not None:
+        return _route_all(record, why)
     if index == 0:
-        return (
-            _enter(facts, live, record, 1) if steps else _route_all(record, "it is ready and the rollout has no steps")
-        )
+        return _enter(facts, live, record, 1)
     step = steps[index - 1]
-    if record.percent not in (0, step.traffic):
+    if record.percent not in (None, step.traffic):
         return _enter(facts, live, record, index)  # Git changed the step since it was begun
     if live.canary_percent != step.traffic and not _entering(live, steps, index):
         return _shift(record, step, f"because step {index} of {len(steps)} asks for {step.traffic} %")
@@ -141,20 +192,29 @@ def _step(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decisi
     return _hold(facts, record, step, index)
 
 
+def _at_once(facts: Facts, record: RolloutRecord, steps: tuple[Step, ...]) -> str | None:
+    """Return why a candidate that is ready gets everything now, None where it goes by steps."""
+    if facts.orders.promote is not None:
+        return f"it is ready, and was {said(facts.orders.promote, 'promoted')}"
+    if goes_back(facts, record):
+        return "callers had it before and it is ready again: going back takes no steps"
+    return None if steps else "it is ready and the rollout has no steps"
+
+
 def _entering(live: InferenceService, steps: tuple[Step, ...], index: int) -> bool:
     """Return whether the next step's traffic was asked for, but its begin is not on record yet."""
     return index < len(steps) and live.canary_percent == steps[index].traffic
 
 
 def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: int) -> Decision:
-    step = facts.spec.rollout.steps[number - 1]
+    step = steps_of(facts, record)[number - 1]
     if live.canary_percent != step.traffic:
         return _shift(record, step, f"because the candidate is ready; step {number} gives it {step.traffic} %")
     if effective_percent(live) != step.traffic:
-        what = f"{step.traffic} % of the traffic to reach version {record.release.version}"
-        return wait(what, Phase.CANARY)
+        what = f"{step.traffic} % of the traffic to reach version {record.release.version}{cause(live)}"
+        return stalled_by(live, wait(what, Phase.CANARY))
     begin = BeginStep(record.release, number, facts.now)
-    return act(begin, f"because {step.traffic} % are effective; held for {format_duration(step.hold)}", Phase.CANARY)
+    return act(begin, f"because {step.traffic} % are effective; {held_words(step)}", Phase.CANARY)
 
 
 def _shift(record: RolloutRecord, step: Step, why: str) -> Decision:
@@ -178,13 +238,15 @@ def _hold(facts: Facts, record: RolloutRecord, step: Step, number: int) -> Decis
     if first is not None and due[first] <= facts.now:
         measure = Analyse(record.release, number, first)
         return replace(act(measure, f"because {first} is due in step {number}", Phase.CANARY), checks=verdicts)
-    until = record.since + step.hold
+    name = f"step {number} of {len(steps_of(facts, record))}"
+    hold = held(facts, record, step, name)
     unsure = [v for v in verdicts if v.holds_step]
-    if facts.now >= until and not unsure and facts.orders.pause is None:
+    if hold is None and not unsure and facts.orders.pause is None:
         return replace(_leave(facts, record, number, verdicts), checks=verdicts)
-    held = f"the hold of step {number} of {len(facts.spec.rollout.steps)} to end"
-    waits = f"{unsure[0].check}: {unsure[0].why}" if unsure and facts.now >= until else held
-    look = min((t for t in (until, *due.values()) if t > facts.now), default=None)
+    unproven = f"{unsure[0].check}: {unsure[0].why}" if unsure else f"{name} to be left"
+    waits = hold.waits_for if hold else unproven
+    times = (hold.until if hold else None, *due.values())
+    look = min((t for t in times if t is not None and t > facts.now), default=None)
     return replace(wait(waits, Phase.CANARY, until=look), checks=verdicts)
 
 
@@ -194,7 +256,7 @@ def _due(facts: Facts, record: RolloutRecord, check: Check) -> datetime:
 
 
 def _leave(facts: Facts, record: RolloutRecord, number: int, verdicts: tuple[CheckVerdict, ...]) -> Decision:
-    steps = facts.spec.rollout.steps
+    steps = steps_of(facts, record)
     proof = "; ".join(f"{v.check}: {v.why}" for v in verdicts) or "the hold is over, no check was asked for"
     if number < len(steps):
         return _shift(record, steps[number], f"because step {number} passed ({proof})")

@@ -44,7 +44,8 @@ from reconciler.plan.action import (
 )
 from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rejection_to_tag, release_to_tag
 from reconciler.registry_roles import role
-from tests.ensure.stage import WHY, in_canary, in_production, scene_of
+from tests.ensure.stage import WHY, in_canary, in_production, scene_of, wanting
+from tests.simulation.stories import training
 from tests.simulation.world import NAME, World
 
 PROVEN = {TAG_GATES: "passed x"}
@@ -123,7 +124,7 @@ def test_a_step_that_git_does_not_have_any_more_has_no_share() -> None:
     ensure_step_begun(BeginStep(rollout(scene_of(made)).release, 3, made.now), scene_of(made))
     begun = RolloutRecord.from_tag(version(made, 2).tags[TAG_ROLLOUT])
     assert begun is not None
-    assert (begun.step, begun.percent) == (3, 0)
+    assert (begun.step, begun.percent) == (3, None)
 
 
 def test_a_step_of_a_rollout_that_is_not_on_record_is_refused() -> None:
@@ -268,3 +269,20 @@ def test_a_rollout_that_is_staged_again_is_never_without_its_record() -> None:
     ensure_staged(StageCandidate(record.release, record.stable, record.stable_revision), scene_of(made))
     assert not any(f"{TAG_ROLLOUT}=None" in line for line in writes(made))
     assert RolloutRecord.from_tag(version(made, 2).tags[TAG_ROLLOUT]) is not None
+
+
+def test_a_step_that_waits_for_a_person_says_so_and_the_next_one_counts_the_deadline_anew() -> None:
+    steps = [{"traffic": 10, "hold": "untilApproved"}, {"traffic": 50, "hold": "5s"}]
+    made = in_canary()
+    record = rollout(scene_of(made))
+    ensure_step_begun(
+        BeginStep(record.release, 1, made.now), wanting(scene_of(made), training=training(2), rollout={"steps": steps})
+    )
+    first = rollout(scene_of(made))
+    assert (first.waits, first.counted) == (True, None)
+    later = made.now + timedelta(days=2)
+    ensure_step_begun(
+        BeginStep(record.release, 2, later), wanting(scene_of(made), training=training(2), rollout={"steps": steps})
+    )
+    second = rollout(scene_of(made))
+    assert (second.waits, second.counted, second.started) == (False, later, record.started)

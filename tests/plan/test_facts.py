@@ -62,7 +62,7 @@ def test_a_rollout_is_written_in_one_form() -> None:
 
 def test_a_rollout_from_before_shares_and_namespaces_were_written_is_read_without() -> None:
     old = {k: v for k, v in TAG.items() if k not in {"percent", "namespace"}}
-    assert RolloutRecord.from_tag(json.dumps(old)) == replace(RECORD, percent=0, namespace="")
+    assert RolloutRecord.from_tag(json.dumps(old)) == replace(RECORD, percent=None, namespace="")
 
 
 ODD: dict[str, dict[str, Any]] = {

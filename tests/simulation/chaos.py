@@ -11,7 +11,7 @@ from reconciler.desired.documents import DeletionLimits, FreezeWindow, PolicySpe
 from reconciler.desired.documents import History as DocumentHistory
 from reconciler.observe import Observer
 from reconciler.observed import LABEL_RELEASE, TAG_ROLLOUT, ModelVersion, OrderKind, Release, Stage
-from reconciler.plan.facts import rollout_of
+from reconciler.plan.facts import RolloutRecord, rollout_of
 from reconciler.plan.planner import decide
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import role
@@ -334,11 +334,21 @@ class Chaos:
             source.rule(source.policy.model_copy(update={"freezes": ()}))
         for name in self.names:
             wish = self.wishes[name]
-            if name in source.specs and (wish.schedule or wish.max_age):
-                self.commit(name, replace(wish, schedule=None, max_age=None))
+            hold = "5s" if wish.hold == "untilApproved" else wish.hold  # nobody approves any more
+            # A step that waits for somebody has no deadline: suspended, it would be measured for ever.
+            suspend = wish.suspend and not (self._waits(name) or wish.hold in ("untilApproved", "window"))
+            calmed = replace(wish, schedule=None, max_age=None, hold=hold, suspend=suspend)
+            if name in source.specs and calmed != wish:
+                self.commit(name, calmed)
         self.world.registry.metrics.update(self.hidden)
         source.history.catch_up()
         source.accepted = source.history.tip
+
+    def _waits(self, name: str) -> bool:
+        """Return whether a step was begun to wait for a person or a window."""
+        model = self.world.registry.models.get(name)
+        records = [RolloutRecord.from_tag(v.tags.get(TAG_ROLLOUT)) for v in model.versions] if model else []
+        return any(record is not None and record.waits for record in records)
 
     def heal(self) -> None:
         """Stop all faults."""

@@ -19,11 +19,15 @@ MOST_ATTEMPTS = 3
 
 @dataclass(slots=True)
 class Exposure:
-    """What callers of one model may be sent to: the share that each release was allowed, and who was rolled back."""
+    """What callers of one model may be sent to: the share that each release was allowed, and who was rolled back.
+
+    `promoted` are those that callers had.
+    """
 
     allowed: dict[Release, int] = field(default_factory=dict)
     cut: dict[Release, str] = field(default_factory=dict)
     out: set[Release] = field(default_factory=set)
+    promoted: set[Release] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -179,10 +183,17 @@ class Truth:
         elif entry.attempt_of is not None:
             intended.pop(entry.attempt_of, None)
 
+    def _promoted(self, entry: Entry) -> None:
+        if entry.result is Result.DONE:
+            self.edited.discard(entry.model)
+        release = Release.parse(str(entry.after.get("release") or ""))
+        if release is not None:
+            self.exposure(entry.model).promoted.add(release)
+
     def _entered(self, entry: Entry) -> None:
         self._intended(entry)
-        if entry.action == "Promote" and entry.result is Result.DONE:
-            self.edited.discard(entry.model)
+        if entry.action == "Promote":
+            self._promoted(entry)
         if entry.moment is Moment.NOTE and entry.action in ORDERS:
             self._ordered(entry)
         if entry.moment is not Moment.INTENT:
@@ -243,8 +254,10 @@ class Truth:
         if entry.action != "RouteAll" or desired is None or promoted:
             return
         rollout = desired.spec.rollout
+        if release in self.exposure(entry.model).promoted and rollout.on_revert == "immediate":
+            return  # callers had it before: going back takes no steps
         enforced = any(not check.dry_run for check in rollout.analysis)
         for live in [x for key, x in self.serving.live.items() if key[1] == entry.model]:
-            judged = rollout.steps and enforced and live.releases.get(live.newest) == release
+            judged = rollout.course and enforced and live.releases.get(live.newest) == release
             bad = judged and self.prober.fails(release, live.templates.get(live.newest, ""))
             assert not bad, f"I2: {release} fails its callers and is given all traffic"

@@ -32,6 +32,8 @@ class Wish:
     take_ownership: bool = False
     adopt: bool = False
     prune: bool = True
+    strategy: str | None = None
+    on_revert: str = "immediate"
 
 
 CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
@@ -40,7 +42,7 @@ CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
     ("replicas", (1, 2, 3)),
     ("replicas", (1, 2, 3)),
     ("steps", ((10, 50), (20,), (), (5, 10, 90))),
-    ("hold", ("30s", "5s")),
+    ("hold", ("30s", "5s", "untilApproved", "window")),
     ("version", ("auto", "1", "2", "9")),
     ("gate", ("absolute", "none", "stricter", "regression")),
     ("approval", ("none", "required")),
@@ -53,7 +55,10 @@ CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
     ("analysed", (True, "metered", False, "both")),
     ("schedule", (None, "*/20 * * * *")),
     ("max_age", (None, "1h")),
+    ("strategy", (None, "canary", "blueGreen", "immediate")),
+    ("on_revert", ("immediate", "steps")),
 )
+WINDOW = {"cron": "*/15 * * * *", "duration": "4m"}
 _GATES: dict[str, list[dict[str, object]]] = {
     "absolute": [{"metric": "accuracy", "min": 0.9}],
     "none": [],
@@ -71,16 +76,11 @@ def spec_of(wish: Wish) -> ModelSpec:
     triggers = {"onChange": True, "schedule": wish.schedule, "maxAge": wish.max_age}
     training = {**base.training.content(), "parameters": {"n": wish.parameters}, "triggers": triggers}
     predictor = {**base.serving.predictor, "minReplicas": wish.replicas}
-    rollout = {
-        **base.rollout.content(),
-        "steps": [{"traffic": step, "hold": wish.hold} for step in wish.steps],
-        "onFailure": wish.on_failure,
-    }
     return spec(
         suspend=wish.suspend,
         training=training if wish.trained else None,
         promotion={"gates": _GATES[wish.gate], "version": wish.version, "approval": wish.approval},
-        rollout={**rollout, "analysis": _checks(base, wish.analysed)},
+        rollout=_rollout(wish, base),
         serving={
             "namespace": wish.namespace,
             "predictor": predictor,
@@ -124,4 +124,21 @@ def foreign(key: tuple[str, str], uri: str, **predictor: object) -> dict[str, ob
             "annotations": {"serving.kserve.io/deploymentMode": "Knative"},
         },
         "spec": {"predictor": {"model": model, "minReplicas": 1, **predictor}},
+    }
+
+
+def _rollout(wish: Wish, base: ModelSpec) -> dict[str, object]:
+    hold = WINDOW if wish.hold == "window" else wish.hold
+    stepwise = wish.strategy in (None, "canary")
+    strategy = None if wish.strategy == "canary" and not wish.steps else wish.strategy
+    # Without callers, metrics have nothing to read.
+    analysed = True if strategy == "blueGreen" and wish.analysed == "metered" else wish.analysed
+    return {
+        **base.rollout.content(),
+        "strategy": strategy,
+        "steps": [{"traffic": step, "hold": hold} for step in wish.steps] if stepwise else [],
+        "hold": hold if strategy == "blueGreen" else None,
+        "analysis": _checks(base, analysed) if strategy != "immediate" else [],
+        "onFailure": wish.on_failure,
+        "onRevert": wish.on_revert,
     }

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from reconciler import observe
@@ -20,7 +21,7 @@ from tests.simulation.museum.planting import Bug, Patch
 
 def _share_at_once(_: Any) -> Any:
     def start(action: Any, scene: Any) -> Any:
-        first = next(iter(scene.desired.spec.rollout.steps), None)
+        first = next(iter(scene.desired.spec.rollout.course), None)
         return serving._apply(scene, serving._kept(scene, action.release), first.traffic if first else 0)
 
     return start
@@ -132,7 +133,7 @@ def _as_git_says(_: Any) -> Any:
 
 def _no_hold(sound: Any) -> Any:
     def hold(seen: Any, record: Any, step: Any, number: int) -> Any:
-        return sound(seen, replace(record, since=record.since), step.model_copy(update={"hold": step.hold * 0}), number)
+        return sound(seen, replace(record, since=record.since), step.model_copy(update={"hold": timedelta()}), number)
 
     return hold
 

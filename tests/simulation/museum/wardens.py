@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
-from reconciler.desired.documents import MetricGate, ModelSpec, OnRemoval, Step
+from reconciler.desired.documents import MetricGate, ModelSpec, OnRemoval, Rollout
+from reconciler.desired.holds import Step
 from reconciler.desired.state import DesiredModel
 from reconciler.observed import (
     TAG_MANAGED,
@@ -147,20 +148,32 @@ class Warden:
                 key[1] == entry.model and live.releases.get(live.newest) == release and live.newest not in live.ready
             )
             assert not unready or self.world.serving.lagging, f"I2: {release} is given more before it is ready"
-        late = entry.at >= record.started + rollout.deadline
+        steps = () if self._had_before(entry.model, record, rollout) else rollout.course
+        held_open = record.waits or (
+            0 < record.step <= len(steps) and not isinstance(steps[record.step - 1].hold, timedelta)
+        )
+        late = not held_open and entry.at >= (record.counted or record.started) + rollout.deadline
         assert not late, f"I2: {release} is given more after the deadline of its rollout"
         everything = entry.action == "RouteAll"
-        assert not (everything and rollout.steps and not record.step), f"I2: {release} is given all without a step"
-        if not 0 < record.step <= len(rollout.steps):
+        assert not (everything and steps and not record.step), f"I2: {release} is given all without a step"
+        if not 0 < record.step <= len(steps):
             return
-        here = rollout.steps[record.step - 1]
-        ahead = rollout.steps[record.step].traffic if record.step < len(rollout.steps) else None
+        here = steps[record.step - 1]
+        ahead = steps[record.step].traffic if record.step < len(steps) else None
         if record.percent == here.traffic and entry.after.get("percent") == ahead and ahead != here.traffic:
             self._left(entry, spec, record, here)
 
+    def _had_before(self, name: str, record: RolloutRecord, rollout: Rollout) -> bool:
+        """Tell whether the rollout goes back to what callers had, which takes no steps."""
+        older = record.release.version < record.stable.version and rollout.on_revert == "immediate"
+        return older and record.release in self.world.truth.exposure(name).promoted
+
     def _left(self, entry: Entry, spec: ModelSpec, record: RolloutRecord, step: Step) -> None:
-        held = entry.at >= record.since + step.hold
-        assert held, f"I2: step {record.step} of {record.release} is left before its hold is over"
+        approved = any(r.entry.action == "OrderApprove" for r in self.world.ledger.of.get(entry.model, ()))
+        # The window is held by what is decided; how long it took to write that down is none of its business.
+        early = not approved if step.hold == "untilApproved" else False
+        early = early or (isinstance(step.hold, timedelta) and entry.at < record.since + step.hold)
+        assert not early, f"I2: step {record.step} of {record.release} is left before its hold is over"
         for check in (c for c in spec.rollout.analysis if c.probe is not None and not c.dry_run):
             samples = sum(self._samples(entry.model, record, check.name))
             assert samples >= check.samples_needed, f"I2: step {record.step} of {record.release} is left unproven"
