@@ -102,6 +102,8 @@ def build_systems(
     """Build the ports that actions use; `stack` closes what they hold open."""
     from reconciler.systems.probe import HttpProber  # noqa: PLC0415
     from reconciler.systems.registry.rest import MlflowRegistry  # noqa: PLC0415
+    from reconciler.systems.serving.connect import Connection  # noqa: PLC0415
+    from reconciler.systems.serving.jobs import KubernetesJobs  # noqa: PLC0415
 
     return Systems(
         registry=stack.enter_context(MlflowRegistry(settings.mlflow)),
@@ -109,6 +111,7 @@ def build_systems(
         training=build_training(settings, clock),
         prober=stack.enter_context(HttpProber(PROBE_TIMEOUT, PROBE_DEADLINE)),
         metrics=build_metrics(settings, stack),
+        jobs=KubernetesJobs(Connection(settings.kubernetes)),
         ledger=ledger,
         memory=memory,
         clock=clock,

@@ -281,6 +281,14 @@ class Metering:
 
 
 @dataclass(frozen=True, slots=True)
+class JobRun:
+    """A Job of a check; `exit_code` None while it runs."""
+
+    name: str
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One interval of one check of a rollout step; `compared` answers were held against others, `agreed` matched.
 
@@ -301,6 +309,7 @@ class Measurement:
     metering: Metering | None = None
     shape_compared: int = 0
     shape_agreed: int = 0
+    job: JobRun | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,33 @@ class Metrics(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A Job to run: `name` is the same for the same run, `model` who it belongs to."""
+
+    namespace: str
+    name: str
+    model: str
+    image: str
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    timeout: timedelta
+
+
+class Jobs(Protocol):
+    """Kubernetes Jobs of ours."""
+
+    def exit_code(self, request: JobRequest) -> int | None:
+        """Begin the job unless it was begun; return how it ended, None before.
+
+        Raises Refused where it ended without an exit code; then it is removed.
+        """
+
+    def remove(self, namespace: str, name: str) -> None:
+        """Delete the job. Absent already is success."""
+
+
 class Moment(StrEnum):
     """Which side of an action an entry records; a note stands alone."""
 

@@ -22,9 +22,11 @@ from kubernetes import client, config
 
 from reconciler.demo.kubeapi import KubeApi
 from reconciler.desired.documents import Model, RepositoryPolicy
+from reconciler.ports import JobRequest
 from reconciler.settings import KubernetesSettings, Settings, load_settings
 from reconciler.systems.serving.api import Call, Stream
 from reconciler.systems.serving.connect import Connection
+from reconciler.systems.serving.jobs import KubernetesJobs
 from reconciler.systems.serving.kserve import KServe, Options
 from tests.systems.serving.world import manifest
 
@@ -93,6 +95,10 @@ def test_the_cluster_roles_allow_what_the_code_asks_for_and_nothing_else(recorde
         live = next(iter(getattr(reading, "value").values()))  # noqa: B009  a Known or an Unknown that fails here
         kserve.trouble(live)
         kserve.delete(NAMESPACE, "iris", live.uid)
+    jobs = KubernetesJobs(recorder)
+    request = JobRequest(NAMESPACE, "own", "iris", "i", (), (), {}, timedelta(minutes=1))
+    assert jobs.exit_code(request) is None
+    jobs.remove(NAMESPACE, "own")
     allowed = {
         (f"{resource}.{group}".removesuffix("."), verb)
         for role in objects()

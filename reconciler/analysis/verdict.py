@@ -20,7 +20,7 @@ from reconciler.analysis import metering, probing
 from reconciler.analysis.finding import CheckVerdict, Finding, Verdict, number
 from reconciler.desired.checks import Check, ProbeCheck, PrometheusCheck
 from reconciler.desired.duration import format_duration
-from reconciler.observed import Measurement, Metering
+from reconciler.observed import JobRun, Measurement, Metering
 
 __all__ = ["CheckVerdict", "Finding", "Verdict", "describe_limits", "due_at", "judge"]
 
@@ -29,10 +29,12 @@ def judge(check: Check, measurements: Iterable[Measurement]) -> CheckVerdict:
     """Judge one check by the measurements of the running step."""
     made = [m for m in measurements if m.check == check.name]
     good = [m for m in made if m.error is None]
-    errors = len(list(takewhile(lambda m: m.error is not None, reversed(made))))
+    # A job that runs is no end of errors yet.
+    over = [m for m in made if m.job is None or m.job.exit_code is not None]
+    errors = len(list(takewhile(lambda m: m.error is not None, reversed(over))))
     judged = _judged(check, good, made)
     if errors > check.error_limit and judged.verdict is not Verdict.FAIL:
-        why = f"could not be measured {errors} times in a row (errorLimit {check.error_limit}): {made[-1].error}"
+        why = f"could not be measured {errors} times in a row (errorLimit {check.error_limit}): {over[-1].error}"
         judged = replace(judged, verdict=Verdict.FAIL, why=why)
     at = made[-1].at if made else None
     return replace(judged, measured_at=at, errors=len(made) - len(good), dry_run=check.dry_run)
@@ -45,7 +47,7 @@ def _judged(check: Check, good: Sequence[Measurement], made: Sequence[Measuremen
         return _metered(check, check.prometheus, [m.metering for m in good if m.metering is not None])
     if check.probe is not None:
         return _probed(check, check.probe, good)
-    raise ValueError(f"check {check.name} has no kind")
+    return _ran(check, [m.job for m in good if m.job is not None])
 
 
 def _verdict(
@@ -116,15 +118,37 @@ def _metered(check: Check, metrics: PrometheusCheck, seen: Sequence[Metering]) -
     return replace(judged, failures=len(failing))
 
 
-def due_at(check: Check, since: datetime, measurements: Iterable[Measurement]) -> datetime:
-    """Return when a check measures next: after the step's begin and its own delay, then once each interval."""
-    made = [m.at for m in measurements if m.check == check.name]
-    return max(made) + check.interval if made else since + check.initial_delay
+def _ran(check: Check, runs: Sequence[JobRun]) -> CheckVerdict:
+    """Judge the jobs of a step: the newest one that ended, unless more failed than are let pass."""
+    ended = [run for run in runs if run.exit_code is not None]
+    failed = [run for run in ended if run.exit_code != 0]
+    if len(failed) > check.failure_limit:
+        why = f"job {failed[-1].name} ended with exit code {failed[-1].exit_code}, not 0" + _beyond(check, len(failed))
+        judged = _verdict(check, Verdict.FAIL, why, samples=len(ended))
+    elif ended and ended[-1].exit_code == 0:
+        judged = _verdict(check, Verdict.PASS, f"job {ended[-1].name} ended with exit code 0", samples=len(ended))
+    else:
+        why = f"job {runs[-1].name} runs" if runs and runs[-1].exit_code is None else "no job passed yet"
+        judged = _verdict(check, Verdict.INCONCLUSIVE, why + (_beyond(check, len(failed)) if failed else ""))
+    return replace(judged, failures=len(failed))
+
+
+def due_at(check: Check, since: datetime, measurements: Iterable[Measurement]) -> datetime | None:
+    """Return when a check measures next: after the step's begin and its own delay, then once each interval.
+
+    None where nothing is left to measure in this step, as of a job that passed.
+    """
+    made = [m for m in measurements if m.check == check.name]
+    if any(m.job is not None and m.job.exit_code == 0 for m in made):
+        return None
+    return max(m.at for m in made) + check.interval if made else since + check.initial_delay
 
 
 def describe_limits(check: Check) -> str:
     """Say in one line what a check asks for, for plans."""
     limits = ", ".join(_probe_limits(check.probe) if check.probe else _metric_limits(check.prometheus))
+    if check.job is not None:
+        limits = f"job {check.job.image} ends with exit code 0"
     return f"{limits} (dry run)" if check.dry_run else limits
 
 

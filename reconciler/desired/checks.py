@@ -153,12 +153,26 @@ class PrometheusCheck(Document):
         return samples_query(self.flavour) if self.flavour is not None else self.samples
 
 
+class JobCheck(Document):
+    """Run a Job once a step; exit code 0 passes, any other fails.
+
+    It is given CANDIDATE_URL, STABLE_URL, MODEL, VERSION and NAMESPACE in its environment.
+    """
+
+    image: str = Field(min_length=1)
+    command: tuple[str, ...] = Field(default=(), max_length=100)
+    args: tuple[str, ...] = Field(default=(), max_length=100)
+    env: dict[str, str] = Field(default_factory=dict)
+    timeout: Duration = Field(default=parse_duration("10m"), description="A job that takes longer is an error.")
+
+
 class Check(Document):
     """One analysis of the canary, repeated while it runs; exactly one kind."""
 
     name: Name
     probe: ProbeCheck | None = None
     prometheus: PrometheusCheck | None = None
+    job: JobCheck | None = None
     interval: Duration = parse_duration("30s")
     initial_delay: Duration = Field(
         default=parse_duration("0s"), description="After the begin of each step, before the first measurement."
@@ -181,7 +195,7 @@ class Check(Document):
         if self.min_samples is not None:
             return self.min_samples
         uncounted = self.prometheus is not None and self.prometheus.count_query is None
-        return 1 if uncounted else 20
+        return 1 if uncounted or self.job is not None else 20
 
     @model_validator(mode="after")
     def _one_kind(self) -> Check:
@@ -196,4 +210,4 @@ class Check(Document):
         return self
 
 
-KINDS = ("probe", "prometheus")
+KINDS = ("probe", "prometheus", "job")

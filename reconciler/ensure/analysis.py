@@ -11,11 +11,12 @@ from typing import Any
 from reconciler.analysis.agreement import agreement, shapes
 from reconciler.analysis.verdict import CheckVerdict, judge
 from reconciler.desired.checks import Check, InputFile, ProbeCheck
+from reconciler.ensure.job_check import measure_job
 from reconciler.ensure.metric_check import measure_metrics
 from reconciler.ensure.scene import After, Scene
 from reconciler.errors import ReconcilerError, Refused
 from reconciler.manifest import probe_protocol, serving_fields
-from reconciler.observed import InferenceService, Measurement, Metered, Metering, Release, Side, TrafficTarget
+from reconciler.observed import InferenceService, JobRun, Measurement, Metered, Metering, Release, Side, TrafficTarget
 from reconciler.plan.action import Analyse
 from reconciler.plan.facts import moment, previous_target
 from reconciler.ports import ProbeTarget
@@ -61,6 +62,8 @@ def _measure(action: Analyse, check: Check, scene: Scene) -> Measurement:
         return measure_metrics(action, check, check.prometheus, scene)
     if check.probe is not None:
         return _probe(action, check, check.probe, scene)
+    if check.job is not None:
+        return measure_job(action, check, check.job, scene)
     raise Refused(f"check {check.name} has no kind")
 
 
@@ -151,6 +154,7 @@ def from_json(value: Mapping[str, Any]) -> Measurement | None:
             None if value["metering"] is None else _metering(value["metering"]),
             _count(value["shapeCompared"]),
             _count(value["shapeAgreed"]),
+            None if value["job"] is None else _job(value["job"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
@@ -161,6 +165,11 @@ def _side(value: Mapping[str, Any]) -> Side:
     if not all(math.isfinite(latency) for latency in latencies):
         raise ValueError("a latency is no number")
     return Side(_count(value["requests"]), _count(value["errors"]), latencies)
+
+
+def _job(value: Mapping[str, Any]) -> JobRun:
+    code = value["exitCode"]
+    return JobRun(str(value["name"]), None if code is None else _count(code))
 
 
 def _metering(value: Mapping[str, Any]) -> Metering:

@@ -23,7 +23,7 @@ from reconciler.observed import (
     Stage,
 )
 from reconciler.plan.facts import Facts
-from reconciler.ports import Clock, Ledger, Memory, Metrics, Prober, Registry, Serving, Training
+from reconciler.ports import Clock, Jobs, Ledger, Memory, Metrics, Prober, Registry, Serving, Training
 
 After = Mapping[str, Any]
 """What an action leaves behind, for the ledger."""
@@ -38,6 +38,7 @@ class Systems:
     training: Training
     prober: Prober
     metrics: Metrics | None
+    jobs: Jobs
     ledger: Ledger
     memory: Memory
     clock: Clock

@@ -21,6 +21,7 @@ from reconciler.observed import (
     TAG_ROLLOUT,
     TAG_TRAINING_KEY,
     InferenceService,
+    JobRun,
     Known,
     Measurement,
     Memory,
@@ -347,7 +348,8 @@ def _perfect(check: Check, action: Analyse, now: datetime) -> Measurement:
     count = check.probe.requests if check.probe is not None else 0
     side = Side(count, 0, (1.0,) * count)
     made = Measurement(check.name, action.release, action.step, now, side, side, count, count)
-    return replace(made, shape_compared=count, shape_agreed=count)
+    run = JobRun("", 0) if check.job is not None else None
+    return replace(made, shape_compared=count, shape_agreed=count, job=run)
 
 
 def _promote(action: Promote, world: ObservedModel) -> ObservedModel:

@@ -233,7 +233,8 @@ def check_verdicts(facts: Facts, record: RolloutRecord) -> tuple[CheckVerdict, .
 
 def _hold(facts: Facts, record: RolloutRecord, step: Step, number: int) -> Decision:
     verdicts = check_verdicts(facts, record)
-    due = {check.name: _due(facts, record, check) for check in facts.spec.rollout.analysis}
+    times = {check.name: _due(facts, record, check) for check in facts.spec.rollout.analysis}
+    due = {name: at for name, at in times.items() if at is not None}
     first = min(due, key=lambda name: due[name], default=None)
     if first is not None and due[first] <= facts.now:
         measure = Analyse(record.release, number, first)
@@ -250,7 +251,7 @@ def _hold(facts: Facts, record: RolloutRecord, step: Step, number: int) -> Decis
     return replace(wait(waits, Phase.CANARY, until=look), checks=verdicts)
 
 
-def _due(facts: Facts, record: RolloutRecord, check: Check) -> datetime:
+def _due(facts: Facts, record: RolloutRecord, check: Check) -> datetime | None:
     made = [m for m in facts.observed.memory.measurements if m.step == record.step and m.release == record.release]
     return due_at(check, record.since, [m for m in made if m.at >= record.since])
 

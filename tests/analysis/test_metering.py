@@ -11,7 +11,7 @@ import pytest
 from reconciler.analysis.metering import perfect
 from reconciler.analysis.verdict import Verdict, describe_limits, due_at, judge
 from reconciler.desired.checks import Check
-from reconciler.observed import Measurement, Metered, Metering, Release, Side
+from reconciler.observed import JobRun, Measurement, Metered, Metering, Release, Side
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 NONE = Side(0, 0)
@@ -192,3 +192,49 @@ def test_a_probe_with_failures_that_are_let_pass(sentence: str) -> None:
     measurements, verdict, words = PROBES[sentence]
     judged = judge(probing(failureLimit=1), measurements)
     assert (judged.verdict, words in judged.why) == (verdict, True), judged.why
+
+
+# Jobs.
+
+
+def ran(code: int | None, name: str = "iris-own-1") -> Measurement:
+    return Measurement("own", Release(2, "abc"), 1, AT, NONE, NONE, job=JobRun(name, code))
+
+
+def failed_job() -> Measurement:
+    return replace(error("Job ended without an exit code"), check="own")
+
+
+def job(**changes: object) -> Check:
+    return Check.model_validate({"name": "own", "job": {"image": "tests:1"}, **changes})
+
+
+JOBS: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
+    "nothing began": (job(), [], OPEN, "no job passed yet"),
+    "one runs": (job(), [ran(None)], OPEN, "job iris-own-1 runs"),
+    "one passed": (job(), [ran(None), ran(0)], PASS, "job iris-own-1 ended with exit code 0"),
+    "one failed": (job(), [ran(None), ran(3)], FAIL, "job iris-own-1 ended with exit code 3, not 0"),
+    "a failure is let pass": (job(failureLimit=1), [ran(3)], OPEN, "failure 1, 1 let pass"),
+    "another runs after it": (job(failureLimit=1), [ran(3), ran(None)], OPEN, "runs; failure 1, 1 let pass"),
+    "another passes after it": (job(failureLimit=1), [ran(3), ran(0)], PASS, "exit code 0"),
+    "one more fails": (job(failureLimit=1), [ran(3), ran(4)], FAIL, "exit code 4, not 0; failure 2, 1 let pass"),
+    "one that runs does not end a row of errors": (
+        job(errorLimit=1), [failed_job(), ran(None), failed_job(), ran(None)], FAIL, "2 times in a row",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", JOBS)
+def test_verdict_of_jobs(sentence: str) -> None:
+    asked, measurements, verdict, words = JOBS[sentence]
+    judged = judge(asked, measurements)
+    assert (judged.verdict, words in judged.why) == (verdict, True), judged.why
+
+
+def test_a_job_that_passed_is_not_run_again_in_this_step() -> None:
+    assert due_at(job(), AT, [ran(0)]) is None
+    assert due_at(job(), AT, [ran(3)]) == due_at(job(), AT, [ran(None)]) == AT + timedelta(seconds=30)
+
+
+def test_plans_say_which_job_is_run() -> None:
+    assert describe_limits(job()) == "job tests:1 ends with exit code 0"

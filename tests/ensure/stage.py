@@ -27,6 +27,7 @@ def systems_of(made: World) -> Systems:
         training=made.training,
         prober=made.prober,
         metrics=made.metrics,
+        jobs=made.jobs,
         ledger=made.ledger,
         memory=made.memory,
         clock=made.clock,

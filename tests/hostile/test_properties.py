@@ -115,7 +115,7 @@ MODELS = {
 }  # fmt: skip
 MEASURED = {
     "check": "c", "release": "2-abc", "step": 1, "at": "2026-08-20T09:10:00+00:00", "compared": 1, "agreed": 1,
-    "shapeCompared": 1, "shapeAgreed": 1,
+    "shapeCompared": 1, "shapeAgreed": 1, "job": {"name": "iris-own-1", "exitCode": 0},
     "candidate": {"requests": 20, "errors": 1, "latenciesMs": [1.0]}, "error": None,
     "metering": {"windowSeconds": 120.0, "candidate": {"query": "up", "value": 0.5, "samples": 20, "why": ""},
                  "stable": {"query": "up", "value": None, "samples": None, "why": "no series"}},

@@ -302,6 +302,7 @@ class Chaos:
     def lose_metrics(self, name: str) -> None:
         """Let the metrics of the newest version not be there yet, or be there at last; Prometheus' mood changes too."""
         self.world.metrics.next_mood()
+        self.world.jobs.evicting = self.world.metrics.mood == "error"
         metrics = self.world.registry.metrics
         if self.hidden:
             metrics.update(self.hidden)
@@ -361,6 +362,7 @@ class Chaos:
         self.world.source.broken = self.world.source.unreadable = False
         self.world.serving.never_ready.clear()
         self.world.metrics.mood = ""
+        self.world.jobs.evicting = False
         self.world.reconciler.refresh_source()
         self.world.truth.published()
         self.world.reconciler.refresh_registry()

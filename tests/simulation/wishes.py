@@ -100,14 +100,17 @@ METERED: dict[str, object] = {
 }
 
 
+JOB: dict[str, object] = {"name": "own", "interval": "10s", "job": {"image": "tests:1"}}
+
+
 def _checks(base: ModelSpec, analysed: bool | str) -> list[object]:
-    """Return the checks: probes, Prometheus, or Prometheus while probes only report."""
+    """Return the checks: probes, Prometheus, or Prometheus and a Job while probes only report."""
     probes = base.rollout.content()["analysis"]
     match analysed:
         case "metered":
             return [METERED]
         case "both":
-            return [METERED, *({**probe, "dryRun": True} for probe in probes)]
+            return [METERED, JOB, *({**probe, "dryRun": True} for probe in probes)]
         case _:
             return list(probes) if analysed else []
 

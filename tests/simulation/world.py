@@ -15,6 +15,7 @@ from reconciler.reconcile import ModelReconciler
 from reconciler.status import ModelStatus, OrderAnswer
 from tests.simulation.faults import LIFETIME, Crash, Fault, Faults
 from tests.simulation.invariants import Truth
+from tests.simulation.jobs import SimJobs
 from tests.simulation.metering import SimMetrics
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import SimServing
@@ -62,6 +63,7 @@ class World:
         self.source = SimSource(self.memory, self.clock)
         self.prober = SimProber(self.faults, self.bad, self.serving)
         self.metrics = SimMetrics(self.faults, self.prober)
+        self.jobs = SimJobs(self.faults, self.bad)
         self.truth = Truth(self.registry, self.serving, self.training, self.ledger, self.source, self.prober)
         self.faults.pause = self._pause
         self.meanwhile: Callable[[], None] = lambda: None
@@ -94,6 +96,7 @@ class World:
             training=self.training,
             prober=self.prober,
             metrics=self.metrics,
+            jobs=self.jobs,
             ledger=self.ledger,
             memory=self.memory,
             clock=self.clock,

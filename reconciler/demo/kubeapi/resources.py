@@ -74,6 +74,7 @@ BUILT_IN = (
         selectable=_ALWAYS_SELECTABLE | {"spec.nodeName", "status.phase"},
     ),
     ResourceType("coordination.k8s.io", "v1", "Lease", "leases"),
+    ResourceType("batch", "v1", "Job", "jobs", has_status=True),
 )
 
 _PREREGISTERED = (

@@ -77,6 +77,7 @@ def test_every_resource_of_the_stack_is_discovered(kube: Clients) -> None:
         ("v1", "Secret", True),
         ("v1", "Event", True),
         ("v1", "Pod", True),
+        ("batch/v1", "Job", True),
         ("coordination.k8s.io/v1", "Lease", True),
         ("apiextensions.k8s.io/v1", "CustomResourceDefinition", False),
         ("serving.kserve.io/v1beta1", "InferenceService", True),

@@ -60,7 +60,7 @@ KNOWN: Mapping[type, frozenset[str]] = {
 WORLD = frozenset({
     "now", "faults", "bad", "registry", "serving", "training", "ledger", "memory", "source", "prober", "truth",
     "crashes", "passes", "processes", "leader", "holder", "paused", "after_pause", "meanwhile", "pause_seconds",
-    "reads_all", "metrics",
+    "reads_all", "metrics", "jobs",
 })  # fmt: skip
 _NEW = {kind: tuple(f.name for f in fields(kind) if f.name not in known) for kind, known in KNOWN.items()}
 
