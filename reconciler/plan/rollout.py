@@ -233,8 +233,8 @@ def check_verdicts(facts: Facts, record: RolloutRecord) -> tuple[CheckVerdict, .
 
 def _hold(facts: Facts, record: RolloutRecord, step: Step, number: int) -> Decision:
     verdicts = check_verdicts(facts, record)
-    times = {check.name: _due(facts, record, check) for check in facts.spec.rollout.analysis}
-    due = {name: at for name, at in times.items() if at is not None}
+    measured = {check.name: _due(facts, record, check) for check in facts.spec.rollout.analysis}
+    due = {check: at for check, at in measured.items() if at is not None}
     first = min(due, key=lambda name: due[name], default=None)
     if first is not None and due[first] <= facts.now:
         measure = Analyse(record.release, number, first)
