@@ -134,7 +134,7 @@ def canary(rollout: Rollout) -> str:
 
 def checked(rollout: Rollout) -> str:
     """Write what each check asks for; "" where nothing is asked in any step."""
-    asked = rollout.analysis if rollout.steps else ()
+    asked = rollout.analysis if rollout.course else ()
     return "; ".join(f"{check.name}: {describe_limits(check)}" for check in asked)
 
 

@@ -62,10 +62,11 @@ def begin_rollout(live: InferenceService, stable: Release, release: Release) -> 
     return act(action, f"because version {release.version} is wanted and version {stable.version} serves", Phase.CANARY)
 
 
-def unmeasurable(facts: Facts, release: Release) -> Decision | None:
-    """Begin no rollout whose checks nobody can measure."""
+def unmeasurable(facts: Facts, stable: Release, release: Release) -> Decision | None:
+    """Begin no rollout whose checks nobody can measure; what takes no steps needs none."""
     asked = [c.name for c in facts.spec.rollout.analysis if c.prometheus is not None and not c.dry_run]
-    if not asked or not facts.observed.unmetered:
+    stepless = not facts.spec.rollout.course or reverts(facts, stable, release)
+    if not asked or not facts.observed.unmetered or stepless:
         return None
     what = f"version {release.version} is not rolled out: {', '.join(asked)} cannot be measured"
     return stall(f"{what}, as {facts.observed.unmetered}", Phase.DEPLOYING, "prometheus.url in the settings")
@@ -120,12 +121,17 @@ def steps_of(facts: Facts, record: RolloutRecord) -> tuple[Step, ...]:
 
 def goes_back(facts: Facts, record: RolloutRecord) -> bool:
     """Return whether the candidate is an older version in the very form in which callers had it."""
-    if facts.spec.rollout.on_revert == "steps" or record.release.version >= record.stable.version:
+    return reverts(facts, record.stable, record.release)
+
+
+def reverts(facts: Facts, stable: Release, release: Release) -> bool:
+    """Return whether a release is an older version than stable's in the very form in which callers had it."""
+    if facts.spec.rollout.on_revert == "steps" or release.version >= stable.version:
         return False
-    version, live = facts.version(record.release.version), facts.live
+    version, live = facts.version(release.version), facts.live
     if version is None or live is None:
         return False
-    return release_from_tag(version.tags.get(TAG_RELEASE), live.namespace) == record.release
+    return release_from_tag(version.tags.get(TAG_RELEASE), live.namespace) == release
 
 
 def waits(facts: Facts, record: RolloutRecord) -> bool:

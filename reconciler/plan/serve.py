@@ -73,7 +73,7 @@ def _replace(facts: Facts, live: InferenceService, stable: Release, release: Rel
         return deploy_first(facts, release)  # applied while nothing served yet, and not ready so far
     if live.release == stable and not settled(live):
         return _drifted(facts, live, stable) or wait("the live service to settle before a rollout", Phase.DEPLOYING)
-    return unmeasurable(facts, release) or begin_rollout(live, stable, release)
+    return unmeasurable(facts, stable, release) or begin_rollout(live, stable, release)
 
 
 def _rolling(facts: Facts, live: InferenceService, record: RolloutRecord, release: Release | None) -> Decision:

@@ -127,6 +127,17 @@ def test_no_rollout_begins_that_nobody_could_measure_and_the_status_says_why() -
     assert "prometheus.url" in status.waits_for
 
 
+def test_what_takes_no_steps_needs_nobody_who_measures() -> None:
+    made = world()
+    made.settle()
+    content = metered().content()
+    content["rollout"]["steps"] = []
+    made.observer.systems = replace(systems_of(made), metrics=None)
+    made.source.write(NAME, ModelSpec.model_validate(content))
+    made.settle()
+    assert made.serving.shares(KEY) == {2: 100}
+
+
 def test_an_outcome_keeps_an_error_of_the_check_and_not_a_failure_of_the_action() -> None:
     made = rolling()
     made.metrics.mood = "refusal"
