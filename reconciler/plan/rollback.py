@@ -28,7 +28,7 @@ from reconciler.plan.facts import (
     settled,
     sole_release,
 )
-from reconciler.plan.rollout import candidate_ready, cause, check_verdicts, deadline_of, stalled_by
+from reconciler.plan.rollout import candidate_ready, cause, check_verdicts, effective_percent, deadline_of, stalled_by
 from reconciler.status import Health, Phase
 
 
@@ -88,7 +88,7 @@ def _running(facts: Facts, live: InferenceService, record: RolloutRecord, wanted
     if live.canary_percent is None or live.release != record.release:
         return None
     if wanted is not None and wanted != record.release:
-        return _supersede(live, record, wanted)
+        return _supersede(facts, live, record, wanted)
     return _going_wrong(facts, live, record)
 
 
@@ -150,8 +150,14 @@ def _restart(live: InferenceService, record: RolloutRecord) -> Decision:
     return _down(live, record, why) or act(restaged, why, Phase.CANARY)
 
 
-def _supersede(live: InferenceService, record: RolloutRecord, wanted: Release) -> Decision | None:
-    """Take the old candidate to 0 % first: a new template must not hand its share to the unproven."""
+def _supersede(facts: Facts, live: InferenceService, record: RolloutRecord, wanted: Release) -> Decision | None:
+    """Take the old candidate to 0 % first: a new template must not hand its share to the unproven.
+
+    A share that was asked for must show before it is lowered: the status of before it shows 0 % as well.
+    """
+    hidden = effective_percent(live) != live.canary_percent and candidate_ready(live, record)
+    if live.canary_percent and hidden and facts.now < (until := record.started + facts.spec.rollout.deadline):
+        return wait(f"{live.canary_percent} % to show before it is lowered", Phase.CANARY, until=until)
     return _down(live, record, f"because Git now wants {wanted}, not {record.release}")
 
 

@@ -123,6 +123,16 @@ def test_a_revert_in_the_middle_of_the_next_canary_goes_back_to_stable_without_s
     assert roles(film)[1] is Stage.PRODUCTION
 
 
+def test_a_commit_between_the_routing_of_a_share_and_its_status_archives_nothing_that_has_traffic() -> None:
+    film = two_in_production()
+    commit(film, Wish(parameters=3))
+    film.until(lambda: shares(film) == {2: 90, 3: 10})
+    commit(film, Wish())
+    film.rest()
+    assert shares(film) == {1: 100}
+    assert roles(film)[1] is Stage.PRODUCTION
+
+
 def test_an_older_version_that_never_served_goes_by_the_steps() -> None:
     film = in_production()
     film.made.registry.register(NAME, {}, {"accuracy": 0.95}, film.made.now)
