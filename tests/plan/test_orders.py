@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from reconciler.desired.documents import FreezeWindow, PolicySpec
-from reconciler.observed import Order, OrderKind, Release
+from reconciler.observed import Order, OrderKind, Rejection, Release
 from reconciler.plan.action import CutTraffic, RouteAll
 from reconciler.plan.facts import RolloutRecord, wanted_digest
-from reconciler.plan.orders import ACTIONS, from_after, in_force, to_after
+from reconciler.plan.orders import ACTIONS, NONE, from_after, in_force, rejection_of, said, to_after
 from tests.plan.scenes import MINUTE, NOW, Memory, Scene, settled
 
 ABORT, PROMOTE, PAUSE, RESUME, RETRY, APPROVE = OrderKind
@@ -72,6 +72,118 @@ def test_the_time_that_a_rollout_was_paused_is_summed_up() -> None:
     assert force(*given[:1], now=STARTED).held == timedelta()
 
 
+PAUSED: dict[str, tuple[tuple[tuple[OrderKind, int], ...], int]] = {
+    "never paused": (((PROMOTE, 10), (RESUME, 20)), 0),
+    "paused until now": (((PAUSE, 90),), 30),
+    "resumed": (((PAUSE, 10), (RESUME, 30)), 20),
+    "promoted while it was paused": (((PAUSE, 10), (PROMOTE, 25)), 15),
+    "an abort or an approval in between ends no pause": (((PAUSE, 10), (ABORT, 20), (APPROVE, 25), (RESUME, 30)), 20),
+    "a pause again begins nothing anew": (((PAUSE, 10), (PAUSE, 20), (RESUME, 30)), 20),
+    "paused twice": (((PAUSE, 10), (RESUME, 30), (PAUSE, 50), (RESUME, 55)), 25),
+    "paused twice, until now": (((PAUSE, 10), (RESUME, 30), (PAUSE, 110)), 30),
+    "resumed before it was paused, by clocks that disagree": (((PAUSE, 30), (RESUME, 10)), 0),
+    "paused later than now, by clocks that disagree": (((PAUSE, 150),), 0),
+}
+
+
+@pytest.mark.parametrize("sentence", PAUSED)
+def test_for_how_long_a_rollout_was_paused(sentence: str) -> None:
+    given, minutes = PAUSED[sentence]
+    assert force(*(order(kind, minute) for kind, minute in given)).held == minutes * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("given", "promotes", "pauses"),
+    [((), False, False), ((PROMOTE,), True, False), ((PAUSE,), False, True), ((PAUSE, RESUME), False, False)],
+)
+def test_what_the_last_word_asks_for(given: tuple[OrderKind, ...], *, promotes: bool, pauses: bool) -> None:
+    found = force(*(order(kind, n) for n, kind in enumerate(given)))
+    assert (found.promote is not None, found.pause is not None) == (promotes, pauses)
+
+
+def test_without_orders_nothing_is_in_force() -> None:
+    assert force() is NONE
+    assert (NONE.promote, NONE.pause, NONE.approved, NONE.tried("k")) == (None, None, None, 0)
+
+
+def test_no_order_is_for_a_rollout_that_there_is_not() -> None:
+    found = in_force((order(ABORT, release=None, rollout=None), order(PAUSE)), None, "w", NOW)
+    assert (found.abort, found.course, found.held) == (None, None, timedelta())
+
+
+def test_the_first_abort_is_the_abort() -> None:
+    first, second = order(ABORT, 1), order(ABORT, 2)
+    assert force(order(PAUSE), first, second).abort is first
+
+
+def test_of_approvals_the_last_counts() -> None:
+    given = [order(APPROVE, n, version=n, release=None, rollout=None) for n in (2, 3)]
+    assert force(*given).approved == 3
+    assert force(*given).approval is given[1]
+    assert force(order(PAUSE, version=2)).approved is None
+
+
+def test_a_step_that_may_be_left_is_approved_for_its_rollout_and_is_no_version() -> None:
+    given = order(APPROVE, step=2)
+    found = force(given, order(PAUSE, 1, step=3), order(APPROVE, 1, step=1, rollout=NOW))
+    assert found.steps == {2: given}
+    assert found.approved is None
+
+
+def test_a_retry_is_of_one_rejection_or_of_one_trainings_attempts() -> None:
+    rejection = order(RETRY, rejected_at=NOW, rollout=None)
+    training = order(RETRY, 1, key="k", attempt=3, release=None, rollout=None)
+    found = force(rejection, training, order(RETRY), order(RETRY, release=None, rejected_at=NOW))
+    assert found.retried == {(RELEASE, NOW)}
+    assert (found.tries, found.tried("k"), found.tried("other")) == ({"k": training}, 3, 0)
+
+
+def test_only_a_retry_lets_something_be_tried_again() -> None:
+    found = force(order(PAUSE, rejected_at=NOW, key="k", attempt=3))
+    assert (found.retried, found.tries) == (frozenset(), {})
+
+
+def test_of_a_trainings_retries_the_last_counts() -> None:
+    assert force(order(RETRY, key="k", attempt=3), order(RETRY, 1, key="k", attempt=6)).tried("k") == 6
+
+
+def test_an_abort_is_a_rejection_in_the_words_of_who_gave_it() -> None:
+    given = order(ABORT, 1)
+    assert said(given, "paused") == "paused by ana: it looks odd"
+    assert rejection_of(given) == Rejection(RELEASE, "w", "aborted by ana: it looks odd", given.at, STARTED)
+    assert rejection_of(replace(given, release=None)) is None
+
+
+WRITTEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "of a rollout": (
+        {"release": RELEASE, "rollout": STARTED}, {"release": "2-abc", "rollout": STARTED.isoformat()},
+    ),
+    "of a rejection": (
+        {"release": RELEASE, "rejected_at": NOW}, {"release": "2-abc", "rejectedAt": NOW.isoformat()},
+    ),
+    "of a training": ({"key": "k", "attempt": 3}, {"key": "k", "attempt": 3}),
+    "of a version": ({"version": 7}, {"version": 7}),
+    "of version 0": ({"version": 0}, {"version": 0}),
+    "of a step": ({"release": RELEASE, "step": 2}, {"release": "2-abc", "step": 2}),
+    "of nothing": ({}, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", WRITTEN)
+def test_the_ledger_holds_what_an_order_is_about_and_no_more(sentence: str) -> None:
+    changes, written = WRITTEN[sentence]
+    given = replace(order(RETRY, release=None, rollout=None), **changes)
+    assert to_after(given) == {"wanted": "w", **written}
+    assert from_after("OrderRetry", (given.actor, given.reason, given.at), to_after(given)) == given
+
+
+def test_orders_are_called_on_the_ledger_what_the_documentation_says() -> None:
+    assert ACTIONS == {
+        "OrderAbort": ABORT, "OrderPromote": PROMOTE, "OrderPause": PAUSE, "OrderResume": RESUME, "OrderRetry": RETRY,
+        "OrderApprove": APPROVE,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("wanted", ["w", "other"])
 def test_an_approval_counts_under_the_wishes_that_it_was_given_under(wanted: str) -> None:
     found = force(order(APPROVE, version=2, wanted=wanted, release=None, rollout=None))
@@ -80,13 +192,23 @@ def test_an_approval_counts_under_the_wishes_that_it_was_given_under(wanted: str
 
 @pytest.mark.parametrize("kind", OrderKind)
 def test_an_order_reads_from_the_ledger_as_it_was_written(kind: OrderKind) -> None:
-    given = order(kind, version=7, key="k", attempt=3, rejected_at=NOW)
+    given = order(kind, version=7, key="k", attempt=3, rejected_at=NOW, step=1)
     action = next(name for name, known in ACTIONS.items() if known is kind)
     assert from_after(action, (given.actor, given.reason, given.at), to_after(given)) == given
 
 
-@pytest.mark.parametrize("after", [{}, {"wanted": "w", "rollout": "yesterday"}, {"wanted": "w", "version": "two"}])
-def test_what_we_did_not_write_is_no_order(after: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "after",
+    [
+        {},
+        {"wanted": "w", "rollout": "yesterday"},
+        {"wanted": "w", "rejectedAt": "yesterday"},
+        {"wanted": "w", "version": "two"},
+        {"wanted": "w", "attempt": "two"},
+        3,
+    ],
+)
+def test_what_we_did_not_write_is_no_order(after: Any) -> None:
     assert from_after("OrderAbort", ("ana", "", NOW), after) is None
     assert from_after("Train", ("ana", "", NOW), {"wanted": "w"}) is None
 
