@@ -28,7 +28,7 @@ from reconciler.plan.facts import (
     settled,
     sole_release,
 )
-from reconciler.plan.rollout import candidate_ready, cause, check_verdicts, effective_percent, deadline_of, stalled_by
+from reconciler.plan.rollout import candidate_ready, cause, check_verdicts, deadline_of, effective_percent, stalled_by
 from reconciler.status import Health, Phase
 
 

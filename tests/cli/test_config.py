@@ -17,6 +17,9 @@ def test_every_setting_that_is_listed_can_be_set_by_its_variable(run: Run) -> No
     environ = {}
     for setting in settings:
         kind = setting["type"]
+        if setting["path"] == "git.acceptRewrite":
+            environ[setting["variable"]] = "a" * 40
+            continue
         environ[setting["variable"]] = samples.get(kind, kind.split(" or ")[0] if " or " in kind else "some-text")
     loaded = load_settings(None, environ)
     assert loaded.loop.interval.total_seconds() == 90

@@ -335,7 +335,7 @@ class Chaos:
             source.rule(source.policy.model_copy(update={"freezes": ()}))
         for name in self.names:
             wish = self.wishes[name]
-            hold = "5s" if wish.hold == "untilApproved" else wish.hold  # nobody approves any more
+            hold = "5s" if wish.hold in ("untilApproved", "window") else wish.hold  # nobody approves, no window is near
             # A step that waits for somebody has no deadline: suspended, it would be measured for ever.
             suspend = wish.suspend and not (self._waits(name) or wish.hold in ("untilApproved", "window"))
             calmed = replace(wish, schedule=None, max_age=None, hold=hold, suspend=suspend)

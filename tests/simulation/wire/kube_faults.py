@@ -69,10 +69,9 @@ _REFUSALS = (
     Wire.REFUSED, Wire.SILENT, Wire.BUSY, Wire.BROKEN, Wire.STARTING, Wire.UNAUTHORIZED, Wire.FORBIDDEN,
     Wire.NOT_FOUND,
 )  # fmt: skip
-_WRITES = (
-    *_REFUSALS, Wire.CONFLICT, Wire.AFTER_SILENT, Wire.AFTER_BROKEN, Wire.AFTER_EMPTY, Wire.AFTER_CUT, Wire.LATE,
-    Wire.AFTER_SILENT, Wire.LATE,
-)  # fmt: skip
+_APPLIED = (Wire.AFTER_SILENT, Wire.AFTER_BROKEN, Wire.AFTER_EMPTY, Wire.AFTER_CUT, Wire.LATE)
+# What is carried out without a word is rarer among the calls, and tells more.
+_WRITES = (*_REFUSALS, Wire.CONFLICT, *_APPLIED, *_APPLIED, *_APPLIED)
 _READS = (*_REFUSALS, Wire.EMPTY)
 _LISTS = (
     *_READS, Wire.NULL_ITEMS, Wire.FEWER, Wire.STALE, Wire.PAGES, Wire.EXPIRED, Wire.FEWER, Wire.STALE, Wire.PAGES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -39,17 +40,31 @@ class WireWorld(World):
         super().restart()
 
 
+@dataclass(slots=True)
 class WireChaos(Chaos):
     """The same stories in such a world."""
 
+    calm_calls: int = 0
+
     def made(self, outcomes: Callable[[], Metrics | None]) -> WireWorld:
         """Make the world."""
-        return WireWorld(self.tape.fault, outcomes, self._pick)
+        world = WireWorld(self.tape.fault, outcomes, self._pick)
+        world.wire.api.often = self._fails
+        return world
+
+    def _fails(self, likely: int) -> bool:
+        """Fail a call on the wire now and then: a byte says after how many, 0 never."""
+        if not self.tape.running:
+            return False
+        if self.calm_calls <= 0:
+            self.calm_calls = self.tape.byte() or 10_000
+        self.calm_calls -= likely
+        return self.calm_calls <= 0
 
     def _pick(self, options: Sequence[Any]) -> Any:
         return self.tape.pick(options) if self.tape.running else calmest(options)
 
     def heal(self) -> None:
         """Stop all faults; what a watch has lost is found by the next list of everything."""
-        super().heal()
+        Chaos.heal(self)
         self.world.now += _RESYNC
