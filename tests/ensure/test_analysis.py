@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -135,3 +136,46 @@ def test_a_version_without_an_input_example_asks_for_one() -> None:
 def test_a_check_that_the_spec_does_not_have_any_more_is_refused() -> None:
     with pytest.raises(Refused, match="no check gone any more"):
         ensure_analysed(Analyse(Release(2, "x"), 1, "gone"), scene_of(in_canary()))
+
+
+COUNTED: dict[str, tuple[dict[str, Any], bool]] = {
+    "one of the same step": ({}, True),
+    "one at the very begin of the step": ({"at": "since"}, True),
+    "one before the step began": ({"at": "before"}, False),
+    "one of another step": ({"step": 2}, False),
+    "one of another release": ({"release": Release(2, "other")}, False),
+    "one of another check": ({"check": "other"}, False),
+}
+
+
+@pytest.mark.parametrize("sentence", COUNTED)
+def test_the_verdict_on_the_ledger_counts_the_measurements_of_the_running_step(sentence: str) -> None:
+    changes, counts = COUNTED[sentence]
+    scene = scene_of(in_canary())
+    rollout = scene.facts.rollout
+    assert rollout is not None
+    times = {"since": rollout.since, "before": rollout.since - timedelta(seconds=1), None: scene.now}
+    made = Measurement("answers", rollout.release, 1, times[changes.get("at")], Side(100, 0), Side(100, 0))
+    other = replace(made, **{name: value for name, value in changes.items() if name != "at"})
+    assert samples(remembering(scene, other)) == samples(remembering(scene)) + 100 * counts
+
+
+def test_without_a_rollout_on_record_all_measurements_of_the_step_count() -> None:
+    scene = scene_of(in_canary())
+    assert scene.facts.rollout is not None
+    release = scene.facts.rollout.release
+    bare = replace(scene, facts=replace(scene.facts, rollout=None))
+    made = Measurement("answers", release, 1, scene.now - timedelta(days=1), Side(100, 0), Side(100, 0))
+    assert samples(remembering(bare, made), release) == samples(remembering(bare), release) + 100
+
+
+def samples(scene: Scene, release: Release | None = None) -> int:
+    about = scene.facts.rollout.release if scene.facts.rollout else release
+    assert about is not None
+    counted: int = ensure_analysed(Analyse(about, 1, "answers"), scene)["verdict"]["samples"]
+    return counted
+
+
+def remembering(scene: Scene, *made: Measurement) -> Scene:
+    memory = replace(scene.observed.memory, measurements=made)
+    return replace(scene, facts=replace(scene.facts, observed=replace(scene.observed, memory=memory)))

@@ -1,0 +1,135 @@
+"""Asking Prometheus of both sides: what is asked, when, and what counts as an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from reconciler.desired.checks import Check
+from reconciler.ensure.metric_check import measure_metrics
+from reconciler.ensure.scene import Scene
+from reconciler.errors import Refused
+from reconciler.observed import Measurement, Metered, Side
+from reconciler.plan.action import Analyse
+from reconciler.ports import Reading
+from tests.ensure.stage import in_canary, scene_of
+
+ALL = "{{namespace}} {{service}} {{model}} {{version}} {{revision}} {{workload}} {{window}}"
+OURS = "models iris iris 2 iris-predictor-00002 iris-predictor-00002-deployment 2m"
+THEIRS = "models iris iris 1 iris-predictor-00001 iris-predictor-00001-deployment 2m"
+
+
+@dataclass(slots=True)
+class Answering:
+    """Implements ports.Metrics with answers by query; it keeps at which instants and how far back it was asked."""
+
+    answers: Mapping[str, Reading]
+    asked: set[tuple[datetime, timedelta]] = field(default_factory=set)
+
+    def value(self, query: str, at: datetime, lookback: timedelta) -> Reading:
+        self.asked.add((at, lookback))
+        return self.answers.get(query, Reading(0.5))
+
+
+def check_of(**asked: object) -> Check:
+    return Check.model_validate({"name": "errors", "prometheus": {"query": ALL, "max": 0.1, **asked}})
+
+
+def staged(answers: Mapping[str, Reading] | None = None) -> tuple[Scene, Answering]:
+    """Let version 2 have 10 % beside version 1."""
+    scene, metrics = scene_of(in_canary()), Answering(answers or {})
+    return replace(scene, systems=replace(scene.systems, metrics=metrics)), metrics
+
+
+def measure(scene: Scene, **asked: object) -> Measurement:
+    check, rollout = check_of(**asked), scene.facts.rollout
+    assert check.prometheus is not None
+    assert rollout is not None
+    return measure_metrics(Analyse(rollout.release, 1, check.name), check, check.prometheus, scene)
+
+
+def sides(measured: Measurement) -> tuple[Metered, Metered]:
+    assert measured.metering is not None
+    return measured.metering.candidate, measured.metering.stable
+
+
+def test_both_sides_are_asked_the_same_each_with_its_own_names() -> None:
+    scene, _ = staged({OURS: Reading(0.25), THEIRS: Reading(0.125)})
+    measured = measure(scene)
+    assert sides(measured) == (Metered(OURS, 0.25, None, ""), Metered(THEIRS, 0.125, None, ""))
+    assert (measured.check, measured.step, measured.at) == ("errors", 1, scene.systems.clock())
+    assert measured.candidate == measured.stable == Side(0, 0)
+    assert measured.metering is not None
+    assert measured.metering.window_seconds == 120
+
+
+@pytest.mark.parametrize(("window", "lookback"), [("1m", 2), ("2m", 4), ("2m30s", 5), ("3m", 5), ("1h", 5)])
+def test_all_is_asked_at_one_instant_and_no_value_is_older_than_two_windows_or_prometheus_own_limit(
+    window: str, lookback: int
+) -> None:
+    scene, metrics = staged()
+    measure(scene, window=window, samples="count")
+    assert metrics.asked == {(scene.systems.clock(), timedelta(minutes=lookback))}
+
+
+SAMPLES: dict[str, tuple[Reading, int]] = {
+    "a count is rounded down: Prometheus extrapolates": (Reading(19.99), 19),
+    "nothing was counted": (Reading(0.0), 0),
+    "nobody knows": (Reading(None, "the query finds no series"), 0),
+    "less than nothing": (Reading(-3.0), 0),
+    "the largest count": (Reading(2.0**31 - 1), 2**31 - 1),
+    "more than can be written down": (Reading(2.0**31), 2**31 - 1),
+}
+
+
+@pytest.mark.parametrize("sentence", SAMPLES)
+def test_how_many_requests_stand_behind_a_value(sentence: str) -> None:
+    counted, samples = SAMPLES[sentence]
+    scene, _ = staged({"count iris-predictor-00002": counted, "count iris-predictor-00001": Reading(7.0)})
+    ours, theirs = sides(measure(scene, samples="count {{revision}}"))
+    assert (ours.samples, theirs.samples) == (samples, 7)
+
+
+@pytest.mark.parametrize("samples", [{}, {"samples": "count"}])
+def test_where_there_is_no_value_the_reason_stands_in_its_place(samples: dict[str, str]) -> None:
+    scene, _ = staged({OURS: Reading(None, "the value is NaN")})
+    ours, theirs = sides(measure(scene, **samples))
+    assert (ours.value, ours.why) == (None, "the value is NaN")
+    assert (theirs.value, theirs.why) == (0.5, "")
+
+
+def test_each_side_is_found_by_its_tag_and_not_by_its_place() -> None:
+    scene, _ = staged()
+    turned = replace(scene.live(), traffic=tuple(reversed(scene.live().traffic)))
+    ours, theirs = sides(measure(replace(scene, facts=replace(scene.facts, live=turned))))
+    assert (ours.query, theirs.query) == (OURS, THEIRS)
+
+
+@pytest.mark.parametrize(("tag", "side"), [("latest", "candidate"), ("prev", "stable version")])
+def test_a_side_whose_revision_nobody_tells_is_refused(tag: str, side: str) -> None:
+    scene, _ = staged()
+    live = replace(scene.live(), traffic=tuple(t for t in scene.live().traffic if t.tag != tag))
+    with pytest.raises(Refused, match=f"the route of models/iris does not tell which revision the {side} is"):
+        measure(replace(scene, facts=replace(scene.facts, live=live)))
+
+
+def test_without_prometheus_the_setting_that_is_missing_is_named() -> None:
+    scene, _ = staged()
+    with pytest.raises(Refused) as refused:
+        measure(replace(scene, systems=replace(scene.systems, metrics=None)))
+    assert "setting prometheus.url is empty" in refused.value.message
+    assert "set prometheus.url to its address" in refused.value.help
+
+
+def test_without_a_rollout_stables_version_is_left_empty() -> None:
+    scene, _ = staged()
+    release = scene.facts.rollout.release if scene.facts.rollout else None
+    assert release is not None
+    check = check_of()
+    assert check.prometheus is not None
+    gone = replace(scene, facts=replace(scene.facts, rollout=None))
+    _, theirs = sides(measure_metrics(Analyse(release, 1, check.name), check, check.prometheus, gone))
+    assert theirs.query == THEIRS.replace(" 1 ", "  ")
