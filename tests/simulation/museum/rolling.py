@@ -188,7 +188,7 @@ BUGS = (
     Bug("share-before-proof", "A candidate is applied with the share of its first step instead of 0 %.", "I2",
         (Patch(serving, "ensure_canary_started", _share_at_once),)),
     Bug("share-inherited", "A new candidate gets the share of the one that it supersedes.", "I2",
-        (Patch(rollback, "_supersede", lambda _: lambda live, record, wanted: None),
+        (Patch(rollback, "_supersede", lambda _: lambda *_seen: None),
          Patch(serving, "ensure_canary_started", _inherited))),
     Bug("lowered-after-the-end", "A finished rollout is lowered to 0 %, which wakes an older revision.", "I2 liveness",
         (Patch(serve, "_rolling", _lowered),)),
