@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.analysis.agreement import agreement, agrees, same_shape
+from reconciler.analysis.agreement import agreement, agrees, same_shape, shapes
 
 CASES: dict[str, tuple[Any, Any, float, bool]] = {
     "equal numbers agree without tolerance": (1.5, 1.5, 0.0, True),
@@ -94,6 +94,13 @@ SHAPES: dict[str, tuple[Any, Any, bool]] = {
     "other types below a key": ({"a": 1}, {"a": "1"}, False),
     "a list is no mapping": ([], {}, False),
     "what is too deep has no schema": (DEEP, DEEP, False),
+    "one key of several has another type": ({"a": 1, "b": 1}, {"a": 1, "b": "1"}, False),
+    "one element of several has another type": ([1, 1], [1, "1"], False),
+    "a tuple is a list, as JSON has one alone": ((1,), [1], True),
+    "a list is a tuple too": ([1], (1,), True),
+    "a mapping is no list": ({}, [], False),
+    "a mapping is no number": ({"a": 1}, 1, False),
+    "a number is no list": (1, [1], False),
 }
 
 
@@ -117,3 +124,14 @@ CLOSE: dict[str, tuple[Any, Any, float, float, bool]] = {
 def test_the_larger_of_two_tolerances_counts(sentence: str) -> None:
     answer, reference, relative, absolute, expected = CLOSE[sentence]
     assert agrees(answer, reference, relative, absolute=absolute) is expected
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_a_schema_reaches_as_deep_as_any_prediction(*, objects: bool) -> None:
+    assert same_shape(nested(31, objects=objects), nested(31, objects=objects))
+    assert not same_shape(nested(32, objects=objects), nested(32, objects=objects))
+
+
+def test_pairs_are_counted_and_those_that_agree() -> None:
+    assert shapes([1, "a", None, [1]], [2, 1, 1, [1, 2]]) == (3, 1)
+    assert agreement([0.0, 0.0], [1e-7, 1e-3], 0.0, 1e-6) == (2, 1)

@@ -70,6 +70,7 @@ def test_what_is_compared(sentence: str) -> None:
     measured = analyse(scene)
     assert measured.error is None
     assert (measured.compared, measured.agreed) == expected
+    assert (measured.shape_compared, measured.shape_agreed) == (0, 0)
     assert measured.check == "answers"
     assert measured.candidate.requests == 4
 
