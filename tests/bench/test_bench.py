@@ -56,8 +56,8 @@ EXPECTED = {
     "planning": {""},
     "steady": {"", "registry 2 bulk reads (1+1 pages), Kubernetes 0, ledger writes 0, database reads 0"},
     "cold": {
-        "registry 2 requests, Kubernetes 4 list pages and 0 other, 21 blobs, database reads 6, writes 3",
-        "registry 2 requests, Kubernetes 4 list pages and 0 other, 21 blobs, database reads 6, writes 0",
+        "registry 2 requests, Kubernetes 4 list pages and 0 other, 21 blobs, database reads 7, writes 3",
+        "registry 2 requests, Kubernetes 4 list pages and 0 other, 21 blobs, database reads 7, writes 0",
     },
 }
 
