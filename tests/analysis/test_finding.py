@@ -15,7 +15,6 @@ from reconciler.desired.checks import Check
 from reconciler.observed import JobRun, Measurement, Metered, Metering, Release, Side
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-BARE = CheckVerdict("errors", Verdict.PASS, "all is well", (), 20, None)
 EXAMPLE = {"inputs": {"from": "inputExample"}}
 
 
@@ -48,12 +47,13 @@ def metered(ours: float | None, theirs: float | None = 0.0, samples: int | None 
 
 
 def test_what_the_ledger_keeps_of_a_verdict() -> None:
-    assert BARE.as_json() == {
+    bare = CheckVerdict("errors", Verdict.PASS, "all is well", (), 20, None)
+    assert bare.as_json() == {
         "kind": "check", "check": "errors", "verdict": "pass", "why": "all is well", "samples": 20, "failures": 0,
         "errors": 0, "dryRun": False, "measuredAt": None, "findings": [],
     }  # fmt: skip
-    assert replace(BARE, measured_at=AT, dry_run=True).as_json()["measuredAt"] == "2026-01-01T00:00:00+00:00"
-    assert replace(BARE, dry_run=True).as_json()["dryRun"] is True
+    assert replace(bare, measured_at=AT, dry_run=True).as_json()["measuredAt"] == "2026-01-01T00:00:00+00:00"
+    assert replace(bare, dry_run=True).as_json()["dryRun"] is True
 
 
 BAD, GOOD = made(Side(20, 9)), made()
@@ -97,6 +97,11 @@ def test_a_failure_that_is_let_pass_leaves_it_open_even_where_the_next_window_is
 def test_a_query_shows_the_numbers_of_its_newest_measurement() -> None:
     judged = judge(check(asking(max=1, samples="n")), [metered(0.5), metered(0.25)])
     assert judged.findings[0].measured == 0.25
+
+
+def test_a_query_that_fails_shows_the_numbers_of_its_newest_failure() -> None:
+    judged = judge(check(asking(max=1, samples="n")), [metered(2), metered(3), metered(0)])
+    assert (judged.verdict, judged.findings[0].measured) == (Verdict.FAIL, 3)
 
 
 JOBS: dict[str, tuple[list[Measurement], str]] = {

@@ -106,7 +106,8 @@ def test_where_the_spec_says_so_fields_are_taken_and_the_reason_tells_from_whom(
 
 
 def test_a_share_that_somebody_holds_cannot_be_taken_away_by_leaving_it_out() -> None:
-    for serving in ({}, {"takeOwnership": True}):
+    ways: list[dict[str, Any]] = [{}, {"takeOwnership": True}]
+    for serving in ways:
         scene = holding(SHARED, **serving)
         _, left = respected(scene, RouteAll(scene.release(1), STABLE))
         assert left.action is None
