@@ -22,7 +22,7 @@ KILLERS = (
     "tests/plan", "tests/gates", "tests/analysis", "tests/ensure", "tests/test_executor.py", "tests/test_reconcile.py",
     "tests/test_registry_roles.py", "tests/simulation/test_stories.py", "tests/simulation/test_regressions.py",
     "tests/simulation/test_orders.py", "tests/simulation/test_metering.py", "tests/simulation/test_ownership.py",
-    "tests/simulation/test_jobs.py",
+    "tests/simulation/test_jobs.py", "tests/simulation/test_strategies.py",
     LAST_RESORT,
 )  # fmt: skip
 OPTIONS = (
