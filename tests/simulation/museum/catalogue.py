@@ -6,7 +6,7 @@ from tests.simulation.museum import acting, judging, rolling, wire
 
 # What the world lacks to find them.
 NOT_YET = {
-    "unknown-ledger-is-empty": "the ledger hardly ever fails in the moment in which a rollback is remembered by it alone",
+    "unknown-ledger-is-empty": "the ledger hardly ever fails when it alone remembers a rollback",
     "old-measurements-count": "a hold shorter than the interval of its check is rare",
     "previous-not-checked": "no revision of somebody else's comes up between a decision and the write",
     **{bug.name: "it was not hunted for long enough yet" for bug in wire.BUGS if bug.name != "two-in-production"},
