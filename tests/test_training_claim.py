@@ -9,7 +9,7 @@ from datetime import timedelta
 from reconciler.errors import UnknownOutcome
 from reconciler.observed import RunState, TrainingRequest, TrainingRun
 from tests.simulation.stories import world
-from tests.simulation.world import World
+from tests.simulation.world import NAME, World
 
 SETTLE = timedelta(seconds=60)
 
@@ -63,7 +63,9 @@ def test_a_lost_request_is_waited_for_also_after_a_restart() -> None:
     for seconds in (1, 30, 28):
         made.now += timedelta(seconds=seconds)
         restart(made, training)
-        made.one_pass()
+        made.reconciler.refresh_source()
+        made.reconciler.refresh_registry()
+        made.reconciler.reconcile(NAME)  # not `one_pass`, which waits for as long as it is told to
     assert len(training.asked) == 1
     made.now += SETTLE
     made.one_pass()
