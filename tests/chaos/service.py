@@ -54,7 +54,7 @@ class Service:
             self.process = None
         return self.process is not None
 
-    def end(self, number: signal.Signals = signal.SIGTERM, patience: float = 60) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, patience: float = 180) -> int:
         """Send a signal, wait for the end, and return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
