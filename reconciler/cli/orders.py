@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -25,107 +24,46 @@ ModelArgument = Annotated[str, typer.Argument(help="The model's name.")]
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; one line that goes on the ledger for good.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How the service is reached, and how its answer is shown."""
+def _order(name: str, does: str) -> Callable[..., None]:
+    """Make the command that gives one order; they differ in nothing but what they are called and do."""
 
-    config: Path | None
-    url: str | None
-    token_file: Path | None
-    output: Format
+    def give(
+        model: ModelArgument,
+        *,
+        reason: ReasonOption,
+        config: ConfigOption = None,
+        url: UrlOption = None,
+        token_file: TokenFileOption = None,
+        output: FormatOption = Format.TEXT,
+    ) -> None:
+        with command() as screen:
+            from reconciler.cli.client import base_url, give_order, token_for, understood  # noqa: PLC0415  not for --help
 
+            address = base_url(url, config)
+            answer = give_order(address, token_for(token_file, url, config), f"{model}/{name}", reason)
+            with understood(address):
+                lines = _lines(answer)
+            if output is Format.JSON:
+                screen.json(answer)
+            else:
+                _show(screen, lines, model)
 
-def abort(
-    model: ModelArgument,
-    *,
-    reason: ReasonOption,
-    config: ConfigOption = None,
-    url: UrlOption = None,
-    token_file: TokenFileOption = None,
-    output: FormatOption = Format.TEXT,
-) -> None:
-    """End the rollout that is under way: its version gets no traffic any more, at once, and is rejected."""
-    _give("abort", model, reason, Reach(config, url, token_file, output))
-
-
-def promote(
-    model: ModelArgument,
-    *,
-    reason: ReasonOption,
-    config: ConfigOption = None,
-    url: UrlOption = None,
-    token_file: TokenFileOption = None,
-    output: FormatOption = Format.TEXT,
-) -> None:
-    """Skip the rest of the rollout's steps and checks; gates and readiness are never skipped."""
-    _give("promote", model, reason, Reach(config, url, token_file, output))
+    # The command line takes both from the function.
+    give.__name__, give.__doc__ = name, does
+    return give
 
 
-def pause(
-    model: ModelArgument,
-    *,
-    reason: ReasonOption,
-    config: ConfigOption = None,
-    url: UrlOption = None,
-    token_file: TokenFileOption = None,
-    output: FormatOption = Format.TEXT,
-) -> None:
-    """Hold the rollout at its traffic; its deadline stands still, and a check that fails still takes it back."""
-    _give("pause", model, reason, Reach(config, url, token_file, output))
-
-
-def resume(
-    model: ModelArgument,
-    *,
-    reason: ReasonOption,
-    config: ConfigOption = None,
-    url: UrlOption = None,
-    token_file: TokenFileOption = None,
-    output: FormatOption = Format.TEXT,
-) -> None:
-    """Let a rollout go on that was paused by hand."""
-    _give("resume", model, reason, Reach(config, url, token_file, output))
-
-
-def retry(
-    model: ModelArgument,
-    *,
-    reason: ReasonOption,
-    config: ConfigOption = None,
-    url: UrlOption = None,
-    token_file: TokenFileOption = None,
-    output: FormatOption = Format.TEXT,
-) -> None:
-    """Try again what was rejected, from the first step, or a training that failed."""
-    _give("retry", model, reason, Reach(config, url, token_file, output))
-
-
-def approve(
-    model: ModelArgument,
-    *,
-    reason: ReasonOption,
-    config: ConfigOption = None,
-    url: UrlOption = None,
-    token_file: TokenFileOption = None,
-    output: FormatOption = Format.TEXT,
-) -> None:
-    """Take the version that waits for approval as if Git named it."""
-    _give("approve", model, reason, Reach(config, url, token_file, output))
-
-
-def _give(order: str, model: str, reason: str, reach: Reach) -> None:
-    with command() as screen:
-        from reconciler.cli.client import base_url, give_order, token_for, understood  # noqa: PLC0415  not for --help
-
-        address = base_url(reach.url, reach.config)
-        token = token_for(reach.token_file, reach.url, reach.config)
-        answer = give_order(address, token, f"{model}/{order}", reason)
-        with understood(address):
-            lines = _lines(answer)
-        if reach.output is Format.JSON:
-            screen.json(answer)
-        else:
-            _show(screen, lines, model)
+abort = _order(
+    "abort", "End the rollout that is under way: its version gets no traffic any more, at once, and is rejected."
+)
+promote = _order("promote", "Skip the rest of the rollout's steps and checks; gates and readiness are never skipped.")
+pause = _order(
+    "pause",
+    "Hold the rollout at its traffic; its deadline stands still, and a check that fails still takes it back.",
+)
+resume = _order("resume", "Let a rollout go on that was paused by hand.")
+retry = _order("retry", "Try again what was rejected, from the first step, or a training that failed.")
+approve = _order("approve", "Take the version that waits for approval as if Git named it.")
 
 
 def _lines(answer: Json) -> tuple[str, str]:
