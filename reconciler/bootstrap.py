@@ -53,11 +53,11 @@ def build(settings: Settings, redactor: Redactor, clock: Clock, appended: Callab
 
     Nobody else writes to the same state meanwhile. `appended` is told each entry that went on the ledger.
     """
-    from reconciler.audit.database import open_database  # noqa: PLC0415
-    from reconciler.audit.ledger import SqlLedger  # noqa: PLC0415
-    from reconciler.audit.memory import SqlMemory  # noqa: PLC0415
-    from reconciler.audit.one_writer import only_writer  # noqa: PLC0415
-    from reconciler.desired.stored import from_json, to_json  # noqa: PLC0415
+    from reconciler.audit.database import open_database  # noqa: PLC0415  SQLAlchemy
+    from reconciler.audit.ledger import SqlLedger  # noqa: PLC0415  SQLAlchemy
+    from reconciler.audit.memory import SqlMemory  # noqa: PLC0415  SQLAlchemy
+    from reconciler.audit.one_writer import only_writer  # noqa: PLC0415  SQLAlchemy
+    from reconciler.desired.stored import from_json, to_json  # noqa: PLC0415  beside its only use
 
     with ExitStack() as stack:
         stack.enter_context(only_writer(settings.state_dir, settings.database_url))
@@ -79,16 +79,16 @@ def build_redactor(settings: Settings) -> Redactor:
 
 def build_source(settings: Settings, clock: Clock, memory: Memory) -> Source:
     """Build the Git source."""
-    from reconciler.source.git import GitSource  # noqa: PLC0415
+    from reconciler.source.git import GitSource  # noqa: PLC0415  pygit2
 
     return GitSource(settings.git, settings.state_dir, clock, memory)
 
 
 def build_serving(settings: Settings, clock: Clock) -> KServe:
     """Build the connection to KServe; entered, it begins to watch."""
-    from reconciler.systems.serving.connect import Connection  # noqa: PLC0415
-    from reconciler.systems.serving.kserve import Options  # noqa: PLC0415
-    from reconciler.systems.serving.reflector import Pace  # noqa: PLC0415
+    from reconciler.systems.serving.connect import Connection  # noqa: PLC0415  kubernetes
+    from reconciler.systems.serving.kserve import Options  # noqa: PLC0415  what watches
+    from reconciler.systems.serving.reflector import Pace  # noqa: PLC0415  what watches
 
     kubernetes = settings.kubernetes
     pace = Pace(resync=kubernetes.resync_interval.total_seconds())
@@ -100,10 +100,10 @@ def build_systems(
     settings: Settings, clock: Clock, stack: ExitStack, *, ledger: Ledger, memory: Memory, serving: KServe
 ) -> Systems:
     """Build the ports that actions use; `stack` closes what they hold open."""
-    from reconciler.systems.probe import HttpProber  # noqa: PLC0415
-    from reconciler.systems.registry.rest import MlflowRegistry  # noqa: PLC0415
-    from reconciler.systems.serving.connect import Connection  # noqa: PLC0415
-    from reconciler.systems.serving.jobs import KubernetesJobs  # noqa: PLC0415
+    from reconciler.systems.probe import HttpProber  # noqa: PLC0415  httpx
+    from reconciler.systems.registry.rest import MlflowRegistry  # noqa: PLC0415  httpx
+    from reconciler.systems.serving.connect import Connection  # noqa: PLC0415  kubernetes
+    from reconciler.systems.serving.jobs import KubernetesJobs  # noqa: PLC0415  only what reaches the cluster
 
     return Systems(
         registry=stack.enter_context(MlflowRegistry(settings.mlflow)),
@@ -124,7 +124,7 @@ def build_metrics(settings: Settings, stack: ExitStack) -> PrometheusMetrics | N
     """Build what answers queries; None where the settings name nobody."""
     if not settings.prometheus.url:
         return None
-    from reconciler.systems.prometheus import Prometheus  # noqa: PLC0415
+    from reconciler.systems.prometheus import Prometheus  # noqa: PLC0415  httpx, and only where it is set
 
     return stack.enter_context(Prometheus(settings.prometheus))
 
@@ -135,7 +135,7 @@ def build_training(settings: Settings, clock: Clock) -> Training:
     tracking_uri = training.pipeline_tracking_uri or settings.mlflow.tracking_uri
     if training.backend == "kfp":
         return _kfp(training, tracking_uri, clock)
-    from reconciler.systems.training.local import LocalTraining, child_environment  # noqa: PLC0415
+    from reconciler.systems.training.local import LocalTraining, child_environment  # noqa: PLC0415  only the backend that is set
 
     runs_dir = training.runs_dir or settings.state_dir / "runs"
     environment = child_environment(os.environ, tracking_uri)
@@ -145,8 +145,8 @@ def build_training(settings: Settings, clock: Clock) -> Training:
 
 
 def _kfp(training: TrainingSettings, tracking_uri: str, clock: Clock) -> Training:
-    from reconciler.systems.training.kfp_api import KfpNames, KfpTraining  # noqa: PLC0415
-    from reconciler.systems.training.kfp_client import KfpClient  # noqa: PLC0415
+    from reconciler.systems.training.kfp_api import KfpNames, KfpTraining  # noqa: PLC0415  only the backend that is set
+    from reconciler.systems.training.kfp_client import KfpClient  # noqa: PLC0415  only the backend that is set
 
     if not training.host:
         raise SettingsError(
@@ -173,8 +173,8 @@ def build_reconciler(settings: Settings, source: Source, systems: Systems) -> Mo
 
 def run_service(settings: Settings) -> int:
     """Run the service until it is told to stop; return the exit code. Raises SettingsError."""
-    from reconciler.logs import set_up_logs  # noqa: PLC0415
-    from reconciler.service import Surroundings, run  # noqa: PLC0415
+    from reconciler.logs import set_up_logs  # noqa: PLC0415  structlog
+    from reconciler.service import Surroundings, run  # noqa: PLC0415  FastAPI and uvicorn
 
     redactor = build_redactor(settings)
     set_up_logs(settings.log, redactor, sys.stderr)

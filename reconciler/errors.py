@@ -31,16 +31,16 @@ class ReconcilerError(Exception):
 class Transient(ReconcilerError):  # noqa: N818  named as outcomes, as the ledger shows them
     """The call did nothing; it may be tried again after `retry_after` seconds."""
 
-    def __init__(self, message: str, *, help: str = "", retry_after: float | None = None) -> None:  # noqa: A002
+    def __init__(self, message: str, *, help: str = "", retry_after: float | None = None) -> None:  # noqa: A002  what `help:` shows
         super().__init__(message, help=help)
         self.retry_after = retry_after
 
 
-class UnknownOutcome(ReconcilerError):  # noqa: N818
+class UnknownOutcome(ReconcilerError):  # noqa: N818  as above
     """The answer was lost: the call may have been applied, or may still be."""
 
 
-class Terminal(ReconcilerError):  # noqa: N818
+class Terminal(ReconcilerError):  # noqa: N818  as above
     """Trying again cannot help until somebody changes something."""
 
 

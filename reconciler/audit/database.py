@@ -132,8 +132,8 @@ def migrate(database: Database) -> None:
 
 def _upgrade(connection: Connection) -> None:
     # Alembic costs 60 ms and 10 MB: paid only where there is something to migrate.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command  # noqa: PLC0415  as just said
+    from alembic.config import Config  # noqa: PLC0415  as just said
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "reconciler.audit:migrations")

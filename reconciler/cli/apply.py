@@ -67,8 +67,8 @@ def _duration(text: str) -> timedelta:
 
 
 def _refuse_two_writers(settings: Settings) -> None:
-    from reconciler.cli.client import answers  # noqa: PLC0415
-    from reconciler.web.address import read_address  # noqa: PLC0415
+    from reconciler.cli.client import answers  # noqa: PLC0415  urllib: not for --help
+    from reconciler.web.address import read_address  # noqa: PLC0415  not for --help
 
     address = read_address(settings.state_dir)
     if address is not None and answers(address.url):
@@ -81,7 +81,7 @@ def _refuse_two_writers(settings: Settings) -> None:
 @contextmanager
 def _built(settings: Settings, screen: Screen) -> Iterator[Built]:
     from reconciler.bootstrap import build, build_redactor, utc_now  # noqa: PLC0415  every client library
-    from reconciler.logs import set_up_logs  # noqa: PLC0415
+    from reconciler.logs import set_up_logs  # noqa: PLC0415  structlog: not for --help
 
     redactor = build_redactor(settings)
     screen.hide(redactor.redact_text)
@@ -93,8 +93,8 @@ def _built(settings: Settings, screen: Screen) -> Iterator[Built]:
 
 
 def _propose(built: Built, settings: Settings, models: Sequence[str]) -> tuple[Proposal, tuple[str, ...]]:
-    from reconciler.cli.once import chosen, wanted_state  # noqa: PLC0415
-    from reconciler.cli.online import propose_against  # noqa: PLC0415
+    from reconciler.cli.once import chosen, wanted_state  # noqa: PLC0415  pydantic: not for --help
+    from reconciler.cli.online import propose_against  # noqa: PLC0415  asks every system
 
     state = wanted_state(built.source)
     names = chosen(state, models)
@@ -108,7 +108,7 @@ def _nothing_to_do(proposal: Proposal) -> bool:
 
 
 def _ask(screen: Screen, proposal: Proposal) -> bool:
-    from reconciler.plan.render_words import counts  # noqa: PLC0415
+    from reconciler.plan.render_words import counts  # noqa: PLC0415  pydantic: not for --help
 
     if not sys.stdin.isatty():
         raise Refused("nobody is there to agree: stdin is no terminal", help="read the plan, then add --yes")
@@ -119,7 +119,7 @@ def _ask(screen: Screen, proposal: Proposal) -> bool:
 def _run(screen: Screen, built: Built, names: Sequence[str], patience: timedelta | None, output: Format) -> Applied:
     import time  # noqa: PLC0415  only here somebody really waits
 
-    from reconciler.cli.once import Applied, Pace, drive  # noqa: PLC0415
+    from reconciler.cli.once import Applied, Pace, drive  # noqa: PLC0415  pydantic: not for --help
 
     if not names:
         return Applied()

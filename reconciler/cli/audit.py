@@ -60,8 +60,8 @@ class ExportFormat(StrEnum):
 def open_ledger(config: Path | None) -> Iterator[LedgerReader]:
     """Open the ledger that the settings name, for reading."""
     from reconciler.audit.database import open_for_reading  # noqa: PLC0415  SQLAlchemy: not for --help
-    from reconciler.audit.ledger import LedgerReader  # noqa: PLC0415
-    from reconciler.settings import load_settings  # noqa: PLC0415
+    from reconciler.audit.ledger import LedgerReader  # noqa: PLC0415  SQLAlchemy: not for --help
+    from reconciler.settings import load_settings  # noqa: PLC0415  pydantic: not for --help
 
     database = open_for_reading(load_settings(config, os.environ).database_url)
     try:
@@ -72,7 +72,7 @@ def open_ledger(config: Path | None) -> Iterator[LedgerReader]:
 
 def record_to_json(record: Recorded) -> dict[str, Any]:
     """Return an entry in the shape that an export has."""
-    from reconciler.audit.record import entry_to_json  # noqa: PLC0415
+    from reconciler.audit.record import entry_to_json  # noqa: PLC0415  pydantic: not for --help
 
     entry = entry_to_json(record.entry)
     return {"entry": entry, "previous": record.previous, "seq": record.seq, "hash": record.hash}
@@ -144,7 +144,7 @@ def show_entry(
 
 
 def _outcome(ledger: LedgerReader, record: Recorded) -> Recorded | None:
-    from reconciler.audit.selection import Selection  # noqa: PLC0415
+    from reconciler.audit.selection import Selection  # noqa: PLC0415  pydantic: not for --help
 
     if record.entry.moment.value != "intent":
         return None
@@ -268,7 +268,7 @@ def export_entries(
 
     Example: reconciler audit export --since 2026-07-01 -o csv > july.csv
     """
-    from reconciler.audit.export import csv_lines, json_lines  # noqa: PLC0415
+    from reconciler.audit.export import csv_lines, json_lines  # noqa: PLC0415  pydantic: not for --help
 
     with command() as screen, open_ledger(config) as ledger:
         links = ledger.links(_selection(screen.now, model, action, since, until))
@@ -278,19 +278,19 @@ def export_entries(
 def _selection(
     now: datetime, model: str | None, actions: list[str] | None, since: str | None, until: str | None
 ) -> Selection:
-    from reconciler.audit.selection import Selection  # noqa: PLC0415
+    from reconciler.audit.selection import Selection  # noqa: PLC0415  pydantic: not for --help
 
     return Selection(model, tuple(actions or ()), _when(since, now), _when(until, now))
 
 
 def _when(text: str | None, now: datetime) -> datetime | None:
-    from reconciler.audit.selection import parse_when  # noqa: PLC0415
+    from reconciler.audit.selection import parse_when  # noqa: PLC0415  pydantic: not for --help
 
     return None if text is None else parse_when(text, now)
 
 
 def _anchor(text: str) -> Anchor:
-    from reconciler.audit.chain import Anchor  # noqa: PLC0415
+    from reconciler.audit.chain import Anchor  # noqa: PLC0415  pydantic: not for --help
 
     seq, _, noted = text.partition(":")
     if not seq.isdigit() or len(noted) != 64:

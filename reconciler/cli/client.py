@@ -36,7 +36,7 @@ def base_url(url: str | None, config: Path | None) -> str:
             raise Refused(f"--url must begin with http:// or https://, not {url!r}")
         return url.rstrip("/")
     from reconciler.settings import load_settings  # noqa: PLC0415  pydantic: not for --help
-    from reconciler.web.address import read_address  # noqa: PLC0415
+    from reconciler.web.address import read_address  # noqa: PLC0415  not for --help
 
     state_dir = load_settings(config, os.environ).state_dir
     address = read_address(state_dir)

@@ -83,7 +83,7 @@ def _markdown(screen: Screen, settings: list[Setting]) -> None:
 def show(config: ConfigOption = None, output: FormatOption = Format.TEXT) -> None:
     """Show the settings in force, and where each comes from. Secrets are never shown."""
     with command() as screen:
-        from reconciler.cli.settings_table import effective  # noqa: PLC0415
+        from reconciler.cli.settings_table import effective  # noqa: PLC0415  pydantic: not for --help
 
         found = effective(config, os.environ)
         if output is Format.JSON:
@@ -104,8 +104,8 @@ def validate(config: ConfigOption = None) -> None:
     Exit code 0 when they can, 1 when not.
     """
     with command() as screen:
-        from reconciler.cli.settings_table import read_secrets  # noqa: PLC0415
-        from reconciler.settings import load_settings  # noqa: PLC0415
+        from reconciler.cli.settings_table import read_secrets  # noqa: PLC0415  pydantic: not for --help
+        from reconciler.settings import load_settings  # noqa: PLC0415  pydantic: not for --help
 
         secrets = read_secrets(load_settings(config, os.environ))
         screen.say(

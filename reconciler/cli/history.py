@@ -40,7 +40,7 @@ def history(
 
     Examples: reconciler history iris; reconciler history iris --at 2026-06-01T00:00Z
     """
-    from reconciler.audit.selection import parse_when  # noqa: PLC0415
+    from reconciler.audit.selection import parse_when  # noqa: PLC0415  pydantic: not for --help
 
     with command() as screen:
         moment = None if at is None else parse_when(at, screen.now)
@@ -57,14 +57,14 @@ def history(
 
 
 def _routine() -> frozenset[str]:
-    from reconciler.audit.history import ROUTINE  # noqa: PLC0415
+    from reconciler.audit.history import ROUTINE  # noqa: PLC0415  pydantic: not for --help
 
     return ROUTINE
 
 
 def _attempts(ledger: LedgerReader, model: str) -> list[Attempt]:
-    from reconciler.audit.history import attempts  # noqa: PLC0415
-    from reconciler.audit.selection import Selection  # noqa: PLC0415
+    from reconciler.audit.history import attempts  # noqa: PLC0415  pydantic: not for --help
+    from reconciler.audit.selection import Selection  # noqa: PLC0415  pydantic: not for --help
 
     return attempts(ledger.stream(Selection(model=model)))
 
@@ -106,8 +106,8 @@ def _to_json(attempt: Attempt) -> dict[str, Any]:
 
 
 def _serving(screen: Screen, ledger: LedgerReader, model: str, at: datetime, output: Format) -> None:
-    from reconciler.audit.history import SERVING, attempts, serving_at  # noqa: PLC0415
-    from reconciler.audit.selection import Selection  # noqa: PLC0415
+    from reconciler.audit.history import SERVING, attempts, serving_at  # noqa: PLC0415  pydantic: not for --help
+    from reconciler.audit.selection import Selection  # noqa: PLC0415  pydantic: not for --help
 
     tried = attempts(ledger.stream(Selection(model=model, actions=SERVING)))
     serving = serving_at(tried, at)

@@ -76,11 +76,11 @@ def plan(
             screen.diagnostic(problem)
         match output:
             case PlanFormat.JSON:
-                from reconciler.plan.render_json import render_json  # noqa: PLC0415
+                from reconciler.plan.render_json import render_json  # noqa: PLC0415  only the renderer asked for
 
                 screen.out.file.write(render_json(proposal))
             case PlanFormat.MARKDOWN:
-                from reconciler.plan.render_markdown import render_markdown  # noqa: PLC0415
+                from reconciler.plan.render_markdown import render_markdown  # noqa: PLC0415  only the renderer asked for
 
                 screen.out.file.write(clean(render_markdown(proposal, environment)))
             case PlanFormat.TEXT:
@@ -93,7 +93,7 @@ def plan(
 def parse_assumptions(training: str, ready: str) -> Assumptions:
     """Read the assumed durations. Raises Refused."""
     from reconciler.desired.duration import parse_duration  # noqa: PLC0415  pydantic: not for --help
-    from reconciler.plan.forecast import Assumptions  # noqa: PLC0415
+    from reconciler.plan.forecast import Assumptions  # noqa: PLC0415  pydantic: not for --help
 
     try:
         return Assumptions(parse_duration(training), parse_duration(ready))
@@ -131,14 +131,14 @@ def _propose(
         from reconciler.cli.online import propose_online  # noqa: PLC0415  asks every system
 
         return propose_online(config, path, ref, assumptions, screen.hide)
-    from reconciler.cli.offline import propose_offline  # noqa: PLC0415
+    from reconciler.cli.offline import propose_offline  # noqa: PLC0415  pygit2: not for --help
 
     return propose_offline(path or Path(), base, ref, assumptions, screen.now)
 
 
 def write_text(screen: Screen, proposal: Proposal, *, way: bool = False, drift: bool = False) -> None:
     """Write a plan for people, coloured by what each line is."""
-    from reconciler.plan.render_text import Show, text_lines  # noqa: PLC0415
+    from reconciler.plan.render_text import Show, text_lines  # noqa: PLC0415  only the renderer asked for
 
     chosen: list[tuple[bool, Show]] = [(way, Show.WAY), (drift, Show.DRIFT)]
     for line in text_lines(proposal, frozenset(show for wanted, show in chosen if wanted)):

@@ -330,7 +330,7 @@ def _cell(value: str | Cell) -> Cell:
 
 
 def _text(parts: Sequence[str | Cell]) -> Text:
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415  rich: only what is drawn
 
     text = Text()
     for part in parts:
@@ -340,8 +340,8 @@ def _text(parts: Sequence[str | Cell]) -> Text:
 
 
 def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> RenderableType:
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415  rich: only what is drawn
+    from rich.text import Text  # noqa: PLC0415  rich: only what is drawn
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=Tone.FAINT.value)
     for column in columns:
@@ -353,7 +353,7 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Re
 
 
 def _plain_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
-    from rich.cells import cell_len  # noqa: PLC0415
+    from rich.cells import cell_len  # noqa: PLC0415  rich: only what is drawn
 
     lines = [[column.name for column in columns], *([cell.text for cell in row] for row in rows)]
     widths = [max(cell_len(line[i]) for line in lines) for i in range(len(columns))]

@@ -24,7 +24,7 @@ def run(config: ConfigOption = None) -> None:
     """
     with command():
         from reconciler.bootstrap import run_service  # noqa: PLC0415  every client library
-        from reconciler.settings import load_settings  # noqa: PLC0415
+        from reconciler.settings import load_settings  # noqa: PLC0415  pydantic: not for --help
 
         code = run_service(load_settings(config, os.environ))
     raise typer.Exit(code)

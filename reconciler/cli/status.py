@@ -77,7 +77,7 @@ def status(
 
 
 def _fetch(address: str, token: str, models: Sequence[str] | None) -> list[Json]:
-    from reconciler.cli.client import all_models, one_model, understood  # noqa: PLC0415
+    from reconciler.cli.client import all_models, one_model, understood  # noqa: PLC0415  urllib: not for --help
 
     names = dict.fromkeys(models or ())
     found = [one_model(address, name, token) for name in names] if names else all_models(address, token)

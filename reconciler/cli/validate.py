@@ -76,7 +76,7 @@ def _prefix(paths: Sequence[Path], root: Path | None) -> str:
 
 
 def _write_text(screen: Screen, state: DesiredState, prefix: str) -> None:
-    from reconciler.desired.render import count, render  # noqa: PLC0415
+    from reconciler.desired.render import count, render  # noqa: PLC0415  pydantic: not for --help
 
     for problem in state.diagnostics:
         screen.say(*_styled(render(problem, prefix=prefix)), "\n")
@@ -106,7 +106,7 @@ def _styled(text: str) -> list[str | Cell]:
 
 
 def _write_json(screen: Screen, state: DesiredState) -> None:
-    from reconciler.desired.render import as_json  # noqa: PLC0415
+    from reconciler.desired.render import as_json  # noqa: PLC0415  pydantic: not for --help
 
     problems = [as_json(problem) for problem in state.diagnostics]
     screen.json({"valid": not _errors(state.diagnostics), "models": sorted(state.models), "diagnostics": problems})

@@ -55,7 +55,7 @@ def _rejected(model: RegisteredModel) -> Check:
 
 
 def _traffic(stack: Stack, models: Mapping[str, RegisteredModel]) -> Iterator[Check]:
-    from kubernetes import client, config  # noqa: PLC0415
+    from kubernetes import client, config  # noqa: PLC0415  not for the other commands
 
     configuration = client.Configuration()
     config.load_kube_config(str(stack.folders.kubeconfig), client_configuration=configuration)

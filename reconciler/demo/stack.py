@@ -100,7 +100,7 @@ class Stack:
 @contextmanager
 def running_stack(root: Path, said: Callable[[str], None]) -> Iterator[Stack]:
     """Start everything, in order; stop everything at the end. `said` is told what is being started."""
-    from kubernetes import client, config  # noqa: PLC0415
+    from kubernetes import client, config  # noqa: PLC0415  not for the other commands
 
     folders = Folders(root)
     root.mkdir(parents=True, exist_ok=True)

@@ -195,7 +195,7 @@ class Serving(Document):
     def _check_predictor(cls, predictor: dict[str, Any]) -> dict[str, Any]:
         model = predictor.get("model")
         if not isinstance(model, dict) or not isinstance(model.get("modelFormat"), dict):
-            raise ValueError("predictor.model.modelFormat is needed, such as {name: mlflow}")  # noqa: TRY004
+            raise ValueError("predictor.model.modelFormat is needed, such as {name: mlflow}")  # noqa: TRY004  pydantic collects it
         for field, why in _RESERVED.items():
             if field in predictor or field in model:
                 at = (field,) if field in predictor else ("model", field)

@@ -49,10 +49,10 @@ def _left(timeout: float | None) -> float | None:
 def bind_httpx(client: Any) -> None:
     """Have the connections of an httpx client end with the call."""
     # httpx hands no socket out, and to its own transports no network: these names are the only way to them.
-    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001  as just said
         pool = getattr(transport, "_pool", None)
         if pool is not None:
-            pool._network_backend = _Network(pool._network_backend)  # noqa: SLF001
+            pool._network_backend = _Network(pool._network_backend)  # noqa: SLF001  as just said
 
 
 class _Network(httpcore.NetworkBackend):

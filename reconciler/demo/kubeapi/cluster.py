@@ -38,9 +38,9 @@ from reconciler.demo.kubeapi.store import Journal, Key, Record, Store, encode
 class DurableJournal(Journal, Protocol):
     """A journal that groups writes and gives them back after a restart."""
 
-    def transaction(self) -> AbstractContextManager[None]: ...  # noqa: D102  # said by the class
-    def load(self) -> tuple[list[Record], int]: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
+    def transaction(self) -> AbstractContextManager[None]: ...  # noqa: D102  said by the class
+    def load(self) -> tuple[list[Record], int]: ...  # noqa: D102  said by the class
+    def close(self) -> None: ...  # noqa: D102  said by the class
 
 
 class Cluster:

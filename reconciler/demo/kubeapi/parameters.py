@@ -114,6 +114,6 @@ async def read_body(request: Request) -> Any:
         if not media_type(request).endswith("yaml"):
             raise errors.bad_request(f"the body is not JSON: {error}") from error
     try:
-        return yaml.load(raw, _JsonLoader)  # noqa: S506  # derived from SafeLoader
+        return yaml.load(raw, _JsonLoader)  # noqa: S506  derived from SafeLoader
     except yaml.YAMLError as error:
         raise errors.bad_request(f"the body is not YAML: {error}") from error

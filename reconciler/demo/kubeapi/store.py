@@ -41,7 +41,7 @@ class Change:
     before: Record | None
 
 
-class HistoryGone(Exception):  # noqa: N818  # a state of the history, not a fault of the caller
+class HistoryGone(Exception):  # noqa: N818  a state of the history, not a fault of the caller
     """Changes after the revision asked for are no longer kept, from `oldest` on they are."""
 
     def __init__(self, oldest: int) -> None:
@@ -52,8 +52,8 @@ class HistoryGone(Exception):  # noqa: N818  # a state of the history, not a fau
 class Journal(Protocol):
     """Where each write goes before it is visible."""
 
-    def put(self, record: Record) -> None: ...  # noqa: D102  # said by the class
-    def remove(self, key: Key, revision: int) -> None: ...  # noqa: D102
+    def put(self, record: Record) -> None: ...  # noqa: D102  said by the class
+    def remove(self, key: Key, revision: int) -> None: ...  # noqa: D102  said by the class
 
 
 def encode(value: JsonObject) -> bytes:

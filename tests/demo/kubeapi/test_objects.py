@@ -196,7 +196,7 @@ def test_events_are_found_by_what_they_are_about(kube: Clients) -> None:
 
 
 def test_a_token_is_asked_for_when_the_server_has_one(refused: Refusal) -> None:
-    from reconciler.demo.kubeapi import Options  # noqa: PLC0415  # beside its only use
+    from reconciler.demo.kubeapi import Options  # noqa: PLC0415  beside its only use
 
     with KubeApi.serve(None, options=Options(token="secret")) as server:
         configuration = kubernetes.client.Configuration(host=server.url)

@@ -4,7 +4,7 @@ KFP reads the annotations of components, so they cannot be postponed here; it ru
 what it needs; and it has no types.
 """
 
-# ruff: noqa: PLC0415, TRY301, PTH123, ARG001
+# ruff: noqa: PLC0415, TRY301, PTH123, ARG001  as KFP wants its components written
 # mypy: disable-error-code="untyped-decorator, no-any-return"
 
 from pathlib import Path
