@@ -7,12 +7,15 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.cli.present import ExitCode, Screen, open_screen
-from tests.bench import cold, memory, parsing, planning, steady
+from reconciler.logs import set_up_logs
+from reconciler.redaction import Redactor
+from reconciler.settings import LogSettings
+from tests.bench import cold, events, memory, parsing, planning, quiet, reaction, steady
 from tests.bench.report import Row, show
 from tests.bench.world import World, running_mlflow, running_world
 
@@ -23,6 +26,9 @@ BENCHES: dict[str, Bench] = {
     "steady": steady.run,
     "cold": cold.run,
     "memory": memory.run,
+    "quiet": quiet.run,
+    "events": events.run,
+    "reaction": reaction.run,
 }
 # The larger the fleet, the longer a round, and the less chance there is in it.
 ROUNDS = 5
@@ -37,11 +43,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--keep", type=Path, help="work in this new folder, and keep it")
     chosen = parser.parse_args(arguments)
+    set_up_logs(LogSettings(level="warning"), Redactor(), sys.stderr)
     screen = open_screen(sys.stdout, sys.stderr, os.environ, datetime.now(UTC))
     sizes = [int(size) for size in chosen.models.split(",")]
     folder = chosen.keep or Path(tempfile.mkdtemp(prefix="reconciler-bench-"))
     try:
-        rows = list(measure(folder, sizes, chosen.only or list(BENCHES), screen))
+        rows = list(measure(folder, sizes, chosen.only or BENCHES, screen))
     finally:
         if chosen.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -52,14 +59,14 @@ def main(arguments: list[str]) -> int:
     return ExitCode.FOUND if any(row.kept is False for row in rows) else ExitCode.FINE
 
 
-def measure(folder: Path, sizes: list[int], names: list[str], screen: Screen) -> Iterator[Row]:
-    """Run the named benchmarks at each size, one after the other."""
+def measure(folder: Path, sizes: list[int], chosen: Collection[str], screen: Screen) -> Iterator[Row]:
+    """Run the chosen benchmarks at each size, one after the other."""
     screen.note("starting MLflow")
     with running_mlflow(folder / "mlflow") as mlflow:
         for size in sizes:
             screen.note(f"putting {size:,} models into Git, MLflow and Kubernetes")
             with running_world(folder / str(size), size, mlflow) as world:
-                for name in names:
+                for name in (name for name in BENCHES if name in chosen):
                     screen.note(f"{name}, {size:,} models")
                     yield from BENCHES[name](world, ROUNDS_LARGE if size >= LARGE else ROUNDS)
 

@@ -65,7 +65,7 @@ def _deploy(folder: Path, models: list[DesiredModel]) -> None:
         register(api.admission)
         kubeconfig = folder / "kubeconfig"
         api.write_kubeconfig(kubeconfig)
-        with client.ApiClient(_configuration(kubeconfig)) as connected:
+        with client.ApiClient(configuration(kubeconfig)) as connected:
             core, objects = client.CoreV1Api(connected), client.CustomObjectsApi(connected)
             core.create_namespace({"metadata": {"name": NAMESPACE}})
             connection = Connection(KubernetesSettings(kubeconfig=kubeconfig))
@@ -79,10 +79,11 @@ def _deploy(folder: Path, models: list[DesiredModel]) -> None:
             connection.close()
 
 
-def _configuration(kubeconfig: Path) -> client.Configuration:
-    configuration = client.Configuration()
-    config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
-    return configuration
+def configuration(kubeconfig: Path) -> client.Configuration:
+    """Return how the Kubernetes client reaches the fleet's API."""
+    found = client.Configuration()
+    config.load_kube_config(str(kubeconfig), client_configuration=found, persist_config=False)
+    return found
 
 
 def _revise(objects: client.CustomObjectsApi, name: str, version: int) -> None:

@@ -69,13 +69,13 @@ def path_of(number: int) -> str:
     return f"models/group-{number // PER_FOLDER:03d}/{name_of(number)}.yaml"
 
 
-def document(number: int, estimators: int | None = None) -> bytes:
+def document(number: int, estimators: int | None = None, replicas: int | None = None) -> bytes:
     """Write a model's document."""
     return _DOCUMENT.format(
         name=name_of(number),
         team=number % 10,
         estimators=estimators or number + 10,
-        replicas=template_of(number) + 1,
+        replicas=replicas or template_of(number) + 1,
     ).encode()
 
 
@@ -106,6 +106,11 @@ class Repository:
     def change(self, number: int, estimators: int) -> None:
         """Commit another value of one parameter of one model."""
         self._commit([(path_of(number), document(number, estimators))], "from refs/heads/main^0\n")
+
+    def resize(self, numbers: Iterable[int], replicas: int) -> None:
+        """Commit another serving template for some models: each has to roll out the version that it serves."""
+        files = [(path_of(number), document(number, replicas=replicas)) for number in numbers]
+        self._commit(files, "from refs/heads/main^0\n")
 
     def _commit(self, files: list[tuple[str, bytes]], parent: str) -> None:
         said = b"a change"

@@ -59,6 +59,9 @@ EXPECTED = {
         "registry 2 requests, Kubernetes 4 list pages and 0 other, 21 blobs, database reads 7, writes 3",
         "registry 2 requests, Kubernetes 4 list pages and 0 other, 21 blobs, database reads 7, writes 0",
     },
+    "quiet": {"Kubernetes 0"},
+    "events": {""},
+    "reaction": {""},  # last: it leaves rollouts under way
 }
 
 

@@ -14,6 +14,7 @@ from reconciler.demo.kubeapi.cluster import Cluster
 from reconciler.demo.kubeapi.discovery import describe
 from reconciler.demo.kubeapi.faults import Faults, Verb
 from reconciler.demo.kubeapi.listing import Lister, list_body, parse_version
+from reconciler.demo.kubeapi.metrics import Requests
 from reconciler.demo.kubeapi.objects import JsonObject, metadata
 from reconciler.demo.kubeapi.parameters import (
     find_target,
@@ -60,6 +61,7 @@ class KubeHttp:
         self._cluster = cluster
         self._lister = lister
         self._options = options
+        self._requests = Requests()
         self._stopping = False
 
     def stop(self) -> None:
@@ -110,10 +112,13 @@ class KubeHttp:
         segments = tuple(part for part in request.url.path.split("/") if part)
         if segments and segments[0] in ("healthz", "readyz", "livez"):
             return Response(b"ok", media_type="text/plain")
+        if segments == ("metrics",):
+            return Response(self._requests.exposition(), media_type="text/plain; version=0.0.4")
         document = describe(segments, self._cluster.catalog.all())
         if document is not None:
             return _json(document)
         target = find_target(segments, self._cluster.catalog)
+        self._requests.arrived(request, target)
         return await (self._on_object if target.name else self._on_collection)(request, target)
 
     async def _on_collection(self, request: Request, target: Target) -> Response | WatchStream:

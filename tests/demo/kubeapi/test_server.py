@@ -119,6 +119,24 @@ def test_a_verb_that_a_resource_lacks_is_refused(api: KubeApi) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (405, "MethodNotAllowed")
 
 
+def test_requests_are_counted_by_verb_and_resource(api: KubeApi, kube: Clients) -> None:
+    where = "/apis/serving.kserve.io/v1beta1/namespaces/default/inferenceservices"
+    for path in (where, where, f"{where}/none", f"{where}?watch=true&timeoutSeconds=1"):
+        httpx.get(api.url + path)
+    kube.core.list_namespace()
+
+    counted = httpx.get(f"{api.url}/metrics").text.splitlines()
+
+    services = 'group="serving.kserve.io",resource="inferenceservices"'
+    expected = {
+        f'apiserver_request_total{{verb="LIST",{services}}} 2',
+        f'apiserver_request_total{{verb="GET",{services}}} 1',
+        f'apiserver_request_total{{verb="WATCH",{services}}} 1',
+        'apiserver_request_total{verb="LIST",group="",resource="namespaces"} 1',
+    }
+    assert expected <= set(counted)
+
+
 def test_a_body_that_is_no_json_is_refused(api: KubeApi) -> None:
     answer = httpx.post(f"{api.url}/api/v1/namespaces", content=b"{", headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
