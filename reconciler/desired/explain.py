@@ -64,22 +64,13 @@ class Origin:
     ) -> Diagnostic:
         """Return a diagnostic at the value of a field, or at what is nearest to it."""
         file, place = self.find(field)
-        return _diagnostic(
-            code=code,
-            message=message,
-            file=file,
-            place=place,
-            field=field,
-            advice=advice,
-            label=label,
-            severity=severity,
-        )
+        return file.diagnostic(code, message, place, field, advice=advice, label=label, severity=severity)
 
     def report_key(self, code: str, message: str, field: FieldPath, advice: str) -> Diagnostic:
         """Return a diagnostic at the key of a field."""
         origin, path = self._owner(field)
         place = origin.file.key_place(origin.document, path)
-        return _diagnostic(code=code, message=message, file=origin.file, place=place, field=field, advice=advice)
+        return origin.file.diagnostic(code, message, place, field, advice=advice)
 
     def find(self, field: FieldPath) -> tuple[ParsedFile, Place]:
         """Return the file and the place of a field's value."""
@@ -93,32 +84,6 @@ class Origin:
             if self.policy.file.place(self.policy.document, path)[1] - 1 > reached:
                 return self.policy, path
         return self, field
-
-
-def _diagnostic(
-    *,
-    code: str,
-    message: str,
-    file: ParsedFile,
-    place: Place,
-    field: FieldPath,
-    advice: str,
-    label: str = "",
-    severity: Severity = Severity.ERROR,
-) -> Diagnostic:
-    return Diagnostic(
-        code=code,
-        message=message,
-        path=file.path,
-        line=place.line,
-        column=place.column,
-        field=field_text(field),
-        help=advice,
-        source=file.source_line(place.line),
-        length=place.length,
-        severity=severity,
-        label=label,
-    )
 
 
 def explain(error: ValidationError, root: type[Document], origin: Origin) -> tuple[Diagnostic, ...]:

@@ -76,9 +76,31 @@ class ParsedFile:
         """Return where a field's key stands."""
         return locate_key(_roots(self.data)[document.index], field)
 
-    def source_line(self, line: int) -> str:
-        """Return the text of a line, "" where there is none."""
-        return source_line(self.data, line)
+    def diagnostic(
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        field: FieldPath,
+        *,
+        advice: str,
+        label: str = "",
+        severity: Severity = Severity.ERROR,
+    ) -> Diagnostic:
+        """Return a diagnostic about a field, at a place of this file."""
+        return Diagnostic(
+            code=code,
+            message=message,
+            path=self.path,
+            line=place.line,
+            column=place.column,
+            field=field_text(field),
+            help=advice,
+            source=source_line(self.data, place.line),
+            length=place.length,
+            severity=severity,
+            label=label,
+        )
 
 
 def source_line(data: bytes, line: int) -> str:
@@ -224,14 +246,4 @@ def _check_header(file: ParsedFile, document: RawDocument, value: dict[str, Any]
 def _header(file: ParsedFile, document: RawDocument, field: str, message: str, advice: str) -> Diagnostic:
     place, _ = file.place(document, (field,))
     code = "unknown-" + {"apiVersion": "api-version"}.get(field, field)
-    return Diagnostic(
-        code=code,
-        message=message,
-        path=file.path,
-        line=place.line,
-        column=place.column,
-        field=field,
-        help=advice,
-        source=file.source_line(place.line),
-        length=place.length,
-    )
+    return file.diagnostic(code, message, place, (field,), advice=advice)
