@@ -6,14 +6,13 @@ Full reads come at their own pace; what a decision asks for besides (metrics, ru
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from reconciler.artifact_location import StorageUri, storage_uri
 from reconciler.desired.state import DesiredModel
-from reconciler.ensure.analysis import from_json
 from reconciler.ensure.metric_check import NO_PROMETHEUS
 from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError
@@ -21,14 +20,11 @@ from reconciler.manifest import inference_service
 from reconciler.observed import (
     InferenceService,
     Known,
-    Measurement,
     Memory,
     ModelVersion,
     ObservedModel,
     Order,
     RegisteredModel,
-    Rejection,
-    Release,
     RunState,
     TrainingRun,
     Unknown,
@@ -36,16 +32,14 @@ from reconciler.observed import (
     VersionEvidence,
 )
 from reconciler.passes import LEDGER, REGISTRY, SERVING, TRAINING
-from reconciler.plan.action import Action, Analyse, CutTraffic, PutBack, Train
-from reconciler.plan.facts import Facts, RolloutRecord, gather, moment, rollout_of
-from reconciler.plan.orders import ACTIONS as ORDERS
-from reconciler.plan.orders import from_after
+from reconciler.plan.action import Action, Analyse, Train
+from reconciler.plan.facts import Facts, RolloutRecord, gather, rollout_of
 from reconciler.plan.selection import select
 from reconciler.plan.training import ENDED, due_training
-from reconciler.ports import Entry, Moment, Recorded, Result
+from reconciler.ports import Entry, Moment, Result
+from reconciler.recall import measurements, orders_by_model, put_backs, rejections
 from reconciler.status import SystemStatus
 
-PUT_BACK_MEMORY = timedelta(hours=1)
 # A picture this young is not taken again before acting.
 FRESH = timedelta(seconds=1)
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -56,12 +50,8 @@ LONGEST_ACTION = timedelta(minutes=10)
 # What starts, stops or measures leaves no request to the registry or the cluster behind.
 _UNFENCED = frozenset(each.__name__ for each in get_args(Action)) - {"Analyse", "StopTraining", "Train"}
 _ARCHIVING = frozenset({"Archive", "ArchiveAll", "DeleteModel", "Reject", "Withdraw"})
-MOST_CUTS = 20
-MOST_MEASUREMENTS = 500
 # A version that serves by an object of somebody else is looked for among the newest so many.
 MOST_LOCATIONS = 50
-# People give few orders; an older one is of a rollout, or an approval, that is long over.
-MOST_ORDERS_READ = 10_000
 Key = tuple[str, str]
 
 
@@ -199,7 +189,7 @@ class Observer:
         """Return what was ordered by hand for a model; the ledger is read once, not at every look."""
         with self._orders_lock:
             if self._orders is None:
-                self._orders = _by_model(self.systems.ledger.entries(actions=ORDERS, limit=MOST_ORDERS_READ))
+                self._orders = orders_by_model(self.systems.ledger)
             return self._orders.get(model, ())
 
     def unsettled(self, model: str, action: str, since: datetime) -> None:
@@ -370,29 +360,12 @@ class Observer:
         rollout: RolloutRecord | None,
         now: datetime,
     ) -> Memory:
-        orders = self._ordered(name)
+        orders, ledger = self._ordered(name), self.systems.ledger
         if rollout is not None:
-            return Memory(self._rejections(name), self._measurements(name, rollout), orders=orders)
+            return Memory(rejections(ledger, name), measurements(ledger, name, rollout), orders=orders)
         if isinstance(drift, Known) and drift.value:
-            return Memory(put_backs=self._put_backs(name, now), orders=orders)
+            return Memory(put_backs=put_backs(ledger, name, now), orders=orders)
         return Memory(orders=orders)
-
-    def _rejections(self, name: str) -> tuple[Rejection, ...]:
-        """Return the newest decisions to roll back; that of the rollout in progress is among them."""
-        entries = self.systems.ledger.entries(model=name, actions=[CutTraffic.__name__], limit=MOST_CUTS)
-        found = (_rejection(e.entry) for e in entries if e.entry.moment is Moment.INTENT)
-        return tuple(r for r in found if r is not None)
-
-    def _measurements(self, name: str, rollout: RolloutRecord) -> tuple[Measurement, ...]:
-        since, actions = rollout.since, [Analyse.__name__]
-        entries = self.systems.ledger.entries(model=name, actions=actions, since=since, limit=MOST_MEASUREMENTS)
-        found = (from_json(e.entry.after) for e in entries if e.entry.result is Result.DONE)
-        return tuple(m for m in found if m is not None)
-
-    def _put_backs(self, name: str, now: datetime) -> tuple[datetime, ...]:
-        since = now - PUT_BACK_MEMORY
-        entries = self.systems.ledger.entries(model=name, actions=[PutBack.__name__], since=since, limit=50)
-        return tuple(e.entry.at for e in entries if e.entry.moment is Moment.INTENT)
 
     def _note(self, system: str, error: str) -> None:
         now = self.systems.clock()
@@ -419,26 +392,3 @@ def _put(models: dict[str, RegisteredModel], name: str, model: RegisteredModel |
         models.pop(name, None)
     else:
         models[name] = model
-
-
-def _by_model(entries: Iterable[Recorded]) -> dict[str, tuple[Order, ...]]:
-    found: dict[str, list[Order]] = {}
-    for entry in (recorded.entry for recorded in entries):
-        order = from_after(entry.action, (entry.author, entry.reason, entry.at), entry.after)
-        if order is not None:
-            found.setdefault(entry.model, []).append(order)
-    return {model: tuple(orders) for model, orders in found.items()}
-
-
-def _rejection(intent: Entry) -> Rejection | None:
-    """Read the rejection that the intent to cut traffic is."""
-    release = Release.parse(str(intent.after.get("release", "")))
-    started = str(intent.after.get("started", ""))
-    if release is None or not started:
-        return None
-    try:
-        rollout = moment(started)
-    except ValueError:
-        return None  # not as we write it
-    reason = intent.reason.removeprefix("because ")
-    return Rejection(release, str(intent.after.get("wanted", "")), reason, intent.at, rollout)

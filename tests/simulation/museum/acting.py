@@ -172,7 +172,7 @@ CUT_HERE: list[Any] = []
 
 
 def _own_cuts(sound: Any) -> Any:
-    return lambda self, name: tuple(r for r in sound(self, name) if r.rollout in CUT_HERE)
+    return lambda ledger, name: tuple(r for r in sound(ledger, name) if r.rollout in CUT_HERE)
 
 
 def _cuts(sound: Any) -> Any:
@@ -276,10 +276,10 @@ BUGS = (
         (Patch(facts, "rollout_of", _in_memory), Patch(registry, "ensure_staged", _remembers),
          Patch(observe.Observer, "remember_in_flight", _forgets))),
     Bug("rollback-in-memory", "That a rollout was decided against is known only to the process that did.", "I7 I2",
-        (Patch(observe.Observer, "_rejections", _own_cuts), Patch(serving, "ensure_traffic_cut", _cuts),
+        (Patch(observe, "rejections", _own_cuts), Patch(serving, "ensure_traffic_cut", _cuts),
          Patch(observe.Observer, "remember_in_flight", _forgets_cuts))),
     Bug("ledger-forgotten", "What the ledger says of a rollback is not asked for.", "I7 I2",
-        (Patch(observe.Observer, "_rejections", lambda _: lambda self, name: ()),)),
+        (Patch(observe, "rejections", lambda _: lambda ledger, name: ()),)),
     Bug("stalled-model-stops-others", "While one model needs a person, the others are not looked at.", "liveness",
         (Patch(reconcile.ModelReconciler, "reconcile", _others_first),)),
     Bug("marks-carry-the-time", "The verdict on a version is written anew at each look.", "liveness I8",

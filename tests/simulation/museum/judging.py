@@ -140,7 +140,7 @@ BUGS = (
     Bug("unknown-runs-are-none", "Training runs that cannot be read are taken for none.", "I5 removal liveness",
         (Patch(observe.Observer, "_runs", lambda sound: _known(sound, ())),)),
     Bug("unknown-ledger-is-empty", "Where the ledger cannot be read, no rollback is remembered.", "I7 I2",
-        (Patch(observe.Observer, "_rejections", lambda sound: lambda self, name: _or_empty(sound, self, name)),)),
+        (Patch(observe, "rejections", lambda sound: lambda ledger, name: _or_empty(sound, ledger, name)),)),
     Bug("evidence-failure-cached", "Evidence that could not be read once is never read again.", "liveness",
         (Patch(observe.Observer, "_read_evidence", lambda sound: lambda self, name, version, now: (
             cached.reading if (cached := self._evidence.get((name, version.version))) else sound(
@@ -154,8 +154,8 @@ BUGS = (
 )  # fmt: skip
 
 
-def _or_empty(sound: Any, observer: Any, name: str) -> Any:
+def _or_empty(sound: Any, ledger: Any, name: str) -> Any:
     try:
-        return sound(observer, name)
+        return sound(ledger, name)
     except ReconcilerError:
         return ()

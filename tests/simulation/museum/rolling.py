@@ -164,7 +164,7 @@ def _old_due(_: Any) -> Any:
 
 
 def _all_measurements(sound: Any) -> Any:
-    return lambda self, name, rollout: sound(self, name, replace(rollout, since=rollout.started))
+    return lambda ledger, name, rollout: sound(ledger, name, replace(rollout, since=rollout.started))
 
 
 def _nothing_due(_: Any) -> Any:
@@ -213,7 +213,7 @@ BUGS = (
     Bug("deadline-ignored", "A rollout goes on after its deadline.", "I2", (Patch(rollback, "_wrong", _no_deadline),)),
     Bug("old-measurements-count", "What was measured in another step or rollout proves this one.", "I2",
         (Patch(rollout, "check_verdicts", _old_measurements),
-         Patch(rollout, "_due", _old_due), Patch(observe.Observer, "_measurements", _all_measurements))),
+         Patch(rollout, "_due", _old_due), Patch(observe, "measurements", _all_measurements))),
     Bug("nothing-is-measured", "No check is ever due, and none is missed.", "I2",
         (Patch(rollout, "_due", _nothing_due),
          Patch(rollout, "check_verdicts", lambda _: lambda seen, record: ()))),
@@ -232,7 +232,7 @@ BUGS = (
     Bug("put-back-applies-git", "Drift is put back with what Git says now, past every canary.", "I2",
         (Patch(serving, "ensure_put_back", _git_instead),)),
     Bug("put-back-at-once", "Drift is put back again and again, without a pause.", "I10",
-        (Patch(observe.Observer, "_put_backs", lambda _: lambda self, name, now: ()),)),
+        (Patch(observe, "put_backs", lambda _: lambda ledger, name, now: ()),)),
     Bug("releases-not-kept", "What is applied is not remembered, so that it cannot be restored.", "liveness I2",
         (Patch(serving, "_kept", _unkept),)),
     Bug("restored-from-git", "A release is restored with what Git says by now.", "I2 I3 I7 liveness",
