@@ -52,6 +52,7 @@ class Cluster:
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         history_limit: int,
+        left_out: frozenset[str] = frozenset(),
     ) -> None:
         self.catalog = ResourceCatalog()
         self.admission = Admission()
@@ -62,20 +63,21 @@ class Cluster:
         self._lock = threading.RLock()
         self._depth = 0
         self.store.restore(*journal.load())
-        self._prepare()
+        self._prepare(left_out)
 
-    def _prepare(self) -> None:
+    def _prepare(self, left_out: frozenset[str]) -> None:
         for record in self.store.records(CRDS.qualified):
             self.catalog.define(record.value)
         options = WriteOptions("kube-apiserver")
         for definition in preregistered_definitions():
-            if not self.store.get(Key(CRDS.qualified, "", name_of(definition))):
+            name = name_of(definition)
+            if name not in left_out and not self.store.get(Key(CRDS.qualified, "", name)):
                 self.create(Target(CRDS, "", ""), definition, options)
         if not self.store.get(deletion.namespace_key("default")):
             namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
             self.create(Target(NAMESPACES, "", ""), namespace, options)
-        name = "inferenceservices.serving.kserve.io"
-        self.admission.validating(name, validation.check_inference_service_name)
+        services = "inferenceservices.serving.kserve.io"
+        self.admission.validating(services, validation.check_inference_service_name)
 
     @contextmanager
     def locked(self) -> Iterator[Store]:

@@ -73,6 +73,7 @@ CORE = FieldTypes(
         "imagePullSecrets": Keyed(("name",)),
         "conditions": Keyed(("type",)),
         "podIPs": Keyed(("ip",)),
+        "selector": "atomic",
     }
 )
 

@@ -21,6 +21,7 @@ class ResourceType:
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     has_status: bool = False
+    counts_generations: bool = False
     custom: bool = False
     types: FieldTypes = CORE
     selectable: frozenset[str] = _ALWAYS_SELECTABLE
@@ -56,6 +57,28 @@ CRDS = ResourceType(
     namespaced=False,
     short_names=("crd", "crds"),
     has_status=True,
+    counts_generations=True,
+)
+_TEMPLATED = (("spec", "selector"), ("spec", "template"))
+DEPLOYMENTS = ResourceType(
+    "apps",
+    "v1",
+    "Deployment",
+    "deployments",
+    short_names=("deploy",),
+    has_status=True,
+    counts_generations=True,
+    must_have=_TEMPLATED,
+)
+REPLICA_SETS = ResourceType(
+    "apps",
+    "v1",
+    "ReplicaSet",
+    "replicasets",
+    short_names=("rs",),
+    has_status=True,
+    counts_generations=True,
+    must_have=_TEMPLATED,
 )
 
 BUILT_IN = (
@@ -75,6 +98,8 @@ BUILT_IN = (
     ),
     ResourceType("coordination.k8s.io", "v1", "Lease", "leases"),
     ResourceType("batch", "v1", "Job", "jobs", has_status=True),
+    DEPLOYMENTS,
+    REPLICA_SETS,
 )
 
 _PREREGISTERED = (
@@ -82,12 +107,13 @@ _PREREGISTERED = (
     ("serving.kserve.io", "v1alpha1", "ServingRuntime", "servingruntimes", (), "Namespaced", False),
     ("serving.kserve.io", "v1alpha1", "ClusterServingRuntime", "clusterservingruntimes", (), "Cluster", False),
     ("serving.knative.dev", "v1", "Revision", "revisions", ("rev",), "Namespaced", True),
+    ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes", (), "Namespaced", True),
 )
 _REQUIRED = {"InferenceService": ("spec", "predictor")}
 
 
 def preregistered_definitions() -> Iterator[JsonObject]:
-    """Yield definitions of the KServe and Knative resources; their schemas accept any field."""
+    """Yield definitions of the KServe, Knative and Gateway API resources; their schemas accept any field."""
     for group, version, kind, plural, short, scope, has_status in _PREREGISTERED:
         served: JsonObject = {
             "name": version,
@@ -138,6 +164,7 @@ def from_definition(definition: JsonObject) -> ResourceType:
         namespaced=spec.get("scope") == "Namespaced",
         short_names=tuple(names.get("shortNames") or ()),
         has_status="status" in (version.get("subresources") or {}),
+        counts_generations=True,
         custom=True,
         types=KSERVE if preset else types,
         must_have=tuple(_required_paths(schema)),

@@ -40,6 +40,7 @@ class Options:
     token: str | None = None
     bookmark_seconds: float = 10.0
     history_limit: int = 5_000  # changes kept for each resource
+    left_out: frozenset[str] = frozenset()  # definitions, as `httproutes.gateway.networking.k8s.io`, that are not there
     faults: Faults | None = None  # what tests let go wrong
     now: Callable[[], datetime] = utc_now
     new_id: Callable[[], str] = random_id
@@ -91,7 +92,7 @@ class KubeApi:
         """
         chosen = options or Options()
         journal = SqliteJournal(state_dir / STATE_FILE) if state_dir else MemoryJournal()
-        cluster = Cluster(journal, chosen.now, chosen.new_id, chosen.history_limit)
+        cluster = Cluster(journal, chosen.now, chosen.new_id, chosen.history_limit, chosen.left_out)
         answers = HttpOptions(chosen.token, chosen.bookmark_seconds, chosen.faults)
         http = KubeHttp(cluster, Lister(cluster, chosen.new_id), answers)
         try:

@@ -13,7 +13,7 @@ from reconciler.demo.kubeapi.objects import (
     with_metadata,
     without_nulls,
 )
-from reconciler.demo.kubeapi.resources import CRDS, NAMESPACES, ResourceType
+from reconciler.demo.kubeapi.resources import CRDS, DEPLOYMENTS, NAMESPACES, REPLICA_SETS, ResourceType
 
 Endpoint = Literal["", "status"]
 
@@ -26,7 +26,7 @@ def created(obj: JsonObject, resource: ResourceType, namespace: str, now: str, u
     clean = {**without_nulls(obj), "metadata": without_nulls(meta)}
     if resource.has_status:
         clean = with_field(clean, "status", {})
-    generation = 1 if counts_generations(resource) else None
+    generation = 1 if resource.counts_generations else None
     stamped = with_metadata(clean, namespace=namespace or None, uid=uid, creationTimestamp=now, generation=generation)
     return _defaulted(stamped, resource, now)
 
@@ -43,6 +43,8 @@ def _defaulted(obj: JsonObject, resource: ResourceType, now: str) -> JsonObject:
         return {**obj, "status": {"phase": "Pending"}}
     if resource.qualified == "secrets":
         return _secret(obj)
+    if resource in (DEPLOYMENTS, REPLICA_SETS):
+        return {**obj, "spec": {"replicas": 1, **(obj.get("spec") or {})}}
     return obj
 
 
@@ -64,11 +66,6 @@ def _secret(obj: JsonObject) -> JsonObject:
     rest = {key: value for key, value in obj.items() if key != "stringData"}
     data = {**(obj.get("data") or {}), **plain}
     return {"type": "Opaque", **rest, **({"data": data} if data else {})}
-
-
-def counts_generations(resource: ResourceType) -> bool:
-    """Tell whether objects of the resource carry metadata.generation."""
-    return resource.custom or resource is CRDS
 
 
 def updated(old: JsonObject, sent: JsonObject, resource: ResourceType, endpoint: Endpoint) -> JsonObject:
@@ -96,7 +93,7 @@ def apply_configuration(sent: JsonObject, resource: ResourceType, endpoint: Endp
 
 def with_generation(old: JsonObject, new: JsonObject, resource: ResourceType) -> JsonObject:
     """Raise metadata.generation by one when more than metadata and status changed."""
-    if not counts_generations(resource):
+    if not resource.counts_generations:
         return new
     before, after = (body_of(old), body_of(new)) if resource.has_status else (_all_but(old), _all_but(new))
     generation = int(metadata(old).get("generation") or 0)
