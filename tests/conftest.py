@@ -29,6 +29,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session")
+def real_cluster(request: pytest.FixtureRequest) -> Iterator[Path | None]:
+    """Return the kubeconfig that --kubeconfig names, of a cluster that has what the suite needs; None without one."""
+    given = request.config.getoption("--kubeconfig")
+    if given is None:
+        yield None
+        return
+    from tests import clusters  # noqa: PLC0415  most tests need no Kubernetes client
+
+    with clusters.prepared(Path(given)):
+        yield Path(given)
+
+
 @dataclass(frozen=True, slots=True)
 class MlflowServer:
     """A running `mlflow server` with its artifact folder."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from kubernetes import client, config
+from kubernetes import client
 
 from reconciler.demo.kserve import standin
 from reconciler.demo.kserve.cluster import Cluster
@@ -29,6 +28,7 @@ from reconciler.settings import KubernetesSettings
 from reconciler.systems.serving.api import INFERENCE_SERVICES
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.kserve import KServe, Options
+from tests.clusters import api_client, new_namespace
 from tests.simulation.faults import Faults
 from tests.simulation.serving import SimServing
 from tests.simulation.stories import calm
@@ -252,22 +252,9 @@ class Http:
         self._objects("delete_namespaced_custom_object", "iris")
         self.rest()
 
-    def clear(self) -> None:
-        """Delete what the test left."""
-        if self._version():
-            self._objects("delete_namespaced_custom_object", "iris")
-
     def create_by_hand(self, body: Json) -> None:
         self._objects("create_namespaced_custom_object", body, field_manager=PERSON)
         self.rest()
-
-
-def api_client(kubeconfig: Path) -> client.ApiClient:
-    """Return the real client."""
-    configuration = client.Configuration()
-    config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
-    configuration.retries = False
-    return client.ApiClient(configuration)
 
 
 @contextmanager
@@ -297,17 +284,12 @@ def embedded(folder: Path) -> Iterator[tuple[Path, InstantPods]]:
 def over_http(kubeconfig: Path, hold: Callable[..., None]) -> Iterator[Http]:
     """Make a namespace on this cluster, follow it with the real adapter, and take it away again."""
     api = api_client(kubeconfig)
-    core = client.CoreV1Api(api)
-    name = f"reconciler-test-{secrets.token_hex(4)}"
-    core.create_namespace({"metadata": {"name": name, "labels": {"reconciler.dev/test": "true"}}}, _request_timeout=30)
     with ExitStack() as stack:
         stack.callback(api.rest_client.pool_manager.clear)
-        stack.callback(core.delete_namespace, name, _request_timeout=30)
+        name = stack.enter_context(new_namespace(api))
         connection = Connection(KubernetesSettings(kubeconfig=kubeconfig))
         stack.callback(connection.close)
         options = Options(namespaces=(name,))
         serving = stack.enter_context(KServe(connection, options, standin.utc_now, random.Random(1)))
         assert serving.wait_synced(options.write_timeout), serving.read_all()
-        bench = Http(api, name, serving, hold)
-        stack.callback(bench.clear)
-        yield bench
+        yield Http(api, name, serving, hold)

@@ -47,10 +47,10 @@ def split(found: InferenceService) -> dict[str, tuple[int, str | None]]:
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Any]]:
+def cluster(real_cluster: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Any]]:
     """Return a kubeconfig, and the pods of the stand-in where there is one."""
-    if given := request.config.getoption("--kubeconfig"):
-        yield Path(given), None
+    if real_cluster:
+        yield real_cluster, None
         return
     with embedded(tmp_path_factory.mktemp("contract")) as (kubeconfig, pods):
         yield kubeconfig, pods

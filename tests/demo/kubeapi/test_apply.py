@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.demo.kubeapi.conftest import Clients, Refusal, inference_service
+from tests.clusters import with_account
+from tests.demo.kubeapi.conftest import Clients, Refusal, inference_service, model
 
 
 def fields_of(obj: dict[str, Any], manager: str) -> Any:
@@ -12,12 +13,15 @@ def fields_of(obj: dict[str, Any], manager: str) -> Any:
 
 
 def test_the_first_apply_creates_and_owns_each_leaf_it_names(kube: Clients) -> None:
-    applied = kube.apply(inference_service(minReplicas=0, model={"env": [{"name": "A", "value": "1"}]}), "m")
+    applied = kube.apply(inference_service(minReplicas=0, model=model(env=[{"name": "A", "value": "1"}])), "m")
     assert fields_of(applied, "m") == {
         "f:spec": {
             "f:predictor": {
                 "f:minReplicas": {},
-                "f:model": {"f:env": {'k:{"name":"A"}': {".": {}, "f:name": {}, "f:value": {}}}},
+                "f:model": {
+                    "f:env": {'k:{"name":"A"}': {".": {}, "f:name": {}, "f:value": {}}},
+                    "f:modelFormat": {"f:name": {}},
+                },
             }
         }
     }
@@ -112,7 +116,7 @@ def test_a_dry_run_of_a_new_object_leaves_none_behind(kube: Clients, refused: Re
 
 
 def env(**values: str) -> dict[str, Any]:
-    return {"env": [{"name": name, "value": value} for name, value in values.items()]}
+    return model(env=[{"name": name, "value": value} for name, value in values.items()])
 
 
 def test_keyed_lists_merge_item_by_item(kube: Clients) -> None:
@@ -130,9 +134,9 @@ def test_a_conflict_inside_a_keyed_list_names_the_item(kube: Clients, refused: R
 
 
 def test_ports_are_told_apart_by_number_and_protocol_which_is_tcp_unless_said(kube: Clients) -> None:
-    kube.apply(inference_service(model={"ports": [{"containerPort": 80}]}), "a")
-    model = {"ports": [{"containerPort": 80, "protocol": "UDP"}]}
-    both = kube.apply(inference_service(model=model), "b")
+    kube.apply(inference_service(model=model(ports=[{"containerPort": 80}])), "a")
+    udp = model(ports=[{"containerPort": 80, "protocol": "UDP"}])
+    both = kube.apply(inference_service(model=udp), "b")
     assert fields_of(both, "a")["f:spec"]["f:predictor"]["f:model"]["f:ports"].keys() == {
         'k:{"containerPort":80,"protocol":"TCP"}'
     }
@@ -141,29 +145,30 @@ def test_ports_are_told_apart_by_number_and_protocol_which_is_tcp_unless_said(ku
 
 @pytest.mark.parametrize("field", ["args", "command"])
 def test_other_lists_are_owned_and_replaced_as_a_whole(kube: Clients, refused: Refusal, field: str) -> None:
-    kube.apply(inference_service(model={field: ["--a", "--b"]}), "a")
-    status = refused(lambda: kube.apply(inference_service(model={field: ["--c"]}), "b"))
+    kube.apply(inference_service(model=model(**{field: ["--a", "--b"]})), "a")
+    status = refused(lambda: kube.apply(inference_service(model=model(**{field: ["--c"]})), "b"))
     assert status["details"]["causes"][0]["field"] == f".spec.predictor.model.{field}"
-    replaced = kube.apply(inference_service(model={field: ["--c"]}), "b", force_conflicts=True)
+    replaced = kube.apply(inference_service(model=model(**{field: ["--c"]})), "b", force_conflicts=True)
     assert replaced["spec"]["predictor"]["model"][field] == ["--c"]
 
 
-def test_containers_of_a_pod_are_keyed_by_name(kube: Clients) -> None:
+def test_containers_of_a_pod_are_keyed_by_name(kube: Clients, refused: Refusal) -> None:
     pods = kube.dynamic.resources.get(api_version="v1", kind="Pod")
 
-    def pod(container: str) -> dict[str, Any]:
-        spec = {"containers": [{"name": container, "image": "i"}]}
+    def pod(image: str) -> dict[str, Any]:
+        spec = {"containers": [{"name": "x", "image": image}]}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
 
-    pods.server_side_apply(pod("x"), namespace="default", field_manager="a")
-    both = pods.server_side_apply(pod("y"), namespace="default", field_manager="b").to_dict()
-    assert [c["name"] for c in both["spec"]["containers"]] == ["x", "y"]
+    with_account(kube.raw, kube.namespace)
+    pods.server_side_apply(pod("a"), namespace=kube.namespace, field_manager="a")
+    status = refused(lambda: pods.server_side_apply(pod("b"), namespace=kube.namespace, field_manager="b"))
+    assert status["details"]["causes"][0]["field"] == '.spec.containers[name="x"].image'
 
 
 def test_an_update_takes_ownership_of_what_it_changes_from_an_applier(kube: Clients) -> None:
     applied = kube.apply(inference_service(minReplicas=1, maxReplicas=3), "m")
     applied["spec"]["predictor"]["maxReplicas"] = 5
-    kube.services.replace(applied, namespace="default", field_manager="hand")
+    kube.services.replace(applied, namespace=kube.namespace, field_manager="hand")
     after = kube.read()
     assert fields_of(after, "m") == {"f:spec": {"f:predictor": {"f:minReplicas": {}}}}
     assert fields_of(after, "hand") == {"f:spec": {"f:predictor": {"f:maxReplicas": {}}}}
@@ -182,7 +187,7 @@ def test_finalizers_are_a_set_shared_by_managers(kube: Clients) -> None:
 
 
 def test_an_apply_without_a_field_manager_is_refused(kube: Clients, refused: Refusal) -> None:
-    status = refused(lambda: kube.services.server_side_apply(inference_service(), namespace="default"))
+    status = refused(lambda: kube.services.server_side_apply(inference_service(), namespace=kube.namespace))
     assert (status["code"], status["reason"]) == (422, "Invalid")
     assert "fieldManager" in status["message"]
 
@@ -194,7 +199,7 @@ def test_managed_fields_must_not_be_sent_with_an_apply(kube: Clients, refused: R
 
 
 def test_duplicate_keys_in_a_keyed_list_are_refused(kube: Clients, refused: Refusal) -> None:
-    twice = {"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}
+    twice = model(env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}])
     assert "duplicate entries" in refused(lambda: kube.apply(inference_service(model=twice), "m"))["message"]
 
 
@@ -202,7 +207,7 @@ def test_an_apply_to_status_owns_only_status(kube: Clients) -> None:
     kube.apply(inference_service(minReplicas=1), "m")
     body = {**inference_service(minReplicas=9), "status": {"url": "http://iris"}}
     after = kube.services.status.server_side_apply(
-        body, namespace="default", name="iris", field_manager="kserve"
+        body, namespace=kube.namespace, name="iris", field_manager="kserve"
     ).to_dict()
     assert after["spec"]["predictor"]["minReplicas"] == 1
     assert fields_of(after, "kserve") == {"f:status": {"f:url": {}}}

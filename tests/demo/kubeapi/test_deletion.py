@@ -7,8 +7,6 @@ from kubernetes.client import V1ConfigMap, V1DeleteOptions, V1ObjectMeta, V1Owne
 
 from tests.demo.kubeapi.conftest import GROUP, PLURAL, VERSION, Clients, Refusal, inference_service
 
-WHERE = (GROUP, VERSION, "default", PLURAL)
-
 
 def test_a_deleted_object_is_gone_and_cannot_be_deleted_again(kube: Clients, refused: Refusal) -> None:
     uid = kube.create(inference_service())["metadata"]["uid"]
@@ -30,7 +28,7 @@ def test_a_deletion_of_another_object_than_was_meant_is_refused(
 
 def test_a_dry_run_deletes_nothing(kube: Clients) -> None:
     created = kube.create(inference_service())
-    kube.services.delete(name="iris", namespace="default", dry_run="All")
+    kube.services.delete(name="iris", namespace=kube.namespace, dry_run="All")
     assert kube.read() == created
 
 
@@ -46,7 +44,7 @@ def test_a_finalizer_holds_an_object_until_it_is_removed(kube: Clients, refused:
     assert marked["metadata"]["deletionTimestamp"]
     assert kube.read()["metadata"]["generation"] == 2
     assert kube.delete() == marked
-    kube.custom.patch_namespaced_custom_object(*WHERE, "iris", {"metadata": {"finalizers": None}})
+    kube.custom.patch_namespaced_custom_object(*kube.where, "iris", {"metadata": {"finalizers": None}})
     assert refused(kube.read)["reason"] == "NotFound"
 
 
@@ -54,7 +52,7 @@ def test_an_object_that_is_going_gets_no_new_finalizer(kube: Clients, refused: R
     kube.create(finalized())
     kube.delete()
     more = {"metadata": {"finalizers": ["inferenceservice.finalizers", "x/more"]}}
-    status = refused(lambda: kube.custom.patch_namespaced_custom_object(*WHERE, "iris", more))
+    status = refused(lambda: kube.custom.patch_namespaced_custom_object(*kube.where, "iris", more))
     assert "no new finalizers" in status["message"]
 
 
@@ -70,10 +68,10 @@ def owned(name: str, *owners: dict[str, Any]) -> V1ConfigMap:
 
 def test_what_an_object_owned_alone_goes_with_it(kube: Clients) -> None:
     iris, wine = kube.create(inference_service()), kube.create(inference_service("wine"))
-    kube.core.create_namespaced_config_map("default", owned("alone", iris))
-    kube.core.create_namespaced_config_map("default", owned("shared", iris, wine))
+    kube.core.create_namespaced_config_map(kube.namespace, owned("alone", iris))
+    kube.core.create_namespaced_config_map(kube.namespace, owned("shared", iris, wine))
     kube.delete()
-    left = kube.core.list_namespaced_config_map("default")
+    left = kube.core.list_namespaced_config_map(kube.namespace)
     assert [c.metadata.name for c in left.items] == ["shared"]
 
 
@@ -96,6 +94,6 @@ def test_a_collection_is_deleted_by_selector(kube: Clients) -> None:
         body = inference_service(name)
         body["metadata"]["labels"] = {"model": name}
         kube.create(body)
-    kube.custom.delete_collection_namespaced_custom_object(*WHERE, label_selector="model=iris")
-    left = kube.custom.list_namespaced_custom_object(*WHERE)["items"]
+    kube.custom.delete_collection_namespaced_custom_object(*kube.where, label_selector="model=iris")
+    left = kube.custom.list_namespaced_custom_object(*kube.where)["items"]
     assert [item["metadata"]["name"] for item in left] == ["wine"]

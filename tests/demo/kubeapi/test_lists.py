@@ -6,8 +6,6 @@ import pytest
 
 from tests.demo.kubeapi.conftest import GROUP, PLURAL, VERSION, Clients, Refusal, inference_service
 
-WHERE = (GROUP, VERSION, "default", PLURAL)
-
 
 def names(listed: dict[str, Any]) -> list[str]:
     return [item["metadata"]["name"] for item in listed["items"]]
@@ -39,13 +37,13 @@ def test_objects_are_found_by_label(kube: Clients, selector: str) -> None:
         body = inference_service(name)
         body["metadata"]["labels"] = found
         kube.create(body)
-    listed = kube.custom.list_namespaced_custom_object(*WHERE, label_selector=selector)
+    listed = kube.custom.list_namespaced_custom_object(*kube.where, label_selector=selector)
     assert names(listed) == SELECTORS[selector]
 
 
 @pytest.mark.parametrize("selector", ["a in", "=", "a=b c", "a in (b"])
 def test_a_label_selector_that_cannot_be_read_is_refused(kube: Clients, refused: Refusal, selector: str) -> None:
-    status = refused(lambda: kube.custom.list_namespaced_custom_object(*WHERE, label_selector=selector))
+    status = refused(lambda: kube.custom.list_namespaced_custom_object(*kube.where, label_selector=selector))
     assert (status["code"], status["reason"]) == (400, "BadRequest")
 
 
@@ -57,20 +55,21 @@ def test_objects_are_found_by_name_and_namespace(kube: Clients, refused: Refusal
         found = kube.custom.list_cluster_custom_object(GROUP, VERSION, PLURAL, field_selector=selector)
         return dict(found)
 
-    assert names(listed("metadata.name=b")) == ["b"]
-    assert names(listed("metadata.name!=b,metadata.namespace=default")) == ["a"]
+    here = f"metadata.namespace={kube.namespace}"
+    assert names(listed(f"metadata.name=b,{here}")) == ["b"]
+    assert names(listed(f"metadata.name!=b,{here}")) == ["a"]
     assert "spec.x" in refused(lambda: listed("spec.x=1"))["message"]
 
 
 def test_pages_show_the_moment_of_the_first_one(kube: Clients) -> None:
     for number in range(5):
         kube.create(inference_service(f"m{number}"))
-    first = kube.custom.list_namespaced_custom_object(*WHERE, limit=2)
+    first = kube.custom.list_namespaced_custom_object(*kube.where, limit=2)
     assert first["metadata"]["remainingItemCount"] == 3
     kube.delete("m3")
     kube.create(inference_service("m2a"))
-    second = kube.custom.list_namespaced_custom_object(*WHERE, limit=2, _continue=first["metadata"]["continue"])
-    third = kube.custom.list_namespaced_custom_object(*WHERE, limit=2, _continue=second["metadata"]["continue"])
+    second = kube.custom.list_namespaced_custom_object(*kube.where, limit=2, _continue=first["metadata"]["continue"])
+    third = kube.custom.list_namespaced_custom_object(*kube.where, limit=2, _continue=second["metadata"]["continue"])
     assert names(first) + names(second) + names(third) == ["m0", "m1", "m2", "m3", "m4"]
     assert "continue" not in third["metadata"]
     assert first["metadata"]["resourceVersion"] == third["metadata"]["resourceVersion"]
@@ -79,20 +78,20 @@ def test_pages_show_the_moment_of_the_first_one(kube: Clients) -> None:
 def test_a_continue_token_that_is_no_longer_known_is_gone(kube: Clients, refused: Refusal) -> None:
     for number in range(2):
         kube.create(inference_service(f"m{number}"))
-    old = kube.custom.list_namespaced_custom_object(*WHERE, limit=1)["metadata"]["continue"]
+    old = kube.custom.list_namespaced_custom_object(*kube.where, limit=1)["metadata"]["continue"]
     for _ in range(40):
-        kube.custom.list_namespaced_custom_object(*WHERE, limit=1)
-    status = refused(lambda: kube.custom.list_namespaced_custom_object(*WHERE, limit=1, _continue=old))
+        kube.custom.list_namespaced_custom_object(*kube.where, limit=1)
+    status = refused(lambda: kube.custom.list_namespaced_custom_object(*kube.where, limit=1, _continue=old))
     assert (status["code"], status["reason"]) == (410, "Expired")
 
 
 def test_a_version_from_the_future_is_refused(kube: Clients, refused: Refusal) -> None:
-    status = refused(lambda: kube.custom.list_namespaced_custom_object(*WHERE, resource_version="999999"))
+    status = refused(lambda: kube.custom.list_namespaced_custom_object(*kube.where, resource_version="999999"))
     assert (status["code"], status["reason"]) == (504, "Timeout")
 
 
 def test_the_version_of_a_list_rises_with_every_write(kube: Clients) -> None:
-    before = kube.custom.list_namespaced_custom_object(*WHERE)["metadata"]["resourceVersion"]
+    before = kube.custom.list_namespaced_custom_object(*kube.where)["metadata"]["resourceVersion"]
     created = kube.create(inference_service())
-    after = kube.custom.list_namespaced_custom_object(*WHERE)["metadata"]["resourceVersion"]
+    after = kube.custom.list_namespaced_custom_object(*kube.where)["metadata"]["resourceVersion"]
     assert int(before) < int(created["metadata"]["resourceVersion"]) == int(after)

@@ -10,8 +10,6 @@ from kubernetes.client import V1ConfigMap, V1ObjectMeta, V1Secret
 from reconciler.demo.kubeapi import KubeApi
 from tests.demo.kubeapi.conftest import GROUP, PLURAL, VERSION, Clients, Refusal, inference_service
 
-WHERE = (GROUP, VERSION, "default", PLURAL)
-
 
 def test_a_new_object_gets_uid_time_generation_and_version(kube: Clients) -> None:
     meta = kube.create(inference_service())["metadata"]
@@ -23,7 +21,7 @@ def test_a_new_object_gets_uid_time_generation_and_version(kube: Clients) -> Non
 
 def test_a_name_is_made_from_generate_name(kube: Clients) -> None:
     event = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "map-"}}
-    names = {kube.core.create_namespaced_config_map("default", event).metadata.name for _ in range(5)}
+    names = {kube.core.create_namespaced_config_map(kube.namespace, event).metadata.name for _ in range(5)}
     assert len(names) == 5
     assert all(name.startswith("map-") and len(name) > 4 for name in names)
 
@@ -81,39 +79,39 @@ def test_a_broken_object_is_refused(kube: Clients, refused: Refusal, case: str) 
 def test_a_replace_against_an_older_version_is_refused(kube: Clients, refused: Refusal) -> None:
     first = kube.create(inference_service(minReplicas=1))
     second = {**first, "spec": {"predictor": {"minReplicas": 2}}}
-    kube.custom.replace_namespaced_custom_object(*WHERE, "iris", second)
-    status = refused(lambda: kube.custom.replace_namespaced_custom_object(*WHERE, "iris", first))
+    kube.custom.replace_namespaced_custom_object(*kube.where, "iris", second)
+    status = refused(lambda: kube.custom.replace_namespaced_custom_object(*kube.where, "iris", first))
     assert (status["code"], status["reason"]) == (409, "Conflict")
     assert "the object has been modified" in status["message"]
 
 
 def test_a_replace_of_a_custom_resource_says_which_version_it_replaces(kube: Clients, refused: Refusal) -> None:
     kube.create(inference_service())
-    status = refused(lambda: kube.custom.replace_namespaced_custom_object(*WHERE, "iris", inference_service()))
+    status = refused(lambda: kube.custom.replace_namespaced_custom_object(*kube.where, "iris", inference_service()))
     assert status["details"]["causes"][0]["field"] == "metadata.resourceVersion"
 
 
 def test_generation_counts_changes_of_the_spec_only(kube: Clients) -> None:
     kube.create(inference_service(minReplicas=1))
-    labelled = kube.custom.patch_namespaced_custom_object(*WHERE, "iris", {"metadata": {"labels": {"a": "b"}}})
+    labelled = kube.custom.patch_namespaced_custom_object(*kube.where, "iris", {"metadata": {"labels": {"a": "b"}}})
     assert labelled["metadata"]["generation"] == 1
-    grown = kube.custom.patch_namespaced_custom_object(*WHERE, "iris", {"spec": {"predictor": {"minReplicas": 2}}})
+    grown = kube.custom.patch_namespaced_custom_object(*kube.where, "iris", {"spec": {"predictor": {"minReplicas": 2}}})
     assert grown["metadata"]["generation"] == 2
     assert grown["metadata"]["uid"] == labelled["metadata"]["uid"]
 
 
 def test_a_write_that_changes_nothing_keeps_the_version(kube: Clients) -> None:
     created = kube.create(inference_service())
-    assert kube.custom.replace_namespaced_custom_object(*WHERE, "iris", created) == created
+    assert kube.custom.replace_namespaced_custom_object(*kube.where, "iris", created) == created
     same = {"spec": created["spec"]}
-    assert kube.custom.patch_namespaced_custom_object(*WHERE, "iris", same) == created
+    assert kube.custom.patch_namespaced_custom_object(*kube.where, "iris", same) == created
 
 
 def test_a_merge_patch_removes_fields_given_as_null(kube: Clients) -> None:
     kube.create(inference_service(minReplicas=1, maxReplicas=2))
     patched = kube.services.patch(
         {"metadata": {"name": "iris"}, "spec": {"predictor": {"maxReplicas": None}}},
-        namespace="default",
+        namespace=kube.namespace,
         content_type="application/merge-patch+json",
     ).to_dict()
     assert patched["spec"]["predictor"] == {"minReplicas": 1}
@@ -125,7 +123,7 @@ def test_a_json_patch_runs_its_operations_or_none(kube: Clients, refused: Refusa
 
     def patch(*operations: dict[str, Any]) -> Any:
         return kube.services.patch(
-            list(operations), name="iris", namespace="default", content_type="application/json-patch+json"
+            list(operations), name="iris", namespace=kube.namespace, content_type="application/json-patch+json"
         )
 
     good = {"op": "test", "path": path, "value": 1}, {"op": "replace", "path": path, "value": 2}
@@ -136,13 +134,13 @@ def test_a_json_patch_runs_its_operations_or_none(kube: Clients, refused: Refusa
 
 def test_a_strategic_patch_is_for_built_in_resources_only(kube: Clients, refused: Refusal) -> None:
     kube.create(inference_service())
-    status = refused(lambda: kube.services.patch({"metadata": {"name": "iris"}}, namespace="default"))
+    status = refused(lambda: kube.services.patch({"metadata": {"name": "iris"}}, namespace=kube.namespace))
     assert (status["code"], status["reason"]) == (415, "UnsupportedMediaType")
     kube.core.create_namespaced_config_map(
-        "default", V1ConfigMap(metadata=V1ObjectMeta(name="m"), data={"a": "1", "b": "2"})
+        kube.namespace, V1ConfigMap(metadata=V1ObjectMeta(name="m"), data={"a": "1", "b": "2"})
     )
     maps = kube.dynamic.resources.get(api_version="v1", kind="ConfigMap")
-    patched = maps.patch({"metadata": {"name": "m"}, "data": {"a": None, "c": "3"}}, namespace="default")
+    patched = maps.patch({"metadata": {"name": "m"}, "data": {"a": None, "c": "3"}}, namespace=kube.namespace)
     assert patched.data.to_dict() == {"b": "2", "c": "3"}
 
 
@@ -150,19 +148,19 @@ def test_status_is_written_through_its_own_endpoint_only(kube: Clients) -> None:
     created = kube.create({**inference_service(minReplicas=1), "status": {"url": "http://early"}})
     assert "status" not in created
     changed = {**created, "spec": {"predictor": {"minReplicas": 9}}, "status": {"url": "http://iris"}}
-    after = kube.custom.replace_namespaced_custom_object_status(*WHERE, "iris", changed)
+    after = kube.custom.replace_namespaced_custom_object_status(*kube.where, "iris", changed)
     assert after["status"] == {"url": "http://iris"}
     assert after["spec"]["predictor"]["minReplicas"] == 1
     assert after["metadata"]["generation"] == 1
-    ignored = kube.custom.patch_namespaced_custom_object(*WHERE, "iris", {"status": {"url": "no"}})
+    ignored = kube.custom.patch_namespaced_custom_object(*kube.where, "iris", {"status": {"url": "no"}})
     assert ignored == after
-    patched = kube.custom.patch_namespaced_custom_object_status(*WHERE, "iris", {"status": {"url": "http://new"}})
+    patched = kube.custom.patch_namespaced_custom_object_status(*kube.where, "iris", {"status": {"url": "http://new"}})
     assert patched["status"] == {"url": "http://new"}
 
 
 def test_a_secret_keeps_plain_text_as_base64(kube: Clients) -> None:
     secret = V1Secret(metadata=V1ObjectMeta(name="s"), string_data={"key": "value"})
-    created = kube.core.create_namespaced_secret("default", secret)
+    created = kube.core.create_namespaced_secret(kube.namespace, secret)
     assert (created.type, created.data) == ("Opaque", {"key": "dmFsdWU="})
 
 
@@ -172,26 +170,26 @@ def test_a_lease_is_taken_renewed_and_never_renewed_twice_from_one_reading(kube:
         metadata=V1ObjectMeta(name="leader"),
         spec=client.V1LeaseSpec(holder_identity="a", lease_duration_seconds=15, renew_time=datetime.now(UTC)),
     )
-    lease = kube.leases.create_namespaced_lease("default", body)
-    assert refused(lambda: kube.leases.create_namespaced_lease("default", body))["reason"] == "AlreadyExists"
-    stale = kube.leases.read_namespaced_lease("leader", "default")
+    lease = kube.leases.create_namespaced_lease(kube.namespace, body)
+    assert refused(lambda: kube.leases.create_namespaced_lease(kube.namespace, body))["reason"] == "AlreadyExists"
+    stale = kube.leases.read_namespaced_lease("leader", kube.namespace)
     lease.spec.renew_time = datetime.now(UTC)
-    renewed = kube.leases.replace_namespaced_lease("leader", "default", lease)
+    renewed = kube.leases.replace_namespaced_lease("leader", kube.namespace, lease)
     assert renewed.spec.renew_time == lease.spec.renew_time
     stale.spec.holder_identity = "b"
-    status = refused(lambda: kube.leases.replace_namespaced_lease("leader", "default", stale))
+    status = refused(lambda: kube.leases.replace_namespaced_lease("leader", kube.namespace, stale))
     assert status["reason"] == "Conflict"
-    assert kube.leases.read_namespaced_lease("leader", "default").spec.holder_identity == "a"
+    assert kube.leases.read_namespaced_lease("leader", kube.namespace).spec.holder_identity == "a"
 
 
 def test_events_are_found_by_what_they_are_about(kube: Clients) -> None:
     for name in ("iris", "wine"):
-        about = kubernetes.client.V1ObjectReference(kind="InferenceService", name=name, namespace="default")
+        about = kubernetes.client.V1ObjectReference(kind="InferenceService", name=name, namespace=kube.namespace)
         event = kubernetes.client.CoreV1Event(
             metadata=V1ObjectMeta(generate_name=f"{name}."), involved_object=about, reason="Promoted"
         )
-        kube.core.create_namespaced_event("default", event)
-    found = kube.core.list_namespaced_event("default", field_selector="involvedObject.name=wine")
+        kube.core.create_namespaced_event(kube.namespace, event)
+    found = kube.core.list_namespaced_event(kube.namespace, field_selector="involvedObject.name=wine")
     assert [e.involved_object.name for e in found.items] == ["wine"]
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,9 @@ from tests.demo.kubeapi.conftest import (
     Refusal,
     clients_of,
     inference_service,
+    model,
 )
 
-WHERE = (GROUP, VERSION, "default", PLURAL)
 WIDGETS: dict[str, Any] = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
@@ -64,6 +66,7 @@ WIDGETS: dict[str, Any] = {
 }
 
 
+@pytest.mark.usefixtures("api")
 def test_every_resource_of_the_stack_is_discovered(kube: Clients) -> None:
     found = {
         (resource.group_version, resource.kind, resource.namespaced)
@@ -97,8 +100,8 @@ def test_groups_name_the_version_to_prefer(kube: Clients) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/livez"])
-def test_the_server_says_that_it_is_well(api: KubeApi, path: str) -> None:
-    assert httpx.get(api.url + path).text == "ok"
+def test_the_server_says_that_it_is_well(kube: Clients, path: str) -> None:
+    assert kube.http.get(path).text == "ok"
 
 
 @pytest.mark.parametrize(
@@ -112,13 +115,13 @@ def test_the_server_says_that_it_is_well(api: KubeApi, path: str) -> None:
         "/api/v1/namespaces/default/configmaps/x/status",
     ],
 )
-def test_a_path_that_names_nothing_is_not_found(api: KubeApi, path: str) -> None:
-    answer = httpx.get(api.url + path)
+def test_a_path_that_names_nothing_is_not_found(kube: Clients, path: str) -> None:
+    answer = kube.http.get(path)
     assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
 
 
-def test_a_verb_that_a_resource_lacks_is_refused(api: KubeApi) -> None:
-    answer = httpx.delete(f"{api.url}/api/v1/namespaces")
+def test_a_verb_that_a_resource_lacks_is_refused(kube: Clients) -> None:
+    answer = kube.http.delete("/api/v1/namespaces")
     assert (answer.status_code, answer.json()["reason"]) == (405, "MethodNotAllowed")
 
 
@@ -140,15 +143,15 @@ def test_requests_are_counted_by_verb_and_resource(api: KubeApi, kube: Clients) 
     assert expected <= set(counted)
 
 
-def test_a_body_that_is_no_json_is_refused(api: KubeApi) -> None:
-    answer = httpx.post(f"{api.url}/api/v1/namespaces", content=b"{", headers={"content-type": "application/json"})
+def test_a_body_that_is_no_json_is_refused(kube: Clients) -> None:
+    answer = kube.http.post("/api/v1/namespaces", content=b"{", headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
 
 
-def test_an_apply_may_be_written_in_yaml(api: KubeApi) -> None:
+def test_an_apply_may_be_written_in_yaml(kube: Clients) -> None:
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {day: 2026-01-01}\n"
-    answer = httpx.patch(
-        f"{api.url}/api/v1/namespaces/default/configmaps/m?fieldManager=m",
+    answer = kube.http.patch(
+        f"/api/v1/namespaces/{kube.namespace}/configmaps/m?fieldManager=m",
         content=text,
         headers={"content-type": "application/apply-patch+yaml"},
     )
@@ -204,23 +207,31 @@ def test_a_hook_refuses_what_must_not_be_stored(api: KubeApi, kube: Clients, ref
     )
 
 
+@contextmanager
+def restarted(folder: Path) -> Iterator[Clients]:
+    with KubeApi.serve(folder) as api:
+        api.write_kubeconfig(folder / "kubeconfig")
+        with clients_of(folder / "kubeconfig", folder, "default") as kube:
+            yield kube
+
+
 def test_a_restarted_server_continues_where_it_stood(tmp_path: Path, refused: Refusal) -> None:
-    with KubeApi.serve(tmp_path) as api, clients_of(api, tmp_path) as kube:
+    with restarted(tmp_path) as kube:
         kept = kube.create(inference_service())
         kube.create(inference_service("gone"))
         kube.delete("gone")
         kube.crds.create_custom_resource_definition(WIDGETS)
-        last = kube.custom.list_namespaced_custom_object(*WHERE)["metadata"]["resourceVersion"]
-    with KubeApi.serve(tmp_path) as api, clients_of(api, tmp_path) as kube:
+        last = kube.custom.list_namespaced_custom_object(*kube.where)["metadata"]["resourceVersion"]
+    with restarted(tmp_path) as kube:
         assert kube.read() == kept
         assert refused(lambda: kube.read("gone"))["code"] == 404
         assert kube.dynamic.resources.get(api_version="example.com/v1", kind="Widget")
-        after = kube.custom.list_namespaced_custom_object(*WHERE)["metadata"]["resourceVersion"]
+        after = kube.custom.list_namespaced_custom_object(*kube.where)["metadata"]["resourceVersion"]
         assert after == last
         new = kube.create(inference_service("new"))["metadata"]["resourceVersion"]
         assert int(new) > int(last)
         resumed = kubernetes.watch.Watch().stream(
-            kube.custom.list_namespaced_custom_object, *WHERE, resource_version=last, timeout_seconds=1
+            kube.custom.list_namespaced_custom_object, *kube.where, resource_version=last, timeout_seconds=1
         )
         assert [e["object"]["metadata"]["name"] for e in resumed] == ["new"]
 
@@ -291,7 +302,7 @@ def test_kserves_own_definition_replaces_the_light_one(api: KubeApi, kube: Clien
         timeout=60,
     )
     assert answer.status_code == 200, answer.text
-    applied = kube.apply(inference_service(model={"env": [{"name": "A", "value": "1"}]}), "m")
+    applied = kube.apply(inference_service(model=model(env=[{"name": "A", "value": "1"}])), "m")
     assert 'k:{\\"name\\":\\"A\\"}' in json.dumps(applied["metadata"]["managedFields"])
 
 

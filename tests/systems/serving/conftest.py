@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -10,14 +9,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from kubernetes import client, config
 
 from reconciler.demo.kubeapi import KubeApi
 from reconciler.settings import KubernetesSettings
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.kserve import KServe, Options
 from reconciler.systems.serving.reflector import Pace
-from tests.systems.serving.world import GROUP, PLURAL, VERSION, World
+from tests.clusters import api_client, new_namespace
+from tests.systems.serving.world import World
 
 Serve = Callable[..., KServe]
 
@@ -27,10 +26,10 @@ def utc_now() -> datetime:
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def kubeconfig(real_cluster: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return the kubeconfig of the cluster that the suite runs on."""
-    if given := request.config.getoption("--kubeconfig"):
-        yield Path(given)
+    if real_cluster:
+        yield real_cluster
         return
     with KubeApi.serve(None) as api:
         path = tmp_path_factory.mktemp("kube") / "kubeconfig"
@@ -41,35 +40,10 @@ def kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 @pytest.fixture
 def world(kubeconfig: Path) -> Iterator[World]:
     """Make a namespace and take it away again, with everything in it."""
-    configuration = client.Configuration()
-    config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
-    configuration.retries = False
-    api = client.ApiClient(configuration)
-    name = f"reconciler-test-{secrets.token_hex(4)}"
-    core = client.CoreV1Api(api)
-    core.create_namespace({"metadata": {"name": name, "labels": {"reconciler.dev/test": "true"}}}, _request_timeout=30)
-    try:
+    api = api_client(kubeconfig)
+    with new_namespace(api) as name:
         yield World(api, name)
-    finally:
-        _release(api, name)
-        core.delete_namespace(name, _request_timeout=30)
-        api.rest_client.pool_manager.clear()
-
-
-def _release(api: client.ApiClient, namespace: str) -> None:
-    """Delete what the test left, also where a finalizer holds it."""
-    objects = client.CustomObjectsApi(api)
-    for item in objects.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL)["items"]:
-        name = item["metadata"]["name"]
-        if item["metadata"].get("finalizers"):
-            objects.patch_namespaced_custom_object(
-                GROUP, VERSION, namespace, PLURAL, name, {"metadata": {"finalizers": None}}
-            )
-        try:
-            objects.delete_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, name)
-        except client.ApiException as error:
-            if error.status != 404:
-                raise
+    api.rest_client.pool_manager.clear()
 
 
 @pytest.fixture

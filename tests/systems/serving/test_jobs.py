@@ -1,4 +1,4 @@
-"""Jobs of checks on the embedded API: begun once, read, removed; only an exit code is a verdict."""
+"""Jobs of checks: begun once, read, removed; only an exit code is a verdict."""
 
 from __future__ import annotations
 
@@ -9,111 +9,130 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes import client, config
+from kubernetes import client
 
-from reconciler.demo.kubeapi import KubeApi
 from reconciler.errors import Conflict, Refused
 from reconciler.ports import JobRequest
 from reconciler.settings import KubernetesSettings
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.jobs import KubernetesJobs
-
-REQUEST = JobRequest(
-    "models", "iris-own-1", "iris", "tests:1", ("run",), ("--fast",), {"B": "2", "A": "1"}, timedelta(minutes=5)
-)
-
+from tests.clusters import with_account
+from tests.systems.serving.world import World, eventually
 
 ENDED = {"name": "container", "image": "tests:1", "imageID": "", "ready": False, "restartCount": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The adapter, and what a Job controller and a kubelet would use."""
+    """The adapter, and what a kubelet would use, and a Job controller where there is none."""
 
     jobs: KubernetesJobs
     batch: client.BatchV1Api
     core: client.CoreV1Api
+    namespace: str
+    request: JobRequest
+    controlled: bool
 
-    def ends(self, kind: str, reason: str = "", code: int | None = None, **pod: Any) -> None:
+    def exit_code(self) -> int | None:
+        return self.jobs.exit_code(self.request)
+
+    def all_jobs(self) -> list[Any]:
+        return list(self.batch.list_namespaced_job(self.namespace).items)
+
+    def ends(self, kind: str, reason: str, code: int | None, ended: str = "Error") -> None:
         """Let the job end so, with a pod whose container ended with this code."""
         if code is not None:
-            ended = {"terminated": {"exitCode": code, "reason": pod.pop("ended", "Error")}}
-            status = {"containerStatuses": [{**ENDED, "state": ended}], **pod}
-            meta = {"name": "iris-own-1-abcde", "labels": {"job-name": "iris-own-1"}}
-            spec = {"containers": [{"name": "container", "image": "tests:1"}]}
-            self.core.create_namespaced_pod("models", {"metadata": meta, "spec": spec})
-            self.core.patch_namespaced_pod_status("iris-own-1-abcde", "models", {"status": status})
+            state = {"terminated": {"exitCode": code, "reason": ended}}
+            status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [{**ENDED, "state": state}]}
+            status |= {"reason": "Evicted"} if ended == "Evicted" else {}
+            self.core.patch_namespaced_pod_status(self._pod(), self.namespace, {"status": status})
+        if self.controlled:
+            eventually(lambda: any(c.type == kind and c.reason == reason for c in self._conditions()))
+            return
         condition = {"type": kind, "status": "True", "reason": reason, "message": f"it is {reason}"}
-        self.batch.patch_namespaced_job_status("iris-own-1", "models", {"status": {"conditions": [condition]}})
+        self.batch.patch_namespaced_job_status("own", self.namespace, {"status": {"conditions": [condition]}})
+
+    def _pod(self) -> str:
+        if not self.controlled:
+            meta = {"name": "own-abcde", "labels": {"job-name": "own"}}
+            spec = {"containers": [{"name": "container", "image": "tests:1"}]}
+            self.core.create_namespaced_pod(self.namespace, {"metadata": meta, "spec": spec})
+        pods = eventually(lambda: self.core.list_namespaced_pod(self.namespace, label_selector="job-name=own").items)
+        return str(pods[0].metadata.name)
+
+    def _conditions(self) -> list[Any]:
+        return self.batch.read_namespaced_job("own", self.namespace).status.conditions or []
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with KubeApi.serve(None) as api:
-        path = tmp_path / "kubeconfig"
-        api.write_kubeconfig(path)
-        configuration = client.Configuration()
-        config.load_kube_config(str(path), client_configuration=configuration, persist_config=False)
-        connection = Connection(KubernetesSettings(kubeconfig=path))
-        with client.ApiClient(configuration) as admin:
-            core = client.CoreV1Api(admin)
-            core.create_namespace({"metadata": {"name": "models"}})
-            yield Cluster(KubernetesJobs(connection), client.BatchV1Api(admin), core)
-        connection.close()
+def cluster(world: World, kubeconfig: Path, real_cluster: Path | None) -> Iterator[Cluster]:
+    connection = Connection(KubernetesSettings(kubeconfig=kubeconfig))
+    with_account(world.api, world.namespace)
+    request = JobRequest(
+        world.namespace, "own", "iris", "tests:1", ("run",), ("--fast",), {"B": "2", "A": "1"}, timedelta(minutes=5)
+    )
+    batch, core = client.BatchV1Api(world.api), client.CoreV1Api(world.api)
+    yield Cluster(KubernetesJobs(connection), batch, core, world.namespace, request, real_cluster is not None)
+    connection.close()
+
+
+@pytest.fixture
+def kubelet(cluster: Cluster) -> Cluster:
+    """Return a cluster in which nobody but the test runs pods."""
+    if cluster.controlled and cluster.core.list_node(limit=1).items:
+        pytest.skip("plays the kubelet, and this cluster has nodes")
+    return cluster
 
 
 def test_a_job_is_begun_once_and_removed(cluster: Cluster) -> None:
-    assert cluster.jobs.exit_code(REQUEST) is None
-    assert cluster.jobs.exit_code(REQUEST) is None
-    (job,) = cluster.batch.list_namespaced_job("models").items
+    assert cluster.exit_code() is None
+    assert cluster.exit_code() is None
+    (job,) = cluster.all_jobs()
     pod = job.spec.template.spec
     assert job.metadata.labels == {"app.kubernetes.io/managed-by": "model-reconciler", "reconciler.dev/model": "iris"}
     assert (job.spec.backoff_limit, job.spec.active_deadline_seconds, pod.restart_policy) == (0, 300, "Never")
     (container,) = pod.containers
     assert (container.image, container.command, container.args) == ("tests:1", ["run"], ["--fast"])
     assert [(e.name, e.value) for e in container.env] == [("A", "1"), ("B", "2")]
-    cluster.jobs.remove("models", REQUEST.name)
-    cluster.jobs.remove("models", REQUEST.name)
-    assert not cluster.batch.list_namespaced_job("models").items
+    cluster.jobs.remove(cluster.namespace, "own")
+    cluster.jobs.remove(cluster.namespace, "own")
+    assert not cluster.all_jobs()
 
 
-def test_a_complete_job_ended_with_0(cluster: Cluster) -> None:
-    cluster.jobs.exit_code(REQUEST)
-    cluster.ends("Complete")
-    assert cluster.jobs.exit_code(REQUEST) == 0
+def test_a_complete_job_ended_with_0(kubelet: Cluster) -> None:
+    kubelet.exit_code()
+    kubelet.ends("Complete", "CompletionsReached", 0)
+    assert kubelet.exit_code() == 0
 
 
-def test_a_failed_job_ended_with_its_containers_code(cluster: Cluster) -> None:
-    cluster.jobs.exit_code(REQUEST)
-    cluster.ends("Failed", "BackoffLimitExceeded", 3)
-    assert cluster.jobs.exit_code(REQUEST) == 3
+def test_a_failed_job_ended_with_its_containers_code(kubelet: Cluster) -> None:
+    kubelet.exit_code()
+    kubelet.ends("Failed", "BackoffLimitExceeded", 3)
+    assert kubelet.exit_code() == 3
 
 
-NO_CODE: dict[str, dict[str, Any]] = {
-    "no pod ever started": {"reason": "DeadlineExceeded"},
-    "its time was over": {"reason": "DeadlineExceeded", "code": 143},
-    "its pod was evicted": {"reason": "BackoffLimitExceeded", "code": 137, "phase": "Failed"},
-    "its container could not start": {"reason": "BackoffLimitExceeded", "code": 128, "ended": "StartError"},
-}
+@pytest.mark.parametrize(
+    ("ended", "code"), [("Evicted", 137), ("StartError", 128)], ids=["was evicted", "could not start"]
+)
+def test_a_job_has_no_exit_code_where_its_pod(kubelet: Cluster, ended: str, code: int) -> None:
+    kubelet.exit_code()
+    kubelet.ends("Failed", "BackoffLimitExceeded", code, ended)
+    with pytest.raises(Refused, match="without an exit code: "):
+        kubelet.exit_code()
+    assert not kubelet.all_jobs()
 
 
-@pytest.mark.parametrize("sentence", NO_CODE)
-def test_a_job_has_no_exit_code_where(sentence: str, cluster: Cluster) -> None:
-    cluster.jobs.exit_code(REQUEST)
-    ends = dict(NO_CODE[sentence])
-    reason = ends.pop("reason")
-    if "phase" in ends:
-        del ends["phase"]
-        cluster.ends("Failed", reason, **ends)
-        cluster.core.patch_namespaced_pod_status("iris-own-1-abcde", "models", {"status": {"reason": "Evicted"}})
-    else:
-        cluster.ends("Failed", reason, **ends)
-    with pytest.raises(Refused, match=f"without an exit code: it is {reason}"):
-        cluster.jobs.exit_code(REQUEST)
-    assert not cluster.batch.list_namespaced_job("models").items
+@pytest.mark.parametrize("code", [None, 143], ids=["no pod ever started", "its container was ended by it"])
+def test_a_job_whose_time_is_over_has_no_exit_code(kubelet: Cluster, code: int | None) -> None:
+    hurried = replace(kubelet, request=replace(kubelet.request, timeout=timedelta(seconds=1)))
+    hurried.exit_code()
+    hurried.ends("Failed", "DeadlineExceeded", None if kubelet.controlled else code)
+    with pytest.raises(Refused, match="without an exit code"):
+        hurried.exit_code()
+    assert not kubelet.all_jobs()
 
 
 def test_a_job_of_that_name_that_is_not_ours_is_left_alone(cluster: Cluster) -> None:
-    cluster.jobs.exit_code(REQUEST)
+    cluster.exit_code()
     with pytest.raises(Conflict, match="is not ours"):
-        cluster.jobs.exit_code(replace(REQUEST, model="wine"))
+        cluster.jobs.exit_code(replace(cluster.request, model="wine"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from reconciler.errors import Conflict, Refused, Transient
-from reconciler.observed import MANAGER, InferenceService, Known, TrafficTarget
+from reconciler.observed import LABEL_RELEASE, MANAGER, InferenceService, Known, TrafficTarget
 from reconciler.systems.serving.kserve import KServe
 from tests.systems.serving.conftest import Serve
 from tests.systems.serving.world import World, eventually, manifest, ready_status, release
@@ -106,6 +108,28 @@ def test_a_status_is_seen_and_wakes_the_loop(kserve: KServe, world: World) -> No
     assert found.traffic == (TrafficTarget("iris-predictor-00001", 100, latest=True),)
     assert (found.message, found.failure, found.url) == ("", None, "http://iris.example.com")
     assert eventually(lambda: woken) == [(world.namespace, "iris")]
+
+
+def revision(name: str, label: str) -> dict[str, Any]:
+    labels = {"serving.kserve.io/inferenceservice": "iris", "component": "predictor", LABEL_RELEASE: label}
+    metadata = {"name": name, "labels": labels}
+    return {"apiVersion": "serving.knative.dev/v1", "kind": "Revision", "metadata": metadata, "spec": {}}
+
+
+def test_revisions_are_joined_to_their_service(kserve: KServe, world: World) -> None:
+    kserve.apply(manifest(world.namespace, "iris"))
+    place = ("serving.knative.dev", "v1", world.namespace, "revisions")
+
+    def revisions() -> dict[str, str]:
+        return {name: str(one) for name, one in (shown(kserve, world).revisions or {}).items()}
+
+    assert shown(kserve, world).revisions == {}
+    world.objects.create_namespaced_custom_object(*place, revision("r1", "1-aaaa"))
+    world.objects.create_namespaced_custom_object(*place, revision("r2", "2-bbbb"))
+    assert eventually(lambda: revisions() == {"r1": "1-aaaa", "r2": "2-bbbb"})
+
+    world.objects.delete_namespaced_custom_object(*place, "r1")
+    assert eventually(lambda: revisions() == {"r2": "2-bbbb"})
 
 
 def test_a_service_of_somebody_else_is_never_written(kserve: KServe, world: World) -> None:

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 from kubernetes import client
 
 from reconciler.demo.kubeapi import KubeApi
 from reconciler.errors import Transient
-from reconciler.observed import LABEL_RELEASE, InferenceService, Known, Unknown
+from reconciler.observed import InferenceService, Known, Unknown
 from reconciler.settings import KubernetesSettings
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.kserve import KServe, Options
@@ -111,35 +110,11 @@ def test_what_happened_while_nobody_watched_is_seen_afterwards(embedded: Embedde
     assert seen(kserve, "wine") is None
 
 
-def revision(name: str, label: str) -> dict[str, Any]:
-    labels = {"serving.kserve.io/inferenceservice": "iris", "component": "predictor", LABEL_RELEASE: label}
-    return {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Revision",
-        "metadata": {"name": name, "namespace": "default", "labels": labels},
-        "spec": {},
-    }
-
-
 def revisions(kserve: KServe) -> dict[str, str] | None:
     found = seen(kserve)
     if found is None or found.revisions is None:
         return None
     return {name: str(one) for name, one in found.revisions.items()}
-
-
-def test_revisions_are_joined_to_their_service(embedded: Embedded, kserve: KServe) -> None:
-    kserve.apply(manifest("default", "iris"))
-    place = ("serving.knative.dev", "v1", "default", "revisions")
-    objects = embedded.world().objects
-    assert revisions(kserve) == {}
-
-    objects.create_namespaced_custom_object(*place, revision("r1", "1-aaaa"))
-    objects.create_namespaced_custom_object(*place, revision("r2", "2-bbbb"))
-    assert eventually(lambda: revisions(kserve) == {"r1": "1-aaaa", "r2": "2-bbbb"})
-
-    objects.delete_namespaced_custom_object(*place, "r1")
-    assert eventually(lambda: revisions(kserve) == {"r2": "2-bbbb"})
 
 
 def test_knative_may_be_taken_away_and_installed_later(embedded: Embedded, kserve: KServe) -> None:

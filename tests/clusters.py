@@ -1,0 +1,98 @@
+"""The cluster that --kubeconfig names: its client, what must be there, and a namespace of one's own."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from kubernetes import client, config
+
+from reconciler.demo.kubeapi.resources import preregistered_definitions
+
+ISVC = ("serving.kserve.io", "v1beta1")
+KSERVE = "inferenceservices.serving.kserve.io"
+# Groups of *.k8s.io are reserved, unless a definition says this.
+UNAPPROVED = {"api-approved.kubernetes.io": "unapproved, of a test"}
+TIMEOUT = 30
+PATIENCE_SECONDS = 60.0
+
+
+def api_client(kubeconfig: Path) -> client.ApiClient:
+    """Return the real client, which sends everything once."""
+    configuration = client.Configuration()
+    config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
+    configuration.retries = False
+    return client.ApiClient(configuration)
+
+
+@contextmanager
+def prepared(kubeconfig: Path) -> Iterator[None]:
+    """Serve what KServe relies on where nobody does, until the block ends; KServe's own definitions must be there."""
+    api = api_client(kubeconfig)
+    definitions = client.ApiextensionsV1Api(api)
+    known = {one.metadata.name for one in definitions.list_custom_resource_definition(_request_timeout=TIMEOUT).items}
+    if KSERVE not in known:
+        pytest.fail(f"{api.configuration.host} has no {KSERVE}: install KServe's CRDs")
+    with ExitStack() as made:
+        made.callback(api.rest_client.pool_manager.clear)
+        for definition in preregistered_definitions():
+            name = definition["metadata"]["name"]
+            if definition["spec"]["group"] != ISVC[0] and name not in known:
+                body = {**definition, "metadata": {"name": name, "annotations": UNAPPROVED}}
+                definitions.create_custom_resource_definition(body, _request_timeout=TIMEOUT)
+                made.callback(definitions.delete_custom_resource_definition, name, _request_timeout=TIMEOUT)
+                _wait_until_served(definitions, name)
+        yield
+
+
+def _wait_until_served(definitions: client.ApiextensionsV1Api, name: str) -> None:
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found = definitions.read_custom_resource_definition(name, _request_timeout=TIMEOUT)
+        conditions = {one.type: one.status for one in (found.status and found.status.conditions) or ()}
+        if conditions.get("Established") == "True":
+            return
+        assert time.monotonic() < ends, f"{name} is not served: {conditions}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def new_namespace(api: client.ApiClient) -> Iterator[str]:
+    """Make a namespace and take it away again, with everything in it."""
+    core = client.CoreV1Api(api)
+    name = f"reconciler-test-{secrets.token_hex(4)}"
+    labels = {"reconciler.dev/test": "true"}
+    core.create_namespace({"metadata": {"name": name, "labels": labels}}, _request_timeout=TIMEOUT)
+    try:
+        yield name
+    finally:
+        _release(api, name)
+        core.delete_namespace(name, _request_timeout=TIMEOUT)
+
+
+def with_account(api: client.ApiClient, namespace: str) -> None:
+    """Have the account there that a pod runs as; the embedded API has no accounts, a controller may be first."""
+    try:
+        client.CoreV1Api(api).create_namespaced_service_account(namespace, {"metadata": {"name": "default"}})
+    except client.ApiException as error:
+        if error.status not in (404, 409):
+            raise
+
+
+def _release(api: client.ApiClient, namespace: str) -> None:
+    """Delete the services that a test left, also where a finalizer holds them."""
+    where = (*ISVC, namespace, "inferenceservices")
+    objects = client.CustomObjectsApi(api)
+    for item in objects.list_namespaced_custom_object(*where, _request_timeout=TIMEOUT)["items"]:
+        name = item["metadata"]["name"]
+        try:
+            if item["metadata"].get("finalizers"):
+                objects.patch_namespaced_custom_object(*where, name, {"metadata": {"finalizers": None}})
+            objects.delete_namespaced_custom_object(*where, name)
+        except client.ApiException as error:
+            if error.status != 404:
+                raise
