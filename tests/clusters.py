@@ -74,6 +74,15 @@ def new_namespace(api: client.ApiClient) -> Iterator[str]:
         core.delete_namespace(name, _request_timeout=TIMEOUT)
 
 
+def nobody_serves(kubeconfig: Path) -> bool:
+    """Tell whether KServe does not work on a cluster, and nobody there has an InferenceService."""
+    api = api_client(kubeconfig)
+    hooks = client.AdmissionregistrationV1Api(api).list_mutating_webhook_configuration(_request_timeout=TIMEOUT).items
+    found = client.CustomObjectsApi(api).list_cluster_custom_object(*ISVC, "inferenceservices", limit=1)["items"]
+    api.rest_client.pool_manager.clear()
+    return not found and not any("kserve" in hook.metadata.name for hook in hooks)
+
+
 def with_account(api: client.ApiClient, namespace: str) -> None:
     """Have the account there that a pod runs as; the embedded API has no accounts, a controller may be first."""
     try:

@@ -260,6 +260,17 @@ class Http:
 @contextmanager
 def embedded(folder: Path) -> Iterator[tuple[Path, InstantPods]]:
     """Serve the embedded API with KServe's webhook and the stand-in's controller on it."""
+    with KubeApi.serve(None) as api:
+        register(api.admission)
+        path = folder / "kubeconfig"
+        api.write_kubeconfig(path)
+        with controlled(path) as pods:
+            yield path, pods
+
+
+@contextmanager
+def controlled(kubeconfig: Path) -> Iterator[InstantPods]:
+    """Run the stand-in's controller on a cluster."""
     owners: dict[RevisionId, Entry] = {}
     queue: WorkQueue[Entry] = WorkQueue(time.monotonic)
 
@@ -268,16 +279,12 @@ def embedded(folder: Path) -> Iterator[tuple[Path, InstantPods]]:
             queue.add(owners[revision])
 
     pods = InstantPods(pod_changed)
-    with KubeApi.serve(None) as api:
-        register(api.admission)
-        path = folder / "kubeconfig"
-        api.write_kubeconfig(path)
-        router = Router(lambda _: None, time.monotonic, random.Random(1), 1.0)
-        scaler = Scaler(pods, router, time.monotonic, 0.0, 1e9)
-        cluster = Cluster(api_client(path))
-        parts = Parts(cluster, pods, router, scaler, queue, standin.utc_now, "http://127.0.0.1:1")
-        with standin._running(Controller(parts, owners), cluster, queue):
-            yield path, pods
+    router = Router(lambda _: None, time.monotonic, random.Random(1), 1.0)
+    scaler = Scaler(pods, router, time.monotonic, 0.0, 1e9)
+    cluster = Cluster(api_client(kubeconfig))
+    parts = Parts(cluster, pods, router, scaler, queue, standin.utc_now, "http://127.0.0.1:1")
+    with standin._running(Controller(parts, owners), cluster, queue):
+        yield pods
 
 
 @contextmanager

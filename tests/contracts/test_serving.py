@@ -1,13 +1,14 @@
 """What ports.Serving promises and how KServe behaves in Knative mode.
 
 Held by the simulation, by the real adapter over it, and by the real adapter and client over HTTP on the embedded API.
-With --kubeconfig, the last one is the cluster that it names: without the stand-in there, what needs KServe's own
-controller is left out, and the promises of the port are held.
+With --kubeconfig, the last one is the cluster that it names. The stand-in works there only where KServe does not and
+nobody has an InferenceService; elsewhere what needs a controller that obeys the test is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 
 from reconciler.errors import Conflict, Terminal, Transient
 from reconciler.observed import LABEL_MODEL, InferenceService
-from tests.contracts.servings import Bench, InstantPods, embedded, live, over_http, over_the_wire, simulated
+from tests.clusters import nobody_serves
+from tests.contracts.servings import Bench, InstantPods, controlled, embedded, live, over_http, over_the_wire, simulated
 from tests.systems.serving.world import manifest, release
 
 NOBODY = "2b1d0000-0000-0000-0000-000000000000"
@@ -50,7 +52,8 @@ def split(found: InferenceService) -> dict[str, tuple[int, str | None]]:
 def cluster(real_cluster: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Any]]:
     """Return a kubeconfig, and the pods of the stand-in where there is one."""
     if real_cluster:
-        yield real_cluster, None
+        with controlled(real_cluster) if nobody_serves(real_cluster) else nullcontext() as found:
+            yield real_cluster, found
         return
     with embedded(tmp_path_factory.mktemp("contract")) as (kubeconfig, pods):
         yield kubeconfig, pods

@@ -87,9 +87,10 @@ def lost(call: Call, why: str) -> ReconcilerError:
 
 def _forbidden(call: Call, said: str) -> ReconcilerError:
     if "cannot " in said and "in API group" in said:
+        group = call.resource.group or '""'
         return Terminal(
             f"not allowed to {call.verb} {call.about}: {said}",
-            help=f'grant the verb "{call.verb}" on {call.resource.plural} in API group {call.resource.group}'
+            help=f'grant the verb "{call.verb}" on {call.resource.plural} in API group {group}'
             + (f" in namespace {call.namespace}" if call.namespace else " for all namespaces"),
         )
     if "being terminated" in said:

@@ -13,6 +13,7 @@ from reconciler.settings import KubernetesSettings
 from reconciler.systems.serving.answers import Expired, FieldsHeld, NotFound
 from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, Call
 from reconciler.systems.serving.connect import Connection
+from reconciler.systems.serving.pods import PODS
 from tests.systems.serving.scripted import Json, Reply, Script, quiet, scripted, service, status, write_kubeconfig
 
 READ = Call("get", INFERENCE_SERVICES, "models", "iris")
@@ -128,6 +129,16 @@ def test_the_missing_verb_is_in_the_help(server: Server) -> None:
     assert caught.value.help == (
         'grant the verb "patch" on inferenceservices in API group serving.kserve.io in namespace models'
     )
+
+
+def test_a_missing_right_in_the_core_group_names_it_as_a_role_does(server: Server) -> None:
+    said = 'User "ci" cannot list resource "pods" in API group "" in the namespace "models"'
+    server.script.on("GET", Reply(status(403, "Forbidden", message=said), 403))
+
+    with pytest.raises(Terminal) as caught:
+        server.connection.call(Call("list", PODS, "models"))
+
+    assert caught.value.help == 'grant the verb "list" on pods in API group "" in namespace models'
 
 
 def test_the_server_says_how_long_to_wait(server: Server) -> None:
