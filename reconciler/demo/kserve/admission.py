@@ -34,6 +34,9 @@ def default(isvc: Json) -> Json:
     _adopt_legacy_framework(predictor)
     if "model" in predictor:
         _default_model(stored, predictor["model"])
+    for canary in stored["spec"].get("canary", []):
+        if "model" in canary.get("predictor", {}):
+            _write_back(canary["predictor"]["model"])
     for component in ("predictor", "transformer", "explainer"):
         _default_custom_containers(stored["spec"].get(component, {}))
     return stored
@@ -48,8 +51,9 @@ def refusals(isvc: Json, standing: Json | None) -> list[str]:
         _refuse_implementations(isvc["spec"]["predictor"]),
         _refuse_replicas(isvc["spec"]["predictor"]),
         _refuse_logger(isvc["spec"]["predictor"]),
-        _refuse_canary(isvc),
+        _refuse_canaries(isvc),
         _refuse_mode_change(isvc, standing),
+        _refuse_renaming(isvc, standing),
     ]
     return [refusal for refusal in found if refusal]
 
@@ -77,6 +81,11 @@ def _default_model(isvc: Json, model: Json) -> None:
     if model_format:
         annotations = isvc["metadata"].setdefault("annotations", {})
         annotations.setdefault(MODEL_FORMAT, model_format)
+    _write_back(model)
+
+
+def _write_back(model: Json) -> None:
+    """Add what any model gets by passing through KServe's own types."""
     model.setdefault("name", "")
     _canonical_resources(model.setdefault("resources", {}))
 
@@ -129,10 +138,52 @@ def _refuse_logger(predictor: Json) -> str:
     return ""
 
 
-def _refuse_canary(isvc: Json) -> str:
-    mode = isvc["metadata"].get("annotations", {}).get(DEPLOYMENT_MODE)
-    if isvc["spec"].get("canary") and mode != "Standard":
+def _refuse_canaries(isvc: Json) -> str:
+    canaries = isvc["spec"].get("canary") or []
+    if not canaries:
+        return ""
+    if isvc["metadata"].get("annotations", {}).get(DEPLOYMENT_MODE) != "Standard":
         return "canary is only supported in Standard deployment mode"
+    stable = isvc["spec"]["predictor"]
+    seen: set[str] = set()
+    for number, canary in enumerate(canaries):
+        # What the definition's schema requires; the embedded API takes any field.
+        for field in ("predictor", "trafficPercent"):
+            if field not in canary:
+                return f"spec.canary[{number}].{field}: Required value"
+        name = canary["predictor"].get("name", "")
+        if refusal := _refuse_canary_name(number, name, stable, seen) or _refuse_canary(name, canary, stable):
+            return refusal
+        seen.add(name)
+    total = sum(canary["trafficPercent"] for canary in canaries)
+    return f"sum of canary trafficPercent values ({total}) must be <= 100" if total > 100 else ""
+
+
+def _refuse_canary_name(number: int, name: str, stable: Json, seen: set[str]) -> str:
+    if not name:
+        return f"canary[{number}] predictor.name is required"
+    if name in seen:
+        return f'canary predictor.name "{name}" is duplicated'
+    if name == stable.get("name", ""):
+        return f'canary predictor.name "{name}" conflicts with stable predictor name'
+    return ""
+
+
+def _refuse_canary(name: str, canary: Json, stable: Json) -> str:
+    predictor, percent = canary["predictor"], canary["trafficPercent"]
+    if not 0 <= percent <= 100:
+        return f'canary "{name}" trafficPercent must be between 0 and 100, got {percent}'
+    for check in (_refuse_implementations, _refuse_replicas, _refuse_logger):
+        if refusal := check(predictor):
+            return f'canary "{name}" predictor: {refusal}'
+    if "workerSpec" in predictor:
+        return f'canary "{name}" must not set workerSpec (multi-node is not yet supported for canary)'
+    for field in ("maxReplicas", "scaleTarget", "scaleMetric", "autoScaling"):
+        if predictor.get(field):
+            return f'canary "{name}" must not set {field} (canary uses fixed replicas)'
+    low, limit = predictor.get("minReplicas", 0), stable.get("minReplicas", 1)
+    if low > limit:
+        return f'canary "{name}" minReplicas ({low}) must not exceed stable predictor minReplicas ({limit})'
     return ""
 
 
@@ -142,3 +193,12 @@ def _refuse_mode_change(isvc: Json, standing: Json | None) -> str:
     if stands and wanted and LEGACY_MODES.get(stands, stands) != wanted:
         return f"update rejected: deploymentMode cannot be changed from '{stands}' to '{wanted}'"
     return ""
+
+
+def _refuse_renaming(isvc: Json, standing: Json | None) -> str:
+    if standing is None:
+        return ""
+    before, after = standing["spec"]["predictor"], isvc["spec"]["predictor"]
+    renamed = before.get("name", "") != after.get("name", "")
+    same = before.get("model", {}).get("storageUri", "") == after.get("model", {}).get("storageUri", "")
+    return "predictor.name change requires a model change (e.g. storageUri)" if renamed and same else ""
