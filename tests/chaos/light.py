@@ -18,11 +18,13 @@ from typing import Any
 from kubernetes.client import ApiClient
 
 from reconciler.demo.kserve.cluster import Cluster
-from reconciler.demo.kserve.controller import Controller, Parts
+from reconciler.demo.kserve.controller import Controller
+from reconciler.demo.kserve.parts import Parts
 from reconciler.demo.kserve.pods import Pods, PodState, RevisionId, Running
 from reconciler.demo.kserve.processes import Process, Processes
 from reconciler.demo.kserve.router import Entry, Router
 from reconciler.demo.kserve.scaling import Scaler
+from reconciler.demo.kserve.standard_mode import StandardOptions
 from reconciler.demo.kserve.standin import _running, utc_now
 from reconciler.demo.kserve.workqueue import WorkQueue
 
@@ -106,8 +108,11 @@ class LightPods(Pods):
         return self._processes
 
 
+AS_RELEASED = StandardOptions(routes_canaries=True, progress_deadline=600.0)
+
+
 @contextmanager
-def light_kserve(client: ApiClient, work_dir: Path) -> Iterator[str]:
+def light_kserve(client: ApiClient, work_dir: Path, standard: StandardOptions = AS_RELEASED) -> Iterator[str]:
     """Play KServe on a Kubernetes API until the block ends; yields the ingress."""
     owners: dict[RevisionId, Entry] = {}
     clock: Callable[[], float] = time.monotonic
@@ -123,6 +128,6 @@ def light_kserve(client: ApiClient, work_dir: Path) -> Iterator[str]:
     scaler = Scaler(pods, router, clock, 0.3, 90.0)
     with router.serve(0) as url:
         cluster = Cluster(client)
-        parts = Parts(cluster, pods, router, scaler, queue, utc_now, url)
-        with _running(Controller(parts, owners), cluster, queue):
+        parts = Parts(cluster, pods, router, scaler, queue, utc_now, url, owners)
+        with _running(Controller(parts, standard), cluster, queue):
             yield url

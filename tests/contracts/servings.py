@@ -15,10 +15,12 @@ from kubernetes import client
 
 from reconciler.demo.kserve import standin
 from reconciler.demo.kserve.cluster import Cluster
-from reconciler.demo.kserve.controller import Controller, Parts
+from reconciler.demo.kserve.controller import Controller
+from reconciler.demo.kserve.parts import Parts
 from reconciler.demo.kserve.pods import Absent, Broken, Order, Pods, PodState, RevisionId, Running
 from reconciler.demo.kserve.router import Entry, Router
 from reconciler.demo.kserve.scaling import Scaler
+from reconciler.demo.kserve.standard_mode import StandardOptions
 from reconciler.demo.kserve.webhook import register
 from reconciler.demo.kserve.workqueue import WorkQueue
 from reconciler.demo.kubeapi import KubeApi
@@ -282,8 +284,9 @@ def controlled(kubeconfig: Path) -> Iterator[InstantPods]:
     router = Router(lambda _: None, time.monotonic, random.Random(1), 1.0)
     scaler = Scaler(pods, router, time.monotonic, 0.0, 1e9)
     cluster = Cluster(api_client(kubeconfig))
-    parts = Parts(cluster, pods, router, scaler, queue, standin.utc_now, "http://127.0.0.1:1")
-    with standin._running(Controller(parts, owners), cluster, queue):
+    parts = Parts(cluster, pods, router, scaler, queue, standin.utc_now, "http://127.0.0.1:1", owners)
+    options = StandardOptions(routes_canaries=True, progress_deadline=600.0)
+    with standin._running(Controller(parts, options), cluster, queue):
         yield pods
 
 

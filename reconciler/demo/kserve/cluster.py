@@ -5,27 +5,16 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kubernetes.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
+from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi
 from urllib3 import HTTPResponse
-from urllib3.exceptions import HTTPError
 
-from reconciler.demo.kserve.names import FINALIZER, KNATIVE, KSERVE, SERVICE_LABEL, Json
+from reconciler.demo.kserve.names import FINALIZER, GATEWAY, KNATIVE, KSERVE, Json
+from reconciler.demo.kserve.objects import Objects, answers
 
 _ISVCS = (KSERVE, "v1beta1")
-_REVISIONS = (KNATIVE, "v1")
-_MANAGER = "kserve-controller"
 _WATCH_SECONDS = 300
-
-
-class Unavailable(Exception):  # noqa: N818  names the state of the API server
-    """The API server did not answer; the same call may work later."""
-
-
-class Changed(Exception):  # noqa: N818  names what happened
-    """The object was changed or removed since it was read; look again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +26,14 @@ class Listing:
 
 
 class Cluster:
-    """InferenceServices, Revisions and Events."""
+    """InferenceServices and Events, and the objects that serve them."""
 
     def __init__(self, api_client: ApiClient) -> None:
+        self.services = Objects(api_client, f"/apis/{KSERVE}/v1beta1", "inferenceservices")
+        self.revisions = Objects(api_client, f"/apis/{KNATIVE}/v1", "revisions")
+        self.deployments = Objects(api_client, "/apis/apps/v1", "deployments")
+        self.replica_sets = Objects(api_client, "/apis/apps/v1", "replicasets")
+        self.routes = Objects(api_client, f"/apis/{GATEWAY}/v1", "httproutes")
         self._custom = CustomObjectsApi(api_client)
         self._core = CoreV1Api(api_client)
         self._watch: HTTPResponse | None = None
@@ -47,13 +41,13 @@ class Cluster:
 
     def list_services(self) -> Listing:
         """List every InferenceService."""
-        with _answers():
+        with answers():
             found = self._custom.list_cluster_custom_object(*_ISVCS, "inferenceservices")
         return Listing(found["items"], found["metadata"]["resourceVersion"])
 
     def watch_services(self, resource_version: str) -> Iterator[Json]:
         """Yield watch events until the server ends the watch or `close` is called."""
-        with _answers():
+        with answers():
             response: HTTPResponse = self._custom.list_cluster_custom_object(
                 *_ISVCS,
                 "inferenceservices",
@@ -78,78 +72,10 @@ class Cluster:
         if watch is not None:
             watch.shutdown()
 
-    def get_service(self, namespace: str, name: str) -> Json | None:
-        """Read one InferenceService."""
-        try:
-            with _answers():
-                found: Json = self._custom.get_namespaced_custom_object(*_ISVCS, namespace, "inferenceservices", name)
-        except Changed:
-            return None
-        return found
-
-    def write_status(self, isvc: Json, status: Json) -> None:
-        """Replace the status of the object as it was read."""
-        metadata = isvc["metadata"]
-        with _answers():
-            self._custom.replace_namespaced_custom_object_status(
-                *_ISVCS,
-                metadata["namespace"],
-                "inferenceservices",
-                metadata["name"],
-                {**isvc, "status": status},
-                field_manager=_MANAGER,
-            )
-
     def set_finalizers(self, isvc: Json, finalizers: list[str]) -> None:
         """Write the finalizers as KServe does, by a merge patch."""
-        metadata = isvc["metadata"]
-        with _answers():
-            self._custom.patch_namespaced_custom_object(
-                *_ISVCS,
-                metadata["namespace"],
-                "inferenceservices",
-                metadata["name"],
-                {"metadata": {"finalizers": finalizers, "resourceVersion": metadata["resourceVersion"]}},
-                field_manager=_MANAGER,
-            )
-
-    def list_revisions(self, namespace: str, service: str) -> list[Json]:
-        """List the revisions of one Knative Service."""
-        with _answers():
-            found = self._custom.list_namespaced_custom_object(
-                *_REVISIONS, namespace, "revisions", label_selector=f"{SERVICE_LABEL}={service}"
-            )
-        items: list[Json] = found["items"]
-        return items
-
-    def create_revision(self, revision: Json) -> Json:
-        """Create a revision."""
-        with _answers():
-            created: Json = self._custom.create_namespaced_custom_object(
-                *_REVISIONS, revision["metadata"]["namespace"], "revisions", revision, field_manager=_MANAGER
-            )
-        return created
-
-    def write_revision_status(self, revision: Json, status: Json) -> None:
-        """Replace a revision's status."""
-        metadata = revision["metadata"]
-        with _answers():
-            self._custom.replace_namespaced_custom_object_status(
-                *_REVISIONS,
-                metadata["namespace"],
-                "revisions",
-                metadata["name"],
-                {**revision, "status": status},
-                field_manager=_MANAGER,
-            )
-
-    def delete_revision(self, namespace: str, name: str) -> None:
-        """Delete a revision, if it is still there."""
-        try:
-            with _answers():
-                self._custom.delete_namespaced_custom_object(*_REVISIONS, namespace, "revisions", name)
-        except Changed:
-            return
+        version = isvc["metadata"]["resourceVersion"]
+        self.services.merge(isvc, {"metadata": {"finalizers": finalizers, "resourceVersion": version}})
 
     def record_event(self, isvc: Json, kind: str, reason: str, message: str, now: str) -> None:
         """Write an Event about an InferenceService; `kind` is Normal or Warning."""
@@ -174,7 +100,7 @@ class Cluster:
             "lastTimestamp": now,
             "count": 1,
         }
-        with _answers():
+        with answers():
             self._core.create_namespaced_event(metadata["namespace"], event)
 
 
@@ -188,15 +114,3 @@ def _lines(response: HTTPResponse) -> Iterator[bytes]:
     for chunk in response.stream(amt=None):
         *complete, pending = (pending + chunk).split(b"\n")
         yield from (line for line in complete if line)
-
-
-@contextmanager
-def _answers() -> Iterator[None]:
-    try:
-        yield
-    except ApiException as error:
-        if error.status in (404, 409, 410):
-            raise Changed(f"{error.status} {error.reason}") from error
-        raise Unavailable(f"{error.status} {error.reason}: {error.body}") from error
-    except (HTTPError, OSError, ValueError) as error:  # ValueError: urllib3 on a closed response
-        raise Unavailable(repr(error)) from error

@@ -1,36 +1,23 @@
-"""KServe's controller: from InferenceServices to revisions, routes, model servers and status."""
+"""KServe's controller: from InferenceServices to model servers, routes and status, in either mode."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 
-from reconciler.demo.kserve import knative, revisions
 from reconciler.demo.kserve import status as statuses
-from reconciler.demo.kserve.cluster import Changed, Cluster, Unavailable, has_finalizer
-from reconciler.demo.kserve.knative import Component, Target, revision_number
-from reconciler.demo.kserve.names import (
-    DEPLOYMENT_MODE,
-    FINALIZER,
-    LEGACY_MODES,
-    MIN_SCALE,
-    SOURCE_URI,
-    STOP,
-    TAG_ROUTING,
-    Json,
-    predictor_service,
-)
-from reconciler.demo.kserve.pods import Order, Pods, RevisionId
-from reconciler.demo.kserve.router import Entry, Router, Weights
+from reconciler.demo.kserve.cluster import has_finalizer
+from reconciler.demo.kserve.knative_mode import KnativeMode
+from reconciler.demo.kserve.names import DEPLOYMENT_MODE, FINALIZER, LEGACY_MODES, STOP, Json
+from reconciler.demo.kserve.objects import Changed, Unavailable
+from reconciler.demo.kserve.parts import Mode, Parts
+from reconciler.demo.kserve.router import Entry
 from reconciler.demo.kserve.runtimes import InvalidSpec
-from reconciler.demo.kserve.scaling import Demand, Scaler
-from reconciler.demo.kserve.status import Seen, condition
-from reconciler.demo.kserve.template import Template, UnsupportedUri, build
-from reconciler.demo.kserve.workqueue import WorkQueue
+from reconciler.demo.kserve.standard import BadCanary
+from reconciler.demo.kserve.standard_mode import StandardMode, StandardOptions
+from reconciler.demo.kserve.status import condition
+from reconciler.demo.kserve.template import UnsupportedUri
 
 _log = structlog.get_logger(__name__)
 
@@ -38,26 +25,12 @@ _SOON = 0.05
 _RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the controller works with."""
-
-    cluster: Cluster
-    pods: Pods
-    router: Router
-    scaler: Scaler
-    queue: WorkQueue[Entry]
-    now: Callable[[], datetime]
-    ingress_url: str
-
-
 class Controller:
     """One pass at a time over whichever InferenceService is due."""
 
-    def __init__(self, parts: Parts, owners: dict[RevisionId, Entry]) -> None:
+    def __init__(self, parts: Parts, standard: StandardOptions) -> None:
         self._parts = parts
-        self._owners = owners
-        self._generations: dict[Entry, tuple[tuple[Template, tuple[Target, ...]], int]] = {}
+        self._modes: dict[str, Mode] = {"Knative": KnativeMode(parts), "Standard": StandardMode(parts, standard)}
         self._reported: dict[Entry, str] = {}
 
     def run(self) -> None:
@@ -93,7 +66,7 @@ class Controller:
                     _log.info("watching InferenceServices again", error=str(error))
 
     def _reconcile(self, key: Entry) -> None:
-        isvc = self._parts.cluster.get_service(key.namespace, key.name)
+        isvc = self._parts.cluster.services.get(key.namespace, key.name)
         if isvc is None:
             self._take_down(key)
             return
@@ -107,110 +80,30 @@ class Controller:
         before = isvc.get("status", {})
         after = self._status(key, isvc, before)
         if after != before:
-            self._parts.cluster.write_status(isvc, after)
+            self._parts.cluster.services.write_status(isvc, after)
             self._tell_readiness(isvc, before, after)
             self._parts.queue.add(key)
 
     def _status(self, key: Entry, isvc: Json, before: Json) -> Json:
-        now = self._now()
-        annotations = isvc["metadata"].get("annotations", {})
-        mode = annotations.get(DEPLOYMENT_MODE, "Knative")
-        if LEGACY_MODES.get(mode, mode) != "Knative":
-            self._report(key, isvc, f"the embedded KServe has no {mode} mode; use Knative")
+        now, name = self._parts.timestamp(), _mode(isvc)
+        mode = self._modes.get(name)
+        if mode is None:
+            self._report(key, isvc, f"the embedded KServe has no {name} mode; use Knative or Standard")
             return before
-        if annotations.get(STOP, "").lower() == "true":
-            self._stop(key, isvc)
-            return statuses.stopped(before, now)
+        if isvc["metadata"].get("annotations", {}).get(STOP, "").lower() == "true":
+            self._take_down(key)
+            mode.remove(isvc)
+            return statuses.stopped(before, name, now)
         try:
-            template = build(isvc)
-        except UnsupportedUri as error:
+            return mode.reconcile(key, isvc, before)
+        except (UnsupportedUri, BadCanary) as error:
             self._report(key, isvc, str(error))
-            status = statuses.initialised(before, now)
+            status = statuses.initialised(before, name, now)
         except InvalidSpec as error:
             self._report(key, isvc, str(error))
-            status = statuses.invalid(before, error.reason, error.status_message, now)
-        else:
-            return self._serve(key, isvc, template, before)
-        self._route(key, isvc, statuses.component_of(before), self._revisions(isvc))
+            status = statuses.invalid(before, name, error, now)
+        mode.keep(key, isvc, before)
         return status
-
-    def _serve(self, key: Entry, isvc: Json, template: Template, before: Json) -> Json:
-        found = self._with_current(isvc, template, self._revisions(isvc))
-        created = max(found, key=revision_number)
-        component = statuses.component_of(before)
-        ready = knative.latest_ready(component.ready, _ready_ones(found))
-        percent = isvc["spec"]["predictor"].get("canaryTrafficPercent")
-        targets = knative.traffic_targets(percent, _latest_tag(isvc), component)
-        shares = knative.route(targets, ready, component.shares)
-        component = knative.propagate(component, knative.Service(created, ready, shares))
-        self._route(key, isvc, component, found)
-        configuration = statuses.configuration(created, revisions.readiness(found[created]))
-        seen = Seen(
-            component=component,
-            configuration=configuration,
-            route=statuses.route(ready, configuration, _service(isvc)),
-            pod=self._parts.pods.state(RevisionId(key.namespace, created)),
-            generation=self._generation(key, before, (template, targets)),
-            runtime=template.runtime,
-            url=f"{self._parts.ingress_url}/serving/{key}",
-        )
-        return statuses.serving(before, seen, self._now())
-
-    def _revisions(self, isvc: Json) -> dict[str, Json]:
-        """Read the revisions, and bring what each says of itself up to date."""
-        namespace = isvc["metadata"]["namespace"]
-        found = {}
-        for revision in self._parts.cluster.list_revisions(namespace, _service(isvc)):
-            name = revision["metadata"]["name"]
-            self._owners[RevisionId(namespace, name)] = _key(isvc)
-            found[name] = self._with_status(revision)
-        return found
-
-    def _with_status(self, revision: Json) -> Json:
-        metadata = revision["metadata"]
-        pod = self._parts.pods.state(RevisionId(metadata["namespace"], metadata["name"]))
-        status = revisions.status(revision, pod, self._now())
-        if status != revision.get("status"):
-            self._parts.cluster.write_revision_status(revision, status)
-        return {**revision, "status": status}
-
-    def _with_current(self, isvc: Json, template: Template, found: dict[str, Json]) -> dict[str, Json]:
-        """Add a revision when the template is not what the latest one was made of."""
-        latest = max(found, key=revision_number, default="")
-        if latest and revisions.is_made_of(found[latest], template):
-            return found
-        revision = revisions.new(isvc, _service(isvc), revision_number(latest) + 1, template)
-        created = self._parts.cluster.create_revision(revision)
-        name = created["metadata"]["name"]
-        self._owners[RevisionId(isvc["metadata"]["namespace"], name)] = _key(isvc)
-        return {**found, name: self._with_status(created)}
-
-    def _route(self, key: Entry, isvc: Json, component: Component, found: dict[str, Json]) -> None:
-        """Send requests where the route says, then start and stop servers accordingly."""
-        self._parts.router.publish(key, _routes(key, component))
-        routed = {share.revision for share in component.shares}
-        newest = max(found, key=revision_number, default="")
-        wait = self._parts.scaler.apply(
-            Demand(
-                order=Order(
-                    revision=RevisionId(key.namespace, name),
-                    storage_uri=revision["metadata"]["annotations"].get(SOURCE_URI, ""),
-                    model_name=isvc["metadata"]["name"],
-                ),
-                routed=name in routed,
-                pending=name == newest and revisions.readiness(revision).status != "True",
-                min_scale=int(revision["metadata"]["annotations"].get(MIN_SCALE, "1")),
-            )
-            for name, revision in found.items()
-        )
-        if wait is not None:
-            self._parts.queue.add(key, wait)
-
-    def _stop(self, key: Entry, isvc: Json) -> None:
-        self._take_down(key)
-        namespace = isvc["metadata"]["namespace"]
-        for revision in self._parts.cluster.list_revisions(namespace, _service(isvc)):
-            self._parts.cluster.delete_revision(namespace, revision["metadata"]["name"])
 
     def _finalize(self, key: Entry, isvc: Json) -> None:
         if not has_finalizer(isvc):
@@ -224,32 +117,24 @@ class Controller:
     def _take_down(self, key: Entry) -> bool:
         """Stop all servers of a service; False while one still ends."""
         self._parts.router.publish(key, {})
-        mine = [revision for revision, owner in self._owners.items() if owner == key]
+        mine = [revision for revision, owner in self._parts.owners.items() if owner == key]
         for revision in mine:
             self._parts.router.backend(revision, None)
             self._parts.pods.stop(revision)
         if not all(self._parts.pods.ended(revision) for revision in mine):
             return False
         for revision in mine:
-            del self._owners[revision]
-        self._generations.pop(key, None)
+            del self._parts.owners[revision]
+        for mode in self._modes.values():
+            mode.forget(key)
         self._reported.pop(key, None)
         return True
-
-    def _generation(self, key: Entry, before: Json, wanted: tuple[Template, tuple[Target, ...]]) -> int:
-        """Count the changes of the Knative Service; the InferenceService's own are not what is observed."""
-        standing = self._generations.get(key)
-        number = standing[1] if standing else before.get("observedGeneration", 1)
-        if standing and standing[0] != wanted:
-            number += 1
-        self._generations[key] = (wanted, number)
-        return number
 
     def _report(self, key: Entry, isvc: Json, message: str) -> None:
         """Write an InternalError event, once for each generation and message."""
         report = f"{isvc['metadata'].get('generation')} {message}"
         if self._reported.get(key) != report:
-            self._parts.cluster.record_event(isvc, "Warning", "InternalError", message, self._now())
+            self._parts.cluster.record_event(isvc, "Warning", "InternalError", message, self._parts.timestamp())
             self._reported[key] = report
 
     def _tell_readiness(self, isvc: Json, before: Json, after: Json) -> None:
@@ -257,38 +142,19 @@ class Controller:
         was, is_now = condition(before, "Ready").status, condition(after, "Ready")
         if was != "True" and is_now.status == "True":
             text = f"InferenceService [{name}] is Ready"
-            self._parts.cluster.record_event(isvc, "Normal", "InferenceServiceReady", text, self._now())
+            self._parts.cluster.record_event(isvc, "Normal", "InferenceServiceReady", text, self._parts.timestamp())
         elif was == "True" and is_now.status == "False":
             failed = [c["type"] for c in after["conditions"] if c["status"] == "False" and c["type"] != "Stopped"]
             text = f"InferenceService [{name}] is no longer Ready because of: {', '.join(failed)}"
-            self._parts.cluster.record_event(isvc, "Warning", "InferenceServiceNotReady", text, self._now())
-
-    def _now(self) -> str:
-        return self._parts.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._parts.cluster.record_event(isvc, "Warning", "InferenceServiceNotReady", text, self._parts.timestamp())
 
 
 def _key(isvc: Json) -> Entry:
     return Entry(isvc["metadata"]["namespace"], isvc["metadata"]["name"])
 
 
-def _service(isvc: Json) -> str:
-    return predictor_service(isvc["metadata"]["name"], isvc["spec"]["predictor"].get("name", ""))
-
-
-def _latest_tag(isvc: Json) -> str:
-    enabled = isvc["metadata"].get("annotations", {}).get(TAG_ROUTING) == "true"
-    return knative.LATEST_TAG if enabled else ""
-
-
-def _ready_ones(found: dict[str, Json]) -> list[str]:
-    return [name for name, revision in found.items() if revisions.readiness(revision).status == "True"]
-
-
-def _routes(key: Entry, component: Component) -> dict[Entry, Weights]:
-    weights = tuple((RevisionId(key.namespace, s.revision), s.percent) for s in component.shares)
-    routes = {key: weights} if weights else {}
-    for share in component.shares:
-        if share.tag:
-            tagged = Entry(key.namespace, f"{key.name}--{share.tag}")
-            routes[tagged] = ((RevisionId(key.namespace, share.revision), 100),)
-    return routes
+def _mode(isvc: Json) -> str:
+    """Return the mode: the one that stands in the status cannot change any more."""
+    annotated = isvc["metadata"].get("annotations", {}).get(DEPLOYMENT_MODE, "Knative")
+    mode: str = isvc.get("status", {}).get("deploymentMode", annotated)
+    return LEGACY_MODES.get(mode, mode)

@@ -8,11 +8,13 @@ Json = dict[str, Any]
 
 KSERVE: Final = "serving.kserve.io"
 KNATIVE: Final = "serving.knative.dev"
+GATEWAY: Final = "gateway.networking.k8s.io"
 KNATIVE_AUTOSCALING: Final = "autoscaling.knative.dev"
 FINALIZER: Final = "inferenceservice.finalizers"
 
 DEPLOYMENT_MODE: Final = f"{KSERVE}/deploymentMode"
 TAG_ROUTING: Final = f"{KSERVE}/enable-tag-routing"
+AUTOSCALER_CLASS: Final = f"{KSERVE}/autoscalerClass"
 STOP: Final = f"{KSERVE}/stop"
 MODEL_FORMAT: Final = "modelFormat"
 SOURCE_URI: Final = "internal.serving.kserve.io/storage-initializer-sourceuri"
@@ -28,5 +30,5 @@ LEGACY_MODES: Final = {"Serverless": "Knative", "RawDeployment": "Standard"}
 
 
 def predictor_service(isvc_name: str, predictor_name: str = "") -> str:
-    """Name the Knative Service that serves an InferenceService's predictor."""
+    """Name the Knative Service, or the Deployment and its Service, that serves an InferenceService's predictor."""
     return "-".join(part for part in (isvc_name, predictor_name, "predictor") if part)

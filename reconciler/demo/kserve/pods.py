@@ -9,23 +9,33 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from reconciler.demo.kserve import storage
 from reconciler.demo.kserve.processes import Processes, SpawnerGone
 
 _TAIL_BYTES = 2048
 _LONGEST_BACKOFF = 300.0
+SERVER: Final = "kserve-container"
+INITIALIZER: Final = "storage-initializer"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RevisionId:
-    """A revision in its namespace."""
+    """What one server process serves: a Knative revision, or a Deployment at one of its pod templates."""
 
     namespace: str
     name: str
+    template_hash: str = ""
+    """Empty for a Knative revision; a Deployment that is being updated has two at a time."""
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.namespace}/{self.pod_name}"
+
+    @property
+    def pod_name(self) -> str:
+        """Return the name that its files and its pod go by."""
+        return "-".join(part for part in (self.name, self.template_hash) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,8 @@ class Broken:
     message: str
     exit_code: int
     retry_at: float
+    container: str = SERVER
+    failures: int = 1
 
 
 PodState = Absent | Fetching | Loading | Running | Broken
@@ -165,7 +177,7 @@ class Pods:
 
     def _new_pod(self, order: Order, failed: _Pod | None) -> _Pod:
         self._started += 1
-        name = f"{order.revision.namespace}.{order.revision.name}"
+        name = f"{order.revision.namespace}.{order.revision.pod_name}"
         log = self._work_dir / "logs" / f"{name}.log"
         pod = _Pod(order, f"{name}#{self._started}", Fetching(), log)
         if failed is not None and isinstance(failed.state, Broken):
@@ -176,7 +188,7 @@ class Pods:
 
     def _bring_up(self, pod: _Pod, processes: Processes) -> None:
         revision = pod.order.revision
-        target = self._work_dir / "models" / revision.namespace / revision.name
+        target = self._work_dir / "models" / revision.namespace / revision.pod_name
         pod.log.write_bytes(b"")
         try:
             directory = storage.fetch(pod.order.storage_uri, target)
@@ -192,7 +204,7 @@ class Pods:
                 self._break(pod, f"the model was not loaded within {self._load_timeout:g} s", -1)
                 processes.stop(pod.server, signal.SIGKILL)
         except (storage.StorageError, OSError) as error:
-            self._break(pod, str(error), 1)
+            self._break(pod, str(error), 1, INITIALIZER)
         except SpawnerGone:
             self._break(pod, "the process that starts model servers ended", -1)
 
@@ -202,10 +214,10 @@ class Pods:
         if pod is not None:
             self._break(pod, _tail(pod.log) or f"the model server ended with {code}", code)
 
-    def _break(self, pod: _Pod, message: str, code: int) -> None:
+    def _break(self, pod: _Pod, message: str, code: int, container: str = SERVER) -> None:
         wait = min(self._first_backoff * 2.0**pod.failures, _LONGEST_BACKOFF)
         pod.failures += 1
-        self._enter(pod, Broken(message, code, self._clock() + wait))
+        self._enter(pod, Broken(message, code, self._clock() + wait, container, pod.failures))
 
     def _enter(self, pod: _Pod, state: PodState) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The ingress: one HTTP server that splits each service's requests over its revisions.
+"""The ingress: one HTTP server that splits each service's requests over its revisions or Deployments.
 
 Host names do not resolve on a laptop, so services are told apart by path, as KServe's ingress does
 with `pathTemplate: "/serving/{{ .Namespace }}/{{ .Name }}"`; a tag gets `{{ .Name }}--<tag>`.
@@ -46,6 +46,15 @@ class Entry:
 Weights = tuple[tuple[RevisionId, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Who gets which part of a route's requests."""
+
+    weights: Weights
+    waits: bool
+    """Whether a request waits for a server that is not up, as at Knative's activator; else it fails at once."""
+
+
 class Router:
     """The data plane; `publish` and `backend` may be called from any thread."""
 
@@ -60,8 +69,8 @@ class Router:
         self._clock = clock
         self._rng = rng
         self._activation_timeout = activation_timeout
-        self._published: dict[Entry, Mapping[Entry, Weights]] = {}
-        self._routes: Mapping[Entry, Weights] = {}
+        self._published: dict[Entry, Mapping[Entry, Split]] = {}
+        self._routes: Mapping[Entry, Split] = {}
         self._ports: Mapping[RevisionId, int] = {}
         self._in_flight: Counter[RevisionId] = Counter()
         self._last_used: dict[RevisionId, float] = {}
@@ -70,11 +79,11 @@ class Router:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client = httpx.AsyncClient(trust_env=False)
 
-    def publish(self, service: Entry, routes: Mapping[Entry, Weights]) -> None:
+    def publish(self, service: Entry, routes: Mapping[Entry, Split]) -> None:
         """Replace all routes of one service, in one step."""
         self._published = {**self._published, service: routes}
         every = self._published.values()
-        tagged = {entry: weights for published in every for entry, weights in published.items()}
+        tagged = {entry: split for published in every for entry, split in published.items()}
         # A service that is really called `iris--prev` goes before the tag of `iris`.
         named = {name: published[name] for name, published in self._published.items() if name in published}
         self._routes = {**tagged, **named}
@@ -138,14 +147,14 @@ class Router:
 
     async def _forward(self, request: Request) -> Response:
         entry = Entry(request.path_params["namespace"], request.path_params["name"])
-        weights = self._routes.get(entry)
-        if not weights:
+        split = self._routes.get(entry)
+        if split is None:
             return JSONResponse({"error": f"no route to {entry}"}, status_code=404)
         body = await request.body()
         # From the choice to the count there is no await: a revision that is chosen counts as busy.
-        revision = self._choose(weights)
+        revision = self._choose(split.weights)
         with self._busy(revision):
-            response = await self._answer(request, body, revision)
+            response = await self._answer(request, body, revision, split)
         response.headers[REVISION_HEADER] = revision.name
         self._traffic.count(str(entry), revision.name, response.status_code)
         return response
@@ -164,7 +173,9 @@ class Router:
         finally:
             self._in_flight[revision] -= 1
 
-    async def _answer(self, request: Request, body: bytes, revision: RevisionId) -> Response:
+    async def _answer(self, request: Request, body: bytes, revision: RevisionId, split: Split) -> Response:
+        if not split.waits and revision not in self._ports:
+            return JSONResponse({"error": f"{revision} has no ready endpoint"}, status_code=503)
         try:
             async with asyncio.timeout(self._activation_timeout) as activation:
                 port = await self._activated(revision)

@@ -14,10 +14,12 @@ from pathlib import Path
 from kubernetes.client import ApiClient
 
 from reconciler.demo.kserve.cluster import Cluster
-from reconciler.demo.kserve.controller import Controller, Parts
+from reconciler.demo.kserve.controller import Controller
+from reconciler.demo.kserve.parts import Parts
 from reconciler.demo.kserve.pods import Pods, PodState, RevisionId, Running
 from reconciler.demo.kserve.router import Entry, Router
 from reconciler.demo.kserve.scaling import Scaler
+from reconciler.demo.kserve.standard_mode import StandardOptions
 from reconciler.demo.kserve.workqueue import WorkQueue
 
 
@@ -36,6 +38,8 @@ class Options:
     load_timeout: float = 120.0
     first_backoff: float = 10.0  # of a model that fails to load; doubles up to five minutes
     activation_timeout: float = 60.0  # how long a request waits for a revision that is at zero
+    routes_canaries: bool = True  # False: as KServe up to v0.20.0, which deploys spec.canary and routes nothing to it
+    progress_deadline: float = 600.0  # of a Deployment's new template
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = utc_now
     rng: random.Random | None = None
@@ -73,8 +77,9 @@ class KServeStandIn:
         scaler = Scaler(pods, router, chosen.clock, chosen.scale_down_seconds, chosen.idle_seconds)
         with router.serve(chosen.ingress_port) as url:
             cluster = Cluster(api_client)
-            parts = Parts(cluster, pods, router, scaler, queue, chosen.now, url)
-            with _running(Controller(parts, owners), cluster, queue):
+            parts = Parts(cluster, pods, router, scaler, queue, chosen.now, url, owners)
+            standard = StandardOptions(chosen.routes_canaries, chosen.progress_deadline)
+            with _running(Controller(parts, standard), cluster, queue):
                 yield cls(url)
 
 

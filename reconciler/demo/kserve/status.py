@@ -1,4 +1,4 @@
-"""An InferenceService's status in Knative mode, as KServe's controller writes it."""
+"""An InferenceService's status as KServe's controller writes it: in Knative mode, and what both modes share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final, assert_never
 from reconciler.demo.kserve.knative import Component, Share
 from reconciler.demo.kserve.names import Json
 from reconciler.demo.kserve.pods import Absent, Broken, Fetching, Loading, PodState, Running
+from reconciler.demo.kserve.runtimes import InvalidSpec
 
 _DECIDE_READY: Final = ("PredictorReady", "IngressReady")
 
@@ -57,7 +58,7 @@ def component_of(status: Json) -> Component:
 
 def serving(before: Json, seen: Seen, now: str) -> Json:
     """Write the status for a service that runs or is about to; `now` is RFC 3339."""
-    status = initialised(before, now)
+    status = initialised(before, "Knative", now)
     service = _all_of(seen.configuration, seen.route)
     predictor = _component(before, seen, service)
     status |= {
@@ -76,39 +77,39 @@ def serving(before: Json, seen: Seen, now: str) -> Json:
     if "url" in predictor:
         status |= {"url": seen.url, "address": {"url": seen.url}}
         changes["IngressReady"] = YES
-    _set_conditions(status, changes, now)
+    set_conditions(status, changes, now)
     status["modelStatus"] = _model_status(status, seen, service)
     return status
 
 
-def invalid(before: Json, reason: str, message: str, now: str) -> Json:
+def invalid(before: Json, mode: str, error: InvalidSpec, now: str) -> Json:
     """Write the status for a spec that no runtime takes; the rest of it keeps its old values."""
-    status = initialised(before, now)
+    status = initialised(before, mode, now)
     model = status.setdefault("modelStatus", {})
     states = model.setdefault("states", {"activeModelState": ""})
     states["targetModelState"] = "FailedToLoad"
     model["transitionStatus"] = "InvalidSpec"
-    model["lastFailureInfo"] = {"reason": reason, "message": message}
+    model["lastFailureInfo"] = {"reason": error.reason, "message": error.status_message}
     return status
 
 
-def stopped(before: Json, now: str) -> Json:
+def stopped(before: Json, mode: str, now: str) -> Json:
     """Write the status for a service that its annotation stops."""
-    status: Json = {"deploymentMode": "Knative", "conditions": before.get("conditions", [])}
+    status: Json = {"deploymentMode": mode, "conditions": before.get("conditions", [])}
     reason = Condition("False", "Stopped")
-    _set_conditions(status, {"PredictorReady": reason, "IngressReady": reason, "Stopped": YES}, now)
+    set_conditions(status, {"PredictorReady": reason, "IngressReady": reason, "Stopped": YES}, now)
     kept = {"PredictorReady", "IngressReady", "Stopped", "Ready"}
     status["conditions"] = [c for c in status["conditions"] if c["type"] in kept]
     return status
 
 
-def initialised(before: Json, now: str) -> Json:
+def initialised(before: Json, mode: str, now: str) -> Json:
     """Return a status that has conditions, whatever happens next."""
     status = copy.deepcopy(before)
-    status["deploymentMode"] = "Knative"
+    status["deploymentMode"] = mode
     if not status.get("conditions"):
         status["conditions"] = []
-        _set_conditions(status, dict.fromkeys(_DECIDE_READY, UNKNOWN), now)
+        set_conditions(status, dict.fromkeys(_DECIDE_READY, UNKNOWN), now)
     return status
 
 
@@ -177,7 +178,8 @@ def _across(name: str, part: Condition) -> Condition:
     return YES if part.status == "True" else Condition(part.status, f"{name} not ready")
 
 
-def _set_conditions(status: Json, changes: dict[str, Condition], now: str) -> None:
+def set_conditions(status: Json, changes: dict[str, Condition], now: str) -> None:
+    """Bring conditions up to date, and Ready after them; what does not decide it is marked Info."""
     conditions = {c["type"]: c for c in status["conditions"]}
     for name, change in changes.items():
         severity = "" if name in _DECIDE_READY else "Info"
@@ -214,14 +216,15 @@ def _model_status(status: Json, seen: Seen, service: Condition) -> Json:
         "copies": {"failedCopies": 0, **({"totalCopies": 1} if running else {})},
     }
     if isinstance(seen.pod, Broken):
-        model["lastFailureInfo"] = {
-            "reason": "ModelLoadFailed",
-            "message": seen.pod.message,
-            "exitCode": seen.pod.exit_code,
-        }
+        model["lastFailureInfo"] = load_failure(seen.pod)
     elif "lastFailureInfo" in before:
         model["lastFailureInfo"] = before["lastFailureInfo"]
     return model
+
+
+def load_failure(pod: Broken) -> Json:
+    """Write what `modelStatus` says of a pod that does not come up."""
+    return {"reason": "ModelLoadFailed", "message": pod.message, "exitCode": pod.exit_code}
 
 
 def _model_state(status: Json, seen: Seen, service: Condition) -> tuple[str, str]:

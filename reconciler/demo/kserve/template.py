@@ -1,9 +1,9 @@
-"""From an InferenceService to the revision template that KServe hands to Knative."""
+"""From an InferenceService to the template that KServe hands to Knative or puts into a Deployment."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.demo.kserve.names import (
     ISVC_LABEL,
@@ -40,7 +40,7 @@ class UnsupportedUri(Exception):  # noqa: N818  named after what KServe says
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What a new revision is made of; any difference to the latest one makes a new revision."""
+    """What a revision or a pod is made of; any difference to the standing one makes a new revision or new pods."""
 
     labels: dict[str, str]
     annotations: dict[str, str]
@@ -59,8 +59,18 @@ class Template:
 
 
 def build(isvc: Json) -> Template:
-    """Build the template; raises InvalidSpec or UnsupportedUri as KServe's predictor component does."""
+    """Build the template of a Knative revision; raises InvalidSpec or UnsupportedUri as KServe's predictor does."""
     predictor = isvc["spec"]["predictor"]
+    pod = build_pod(isvc, predictor)
+    spec = dict(pod.spec)
+    if "containerConcurrency" in predictor:
+        spec["containerConcurrency"] = predictor["containerConcurrency"]
+    spec["timeoutSeconds"] = predictor.get("timeout", 300)
+    return replace(pod, annotations=pod.annotations | _scaling(predictor, pod.annotations), spec=spec)
+
+
+def build_pod(isvc: Json, predictor: Json) -> Template:
+    """Build the pod template of a predictor; raises as `build` does."""
     model = predictor.get("model")
     if model is None:
         message = "this stand-in serves spec.predictor.model only"
@@ -102,7 +112,7 @@ def _annotations(isvc: Json, predictor: Json, model: Json) -> dict[str, str]:
         annotations[SOURCE_URI] = model["storageUri"]
     own = predictor.get("annotations", {})
     annotations |= {key: value for key, value in own.items() if key not in _KEPT_OFF_REVISIONS}
-    return annotations | _scaling(predictor, annotations)
+    return annotations
 
 
 def _scaling(predictor: Json, annotations: dict[str, str]) -> dict[str, str]:
@@ -131,7 +141,4 @@ def _spec(isvc: Json, predictor: Json, model: Json, runtime: Runtime) -> Json:
     spec: Json = {"containers": [container]}
     if "serviceAccountName" in predictor:
         spec["serviceAccountName"] = predictor["serviceAccountName"]
-    if "containerConcurrency" in predictor:
-        spec["containerConcurrency"] = predictor["containerConcurrency"]
-    spec["timeoutSeconds"] = predictor.get("timeout", 300)
     return spec

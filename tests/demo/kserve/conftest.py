@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,8 @@ from reconciler.demo.kubeapi import KubeApi
 Json = dict[str, Any]
 ISVC = ("serving.kserve.io", "v1beta1", "models", "inferenceservices")
 REVISION = ("serving.knative.dev", "v1", "models", "revisions")
+DEPLOYMENT = ("apps", "v1", "models", "deployments")
+ROUTE = ("gateway.networking.k8s.io", "v1", "models", "httproutes")
 FAST = Options(scale_down_seconds=0.5, first_backoff=0.5)
 PATIENCE_SECONDS = 60.0
 
@@ -47,6 +52,29 @@ def _log_of(process: psutil.Process) -> str:
         return ""
 
 
+def predictor(name: str, uri: str, **fields: Any) -> Json:
+    """Write a predictor of this name, with a release label as a GitOps tool puts one on it."""
+    model = {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2", "storageUri": uri}
+    return {"name": name, "labels": {"example.org/release": name}, "model": model, **fields}
+
+
+def canary(name: str, uri: str, percent: int, **fields: Any) -> Json:
+    """Write a canary with one replica."""
+    return {"predictor": predictor(name, uri, minReplicas=1, **fields), "trafficPercent": percent}
+
+
+def short(name: str, deployment: str) -> str:
+    """Return the predictor's own name in that of its Deployment."""
+    return deployment.removeprefix(f"{name}-").removesuffix("-predictor")
+
+
+def rolled_out(deployment: Json) -> bool:
+    """Tell whether all replicas run the newest template, and no others."""
+    asked, status = deployment["spec"]["replicas"], deployment.get("status", {})
+    counts = {status.get(field, 0) for field in ("replicas", "updatedReplicas", "availableReplicas")}
+    return bool(status.get("observedGeneration", 0) >= deployment["metadata"]["generation"] and counts == {asked})
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """The client's side of the embedded stack."""
@@ -70,8 +98,22 @@ class World:
         }
         if canary is None:
             del body["spec"]["predictor"]["canaryTrafficPercent"]  # type: ignore[index]  # a literal above
+        return self._apply(body)
+
+    def apply_standard(self, name: str, stable: Json, *canaries: Json) -> Json:
+        """Create the service in Standard mode, or change its predictors."""
+        return self._apply(
+            {
+                "apiVersion": "serving.kserve.io/v1beta1",
+                "kind": "InferenceService",
+                "metadata": {"name": name, "annotations": {"serving.kserve.io/deploymentMode": "Standard"}},
+                "spec": {"predictor": stable, **({"canary": list(canaries)} if canaries else {})},
+            }
+        )
+
+    def _apply(self, body: Json) -> Json:
         applied: Json = self.client.call_api(
-            f"/apis/{ISVC[0]}/{ISVC[1]}/namespaces/models/{ISVC[3]}/{name}",
+            f"/apis/{ISVC[0]}/{ISVC[1]}/namespaces/models/{ISVC[3]}/{body['metadata']['name']}",
             "PATCH",
             query_params=[("fieldManager", "tests"), ("force", "true")],
             header_params={"Content-Type": "application/apply-patch+yaml", "Accept": "application/json"},
@@ -102,6 +144,11 @@ class World:
         """Delete the service."""
         self.objects.delete_namespaced_custom_object(*ISVC, name)
 
+    def stop(self, name: str, stop: str | None) -> None:
+        """Set the annotation that stops the service, or remove it."""
+        patch = {"metadata": {"annotations": {"serving.kserve.io/stop": stop}}}
+        self.objects.patch_namespaced_custom_object(*ISVC, name, patch)
+
     def condition(self, name: str, kind: str) -> str:
         """Read the status of one condition."""
         conditions = self.get(name).get("status", {}).get("conditions", [])
@@ -126,17 +173,30 @@ class World:
             for t in self.marks(name).get("traffic", [])
         }
 
-    def infer(self, name: str) -> httpx.Response:
-        """Ask the service for a prediction by V2."""
+    def deployments(self, name: str) -> dict[str, Json]:
+        """Read a service's Deployments, without `<name>-` and `-predictor` around their names."""
+        found = self.objects.list_namespaced_custom_object(
+            *DEPLOYMENT, label_selector=f"serving.kserve.io/inferenceservice={name}"
+        )
+        return {short(name, item["metadata"]["name"]): item for item in found["items"]}
+
+    def weights(self, name: str) -> dict[str, int]:
+        """Read the weights of a service's route by its Deployments' short names; empty without a route."""
+        found = self.objects.list_namespaced_custom_object(*ROUTE, field_selector=f"metadata.name={name}")["items"]
+        references = found[0]["spec"]["rules"][0]["backendRefs"] if found else []
+        return {short(name, reference["name"]): reference["weight"] for reference in references}
+
+    def infer(self, name: str, at: str = "") -> httpx.Response:
+        """Ask the service for a prediction by V2; `at` is the path of one of its Deployments."""
         tensor = {"name": "x", "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}
         return self.http.post(
-            f"{self.ingress_url}/serving/models/{name}/v2/models/{name.partition('--')[0]}/infer",
+            f"{self.ingress_url}/serving/models/{at or name}/v2/models/{name.partition('--')[0]}/infer",
             json={"inputs": [tensor]},
         )
 
-    def answers(self, name: str) -> Any:
-        """Return the predicted class, or the error's status code."""
-        response = self.infer(name)
+    def answers(self, name: str, at: str = "") -> Any:
+        """Return the predicted class, or the error's status code below 0."""
+        response = self.infer(name, at)
         return response.json()["outputs"][0]["data"][0] if response.is_success else -response.status_code
 
     def warnings(self, name: str) -> list[str]:
@@ -144,6 +204,29 @@ class World:
         events = CoreV1Api(self.client).list_namespaced_event("models").items
         mine = (e for e in events if e.involved_object.name == name and e.type == "Warning")
         return [f"{event.reason}: {event.message}" for event in mine]
+
+
+@contextmanager
+def load(world: World, name: str) -> Iterator[Counter[int]]:
+    """Send about 50 requests a second from four callers; yield the counted answers."""
+    answers: Counter[int] = Counter()
+    counting, done = threading.Lock(), threading.Event()
+
+    def call() -> None:
+        while not done.wait(0.08):
+            answer = world.answers(name)
+            with counting:
+                answers[answer] += 1
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    try:
+        yield answers
+    finally:
+        done.set()
+        for caller in callers:
+            caller.join()
 
 
 @pytest.fixture(scope="session")

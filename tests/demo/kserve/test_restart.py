@@ -96,16 +96,11 @@ def test_the_stop_annotation_takes_everything_down_and_its_removal_brings_it_bac
     with in_this_process(own_client, tmp_path, FAST) as world:
         world.apply("rest", models["v1"], canary=None)
         eventually(lambda: world.settled("rest", 1))
-        _annotate(world, "rest", "true")
+        world.stop("rest", "true")
         eventually(lambda: world.condition("rest", "Stopped") == "True")
         eventually(lambda: servers("models.rest-") == [])
         assert world.answers("rest") == -404
-        _annotate(world, "rest", None)
+        world.stop("rest", None)
         eventually(lambda: world.condition("rest", "Stopped") == "False")
         eventually(lambda: world.condition("rest", "Ready") == "True")
         assert world.answers("rest") == 1
-
-
-def _annotate(world: World, name: str, stop: str | None) -> None:
-    patch = {"metadata": {"annotations": {"serving.kserve.io/stop": stop}}}
-    world.objects.patch_namespaced_custom_object(*ISVC, name, patch)

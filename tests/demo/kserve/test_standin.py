@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +11,7 @@ from urllib.request import url2pathname
 
 import pytest
 
-from tests.demo.kserve.conftest import ISVC, World, eventually, servers
+from tests.demo.kserve.conftest import ISVC, World, eventually, load, servers
 
 
 def test_a_first_deployment_ignores_the_canary_percentage_and_serves(world: World, models: dict[str, str]) -> None:
@@ -187,26 +184,3 @@ def _candidate_gets(world: World, name: str, percent: int) -> bool:
 
 def _replicas(world: World, revision: str) -> int:
     return int(world.revision(revision)["status"]["actualReplicas"])
-
-
-@contextmanager
-def load(world: World, name: str) -> Iterator[Counter[int]]:
-    """Send about 50 requests a second from four callers; yield the counted answers."""
-    answers: Counter[int] = Counter()
-    counting, done = threading.Lock(), threading.Event()
-
-    def call() -> None:
-        while not done.wait(0.08):
-            answer = world.answers(name)
-            with counting:
-                answers[answer] += 1
-
-    callers = [threading.Thread(target=call) for _ in range(4)]
-    for caller in callers:
-        caller.start()
-    try:
-        yield answers
-    finally:
-        done.set()
-        for caller in callers:
-            caller.join()
