@@ -60,8 +60,8 @@ def build(settings: Settings, redactor: Redactor, clock: Clock, appended: Callab
     from reconciler.desired.stored import from_json, to_json  # noqa: PLC0415  beside its only use
 
     with ExitStack() as stack:
-        stack.enter_context(only_writer(settings.state_dir, settings.database_url))
-        database = open_database(settings.database_url)
+        guard = stack.enter_context(only_writer(settings.state_dir, settings.database_url))
+        database = open_database(settings.database_url, guard)
         stack.callback(database.close)
         memory = SqlMemory(database, to_json, from_json)
         ledger = SqlLedger(database, redactor.redact, appended)

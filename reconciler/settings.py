@@ -203,7 +203,9 @@ class Settings(Section):
     """Everything the service needs to know."""
 
     state_dir: Path = Field(default=Path("./state"), description="Git mirror, local runs, and the SQLite ledger.")
-    ledger_url: str | None = Field(default=None, description="SQLAlchemy URL; default: SQLite in stateDir.")
+    ledger_url: str | None = Field(
+        default=None, description="SQLAlchemy URL; default: SQLite in stateDir. Its options go before limits of ours."
+    )
     git: GitSettings = GitSettings()
     mlflow: MlflowSettings = MlflowSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()

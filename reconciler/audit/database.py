@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,21 @@ from reconciler.errors import Conflict, ReconcilerError, SettingsError, Transien
 BUSY_TIMEOUT_SECONDS = 15
 _MIGRATION_LOCK = 0x5EC0_4C11_E201
 _BEGIN = "reconciler_begin"
+Guard = Callable[[Connection], None]
+"""Sees at the start of a transaction that it may write, or raises."""
+
+
+def unguarded(_: Connection) -> None:
+    """Let everything be written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An open database; `name` is its address without anything secret."""
+    """An open database; `name` is its address without anything secret, `guard` is asked before each write."""
 
     engine: Engine
     name: str
+    guard: Guard = unguarded
     # Threads of one process queue here instead of polling SQLite's file lock.
     turn: threading.Lock = field(default_factory=threading.Lock)
 
@@ -49,6 +56,7 @@ class Database:
         with self.explained("write"), self.turn, self.engine.connect() as plain:
             connection = plain.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
             with connection.begin():
+                self.guard(connection)
                 yield connection
 
     def close(self) -> None:
@@ -66,8 +74,8 @@ class Database:
             raise _explain(error, doing, self.name) from error
 
 
-def open_database(url: str) -> Database:
-    """Open the database for the service, creating or migrating it first.
+def open_database(url: str, guard: Guard = unguarded) -> Database:
+    """Open the database for the service, creating or migrating it first; `guard` is asked before each write.
 
     Raises SettingsError for an address that cannot be used or a database of a newer version, Transient where trying
     again may help.
@@ -80,7 +88,13 @@ def open_database(url: str) -> Database:
     except ReconcilerError:
         database.close()
         raise
-    return database
+    return replace(database, guard=guard)
+
+
+def open_session(url: str, name: str) -> Database:
+    """Open a server's database to hold a session on it that is called `name` there; nothing happens before that."""
+    address = _parse(url)
+    return _server(address, {"application_name": name}, _HOLDING, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
 
 
 def open_for_reading(url: str) -> Database:
@@ -127,6 +141,10 @@ def migrate(database: Database) -> None:
         if found is not None:
             _refuse_newer(found, database.name)
         if found != tables.REVISION:
+            if connection.dialect.name == "postgresql":
+                # A large ledger may take its time; what somebody else holds is still not waited for.
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             _upgrade(connection)
 
 
@@ -159,10 +177,17 @@ def _connect(url: str, *, create: bool) -> Database:
     address = _parse(url)
     if address.get_backend_name() == "sqlite":
         return _sqlite(address, create=create)
+    return _server(address, {}, {}, pool_pre_ping=True)
+
+
+def _server(address: URL, named: Mapping[str, str], limits: Mapping[str, str], **options: Any) -> Database:
+    waits = {name: value for name, value in _WAITS.items() if name not in address.query}
+    # The last of several values counts: what the address says.
+    said = address.query.get("options", ())
+    parameters = [f"-c {name}={value}" for name, value in {**_LIMITS, **limits}.items()]
+    parameters += [said] if isinstance(said, str) else said
     try:
-        engine = sa.create_engine(
-            address, pool_pre_ping=True, connect_args={k: v for k, v in _WAITS.items() if k not in address.query}
-        )
+        engine = sa.create_engine(address, connect_args={**waits, "options": " ".join(parameters), **named}, **options)
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"the ledger's address needs the Python package {error.name}, which is not installed",
@@ -178,6 +203,16 @@ _WAITS = {
     "keepalives_idle": 15,
     "keepalives_interval": 5,
     "keepalives_count": 3,
+}
+# What the server is to give up by itself: a statement that waits for somebody else's, for one.
+_LIMITS = {"statement_timeout": f"{BUSY_TIMEOUT_SECONDS}s"}
+# Of a session that holds a lock: the server ends it soon after its machine vanished, and never because it is idle.
+_HOLDING = {
+    "lock_timeout": "2s",
+    "idle_session_timeout": "0",
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
 }
 
 
@@ -253,9 +288,12 @@ def _explain(error: SQLAlchemyError, doing: str, name: str) -> ReconcilerError:
     return Transient(message, help=next((text for sign, text in _ADVICE if sign in cause), ""))
 
 
+_BUSY = "another session holds the ledger's tables, or the server is busy: pg_stat_activity and pg_locks show which"
 _ADVICE = (
     ("full", "free space on the disk: nothing is done while it cannot be recorded"),
     ("No space left", "free space on the disk: nothing is done while it cannot be recorded"),
+    ("statement timeout", _BUSY),
+    ("lock timeout", _BUSY),
     ("locked", "another process writes to it for long: is there a second reconciler, or a backup that holds it?"),
     ("readonly", "the file or its folder cannot be written by this user"),
     ("unable to open", "check that the folder exists and that this user may write to it"),

@@ -8,22 +8,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from reconciler.audit.database import sqlite_file
+from reconciler.audit.database import Guard, sqlite_file, unguarded
+from reconciler.audit.sole_session import sole_session
 from reconciler.errors import Refused, SettingsError
 
 
 @contextmanager
-def only_writer(state_dir: Path, ledger_url: str) -> Iterator[None]:
-    """Hold the state, and a ledger file that lies elsewhere, until the block ends. Raises Refused or SettingsError."""
+def only_writer(state_dir: Path, ledger_url: str) -> Iterator[Guard]:
+    """Hold the state, and a ledger that lies elsewhere, until the block ends; give what each write is to ask first.
+
+    Raises Refused or SettingsError, and Transient where the ledger's server does not answer.
+    """
     state_dir.mkdir(parents=True, exist_ok=True)
     ledger = sqlite_file(ledger_url)
     with _held(state_dir / "lock", f"the state in {state_dir}"):
-        if ledger is None or ledger.parent.absolute() == state_dir.absolute():
-            yield
+        if ledger is None:
+            with sole_session(ledger_url) as session:
+                yield session.check
+        elif ledger.parent.absolute() == state_dir.absolute():
+            yield unguarded
         else:
             ledger.parent.mkdir(parents=True, exist_ok=True)
             with _held(ledger.with_name(f"{ledger.name}.lock"), f"the ledger {ledger}"):
-                yield
+                yield unguarded
 
 
 @contextmanager

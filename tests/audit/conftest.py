@@ -1,4 +1,4 @@
-"""A ledger in a file of its own, entries for it, and a way to tamper with the file."""
+"""A ledger in a file or on a server of its own, entries for it, and a way to tamper with the file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from reconciler.audit.database import Database, open_database
 from reconciler.audit.ledger import SqlLedger
 from reconciler.ports import Entry, Moment, Result
+from tests.audit.postgresql import Server, missing, running
 
 BEGAN = datetime(2026, 8, 1, 12, tzinfo=UTC)
 
@@ -74,3 +75,28 @@ def tamper(path: Path) -> Tamper:
                 connection.execute(statement)
 
     return run
+
+
+@pytest.fixture(scope="package")
+def server() -> Iterator[Server]:
+    if why := missing():
+        pytest.skip(why)
+    with running() as made:
+        yield made
+
+
+@pytest.fixture
+def postgres_url(server: Server, request: pytest.FixtureRequest) -> str:
+    return server.new(f"t{abs(hash(request.node.nodeid))}")
+
+
+@pytest.fixture
+def postgres(postgres_url: str) -> Iterator[Database]:
+    database = open_database(postgres_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def on_postgres(postgres: Database) -> SqlLedger:
+    return SqlLedger(postgres, lambda value: value)

@@ -78,12 +78,6 @@ def test_one_process_after_the_other_is_fine_and_so_are_two_with_nothing_in_comm
             pass
 
 
-def test_states_may_share_a_database_server(tmp_path: Path) -> None:
-    server = "postgresql://reconciler@localhost/ledger"
-    with only_writer(tmp_path / "a", server), only_writer(tmp_path / "b", server):
-        pass
-
-
 def test_a_state_that_cannot_be_written_is_an_error_of_the_settings(tmp_path: Path) -> None:
     (tmp_path / "lock").mkdir()
     with pytest.raises(SettingsError, match="cannot use the state in"), only_writer(tmp_path, url(tmp_path)):

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
+import socket
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from reconciler.audit.database import Database, open_database, open_for_reading
+from reconciler.audit.database import _MIGRATION_LOCK, Database, open_database, open_for_reading
 from reconciler.audit.ledger import SqlLedger
 from reconciler.audit.memory import SqlMemory
 from reconciler.errors import Transient
@@ -25,77 +19,15 @@ from tests.audit.conftest import note
 from tests.audit.test_memory import decode, desired, encode
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
-BINARIES = Path(os.path.realpath(shutil.which("pg_ctl") or "/nowhere/pg_ctl")).parent
 
 
-def _missing() -> str:
-    if not (BINARIES / "initdb").exists():
-        return "no PostgreSQL server (initdb, pg_ctl) is installed"
-    if importlib.util.find_spec("psycopg") is None:
-        return "the driver psycopg is not installed"
-    if os.geteuid() == 0 and not _unprivileged():
-        return "PostgreSQL does not run as root, and there is no user postgres to run it as"
-    return ""
-
-
-def _unprivileged() -> pwd.struct_passwd | None:
-    return next((user for user in pwd.getpwall() if user.pw_name == "postgres"), None)
-
-
-pytestmark = pytest.mark.skipif(bool(_missing()), reason=_missing() or "all is there")
-
-
-def _run(*command: str) -> None:
-    user = _unprivileged() if os.geteuid() == 0 else None
-    who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": ()} if user else {}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **who)  # type: ignore[call-overload]  # user and group by name
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Run a server on a socket in a folder of its own; give the start of its addresses."""
-    # Not in pytest's own folder: only its owner may enter that, and a socket's path is at most 107 bytes long.
-    with tempfile.TemporaryDirectory(prefix="pg") as folder:
-        user = _unprivileged() if os.geteuid() == 0 else None
-        if user:
-            os.chown(folder, user.pw_uid, user.pw_gid)
-        data, control = f"{folder}/data", str(BINARIES / "pg_ctl")
-        _run(str(BINARIES / "initdb"), "-D", data, "-U", "ledger", "-A", "trust", "--locale=C", "-E", "UTF8")
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder}"
-        _run(control, "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
-        try:
-            yield f"postgresql://ledger@/{{database}}?host={folder}"
-        finally:
-            _run(control, "-D", data, "-w", "-m", "immediate", "stop")
-
-
-@pytest.fixture
-def url(server: str, request: pytest.FixtureRequest) -> str:
-    name = f"t{abs(hash(request.node.name))}"
-    folder = server.split("host=")[1]
-    _run(str(BINARIES / "createdb"), "-h", folder, "-U", "ledger", name)
-    return server.format(database=name)
-
-
-@pytest.fixture
-def postgres(url: str) -> Iterator[Database]:
-    database = open_database(url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def on_postgres(postgres: Database) -> SqlLedger:
-    return SqlLedger(postgres, lambda value: value)
-
-
-def test_entries_are_recorded_and_verified(on_postgres: SqlLedger, url: str) -> None:
+def test_entries_are_recorded_and_verified(on_postgres: SqlLedger, postgres_url: str) -> None:
     first = on_postgres.append(note(1, reason="näh\x00 \ud800"))
     second = on_postgres.append(note(2))
     assert on_postgres.entries() == [first, second]
     assert on_postgres.entries(model="iris", since=note(2).at, limit=5) == [second]
     assert on_postgres.verify().ok
-    database = open_for_reading(url)
+    database = open_for_reading(postgres_url)
     database.close()
 
 
@@ -116,13 +48,13 @@ def test_the_server_itself_refuses(on_postgres: SqlLedger, postgres: Database, s
     assert on_postgres.verify().entries == 1
 
 
-def test_writers_with_connections_of_their_own_never_fork_the_chain(url: str) -> None:
+def test_writers_with_connections_of_their_own_never_fork_the_chain(postgres_url: str) -> None:
     """They open the empty database at once, too: each stands for a process."""
     gate = threading.Barrier(4)
 
     def work() -> None:
         gate.wait()
-        database = open_database(url)
+        database = open_database(postgres_url)
         for number in range(50):
             SqlLedger(database, lambda value: value).append(note(number))
         database.close()
@@ -132,7 +64,7 @@ def test_writers_with_connections_of_their_own_never_fork_the_chain(url: str) ->
         writer.start()
     for writer in writers:
         writer.join()
-    database = open_database(url)
+    database = open_database(postgres_url)
     verification = SqlLedger(database, lambda value: value).verify()
     database.close()
     assert verification.ok
@@ -159,3 +91,53 @@ def test_a_server_that_does_not_answer_is_said_without_its_password() -> None:
         open_database("postgresql://raj:hunter2@127.0.0.1:1/ledger?connect_timeout=2")
     assert "hunter2" not in caught.value.message
     assert "database server" in caught.value.help
+
+
+@pytest.mark.parametrize("limit", ["15s", "700ms"])
+def test_a_statement_ends_when_the_address_says_or_in_time_anyway(postgres_url: str, limit: str) -> None:
+    address = postgres_url if limit == "15s" else f"{postgres_url}&options=-c%20statement_timeout%3D{limit}"
+    database = open_database(address)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == limit
+    database.close()
+
+
+def test_what_another_session_holds_is_not_waited_for_and_nothing_is_lost(
+    postgres: Database, on_postgres: SqlLedger, postgres_url: str
+) -> None:
+    first = on_postgres.append(note(1))
+    hasty = open_database(f"{postgres_url}&options=-c%20statement_timeout%3D300ms")
+    ledger = SqlLedger(hasty, lambda value: value)
+    with postgres.engine.begin() as other:
+        other.exec_driver_sql("SELECT 1 FROM ledger_head FOR UPDATE")
+        with pytest.raises(Transient, match=r"cannot write the ledger in .*: canceling statement due to statement"):
+            ledger.append(note(2))
+        assert ledger.entries() == [first], "what only reads goes on"
+    with postgres.engine.begin() as other:
+        other.exec_driver_sql("LOCK TABLE ledger_entry")
+        with pytest.raises(Transient, match="cannot read the ledger in ") as caught:
+            ledger.entries()
+    assert "pg_locks" in caught.value.help
+    second = ledger.append(note(2))
+    assert ledger.entries() == [first, second]
+    assert ledger.verify().ok
+    hasty.close()
+
+
+def test_a_migration_that_another_process_never_ends_is_not_waited_for(postgres_url: str) -> None:
+    hasty = f"{postgres_url}&options=-c%20statement_timeout%3D300ms"
+    migrated = open_database(postgres_url)
+    with migrated.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    with migrated.engine.begin() as other:
+        other.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+        with pytest.raises(Transient, match="statement timeout"):
+            open_database(hasty)
+    migrated.close()
+
+
+def test_a_server_that_accepts_and_never_answers_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(Transient, match=r"cannot read the ledger in .*timeout"):
+            open_database(f"postgresql://raj@127.0.0.1:{port}/ledger?connect_timeout=2")
