@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from reconciler.audit.database import open_for_reading
 from reconciler.audit.ledger import LedgerReader
 from reconciler.demo.load import Seen
 from reconciler.demo.stack import NAMESPACE, Stack
+from reconciler.desired.documents import Rollout
+from reconciler.desired.duration import format_duration
+from reconciler.desired.parse import parse_file
 from reconciler.observed import TAG_REJECTED, RegisteredModel, Stage
 from reconciler.settings import load_settings
 from reconciler.systems.registry.rest import MlflowRegistry
+
+CANDIDATE = "iris"
+LEAST_OF_RATE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a bad candidate may spoil: its share of the requests of one interval of the check that finds it out."""
+
+    share: int
+    per_second: float
+    interval: timedelta
+
+    @property
+    def requests(self) -> int:
+        """Return how many requests that are."""
+        return math.floor(self.share / 100 * self.per_second * self.interval.total_seconds())
+
+    def __str__(self) -> str:
+        """Write the number, and what it is made of."""
+        return f"{self.requests}: {self.share} % of {self.per_second:g} a second in {format_duration(self.interval)}"
+
+
+def bound_of(rollout: Rollout, per_second: float) -> Bound:
+    """Return the bound of a rollout whose first step the candidate does not survive."""
+    return Bound(rollout.steps[0].traffic, per_second, max(check.interval for check in rollout.analysis))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +54,11 @@ class Check:
     seen: str
 
 
-def end_checks(stack: Stack, seen: Mapping[str, Seen]) -> tuple[Check, ...]:
-    """Check versions, stages, aliases, live traffic, predictions and the ledger."""
+def end_checks(stack: Stack, seen: Mapping[str, Seen], spoilt_before: int | None) -> tuple[Check, ...]:
+    """Check versions, stages, aliases, live traffic, predictions and the ledger.
+
+    `spoilt_before` is how many of the candidate's callers were failed before the bad story; None when it was not told.
+    """
     settings = load_settings(stack.folders.settings, {})
     with MlflowRegistry(settings.mlflow) as registry:
         models = registry.read_all()
@@ -33,7 +67,7 @@ def end_checks(stack: Stack, seen: Mapping[str, Seen]) -> tuple[Check, ...]:
         *_registry(models["diabetes"], {1: Stage.PRODUCTION}, champion=1),
         _rejected(models["iris"]),
         *_traffic(stack, models),
-        *_callers(seen),
+        *callers_checks(seen, spoilt_before, _rollout(stack)),
         _ledger(settings.database_url),
     )
 
@@ -75,13 +109,33 @@ def _traffic(stack: Stack, models: Mapping[str, RegisteredModel]) -> Iterator[Ch
             yield Check(f"{name}: version {version} is what is served", right, f"{label} from {uri}")
 
 
-def _callers(seen: Mapping[str, Seen]) -> Iterator[Check]:
+def _rollout(stack: Stack) -> Rollout:
+    path = f"models/{CANDIDATE}.yaml"
+    parsed = parse_file(path, (stack.folders.repository / path).read_bytes())
+    return Rollout.model_validate(parsed.documents[0].value()["spec"]["rollout"])
+
+
+def callers_checks(seen: Mapping[str, Seen], spoilt_before: int | None, rollout: Rollout) -> Iterator[Check]:
+    """Hold what callers saw against what they may see."""
     for name, calls in seen.items():
-        found = f"{calls.failed} of {calls.sent} requests failed {calls.last_failure}"
-        yield Check(f"{name}: no caller's request failed", calls.sent > 0 and calls.failed == 0, found)
+        yield from _load(name, calls)
         wrong = ", ".join(f"{n} by {revision}" for revision, n in calls.unexpected_by_revision.items()) or "none"
-        bad = set(calls.unexpected_by_revision)
-        yield Check(f"{name}: wrong answers came from the bad candidate alone", len(bad) <= (name == "iris"), wrong)
+        if name != CANDIDATE:
+            yield Check(f"{name}: no answer was wrong", not calls.unexpected, wrong)
+            continue
+        before = calls.bad if spoilt_before is None else spoilt_before
+        bound = bound_of(rollout, calls.per_second)
+        kept = before == 0 and len(calls.unexpected_by_revision) <= 1 and calls.bad - before <= bound.requests
+        what = f"{name}: wrong answers came from the bad candidate alone, and no more than its share of one interval"
+        yield Check(what, kept, f"{wrong}, bound {bound}")
+
+
+def _load(name: str, calls: Seen) -> Iterator[Check]:
+    statuses = "".join(f"; {count:,} answered {status}" for status, count in sorted(calls.by_status.items()))
+    found = f"{calls.failed} of {calls.sent:,} requests failed, bound 0{statuses} {calls.last_failure}"
+    yield Check(f"{name}: no caller's request failed", calls.sent > 0 and calls.failed == 0, found)
+    constant = calls.rate >= calls.per_second * LEAST_OF_RATE
+    yield Check(f"{name}: {calls.per_second:g} requests a second all the while", constant, f"{calls.rate:.1f} a second")
 
 
 def _ledger(url: str) -> Check:

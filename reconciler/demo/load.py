@@ -1,38 +1,69 @@
-"""Callers: send predictions to every served model all the time, and count what they see."""
+"""Callers: send predictions to every served model at a constant rate, and count what they see.
+
+The loop is open: the next request is sent when it is due, whether or not the ones before it were answered. A slow or
+silent service therefore gets no fewer requests.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from reconciler.analysis.agreement import agrees
 from reconciler.demo.kserve.router import REVISION_HEADER
+from reconciler.demo.posting import Answer, NoAnswer, Poster
 from reconciler.demo.stack import NAMESPACE
 from reconciler.ports import ProbeTarget
 from reconciler.systems.inference import Malformed, answer_of, request_for
 
-RECENT = 100
+RECENT = 250
+NO_ANSWER = "no answer"
+_TIMEOUT_SECONDS = 10.0
+# Until a model answers for the first time, it is asked this often to find out when it does.
+_FIRST_PER_SECOND = 5.0
 
 
 @dataclass(slots=True)
 class Seen:
-    """What the callers of one model saw; `recent` are the revisions that answered last."""
+    """What the callers of one model saw since its first answer; `recent` are the revisions that answered last.
 
+    `per_second` is the rate that was asked for; `late` counts requests that were sent more than a second after they
+    were due, as on a machine that has no time.
+    """
+
+    per_second: float = 0.0
+    since: float | None = None
     sent: int = 0
-    failed: int = 0
+    late: int = 0
     unexpected: int = 0
-    by_revision: dict[str, int] = field(default_factory=dict)
-    unexpected_by_revision: dict[str, int] = field(default_factory=dict)
+    by_status: Counter[str] = field(default_factory=Counter)
+    by_revision: Counter[str] = field(default_factory=Counter)
+    unexpected_by_revision: Counter[str] = field(default_factory=Counter)
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
     last_failure: str = ""
+
+    @property
+    def failed(self) -> int:
+        """Return how many requests were not answered by a prediction."""
+        return sum(count for status, count in list(self.by_status.items()) if status != "200")
+
+    @property
+    def bad(self) -> int:
+        """Return how many callers did not get what they should: no prediction, or a wrong one."""
+        return self.failed + self.unexpected
+
+    @property
+    def rate(self) -> float:
+        """Return how many requests a second were answered, or given up, since the first answer."""
+        return self.sent / max(time.monotonic() - self.since, 0.001) if self.since is not None else 0.0
 
     def share(self, revision: str) -> float:
         """Return the observed share of a revision among the last answers, 0 to 1."""
@@ -58,62 +89,82 @@ def caller_of(repository: Path, model: str, per_second: float, tolerance: float)
 
 @contextmanager
 def load(ingress_url: str, callers: Sequence[Caller]) -> Iterator[Mapping[str, Seen]]:
-    """Send requests until the block ends. A model is called from the moment it first answers."""
-    seen = {caller.model: Seen() for caller in callers}
+    """Send requests until the block ends. What a model answers counts from its first prediction on."""
+    lines = [_Line(ingress_url, caller, Seen(caller.per_second)) for caller in callers]
     done = threading.Event()
-    threads = [
-        threading.Thread(target=_call, args=(ingress_url, caller, seen[caller.model], done), daemon=True)
-        for caller in callers
-    ]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=asyncio.run, args=[_call(lines, done)], name="callers", daemon=True)
+    thread.start()
     try:
-        yield seen
+        yield {line.caller.model: line.seen for line in lines}
     finally:
         done.set()
-        for thread in threads:
-            thread.join()
+        thread.join()
 
 
-def _call(ingress_url: str, caller: Caller, seen: Seen, done: threading.Event) -> None:
-    target = ProbeTarget(f"{ingress_url}/serving/{NAMESPACE}/{caller.model}", caller.model, "v2")
-    pause, number = 1 / caller.per_second, 0
-    with httpx.Client(timeout=10, trust_env=False) as client:
-        while not done.wait(pause):
-            row = number % len(caller.rows)
+async def _call(lines: Sequence[_Line], done: threading.Event) -> None:
+    await asyncio.gather(*(line.run(done) for line in lines))
+
+
+class _Line:
+    """The callers of one model."""
+
+    def __init__(self, ingress_url: str, caller: Caller, seen: Seen) -> None:
+        self.caller = caller
+        self.seen = seen
+        target = ProbeTarget(f"{ingress_url}/serving/{NAMESPACE}/{caller.model}", caller.model, "v2")
+        self._protocol = target.protocol
+        requests = [request_for(target, row) for row in caller.rows]
+        self._poster = Poster(requests[0][0], _TIMEOUT_SECONDS)
+        self._bodies = [body for _, body in requests]
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def run(self, done: threading.Event) -> None:
+        """Send one request after the other as each is due; at the end, wait for the answers to what was sent."""
+        while self.seen.since is None and not done.is_set():
+            await self._ask(0)
+            await asyncio.sleep(1 / _FIRST_PER_SECOND)
+        began, number = time.monotonic(), 0
+        while not done.is_set():
+            due = began + number / self.caller.per_second
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            self.seen.late += time.monotonic() - due > 1.0
+            task = asyncio.create_task(self._ask(number % len(self._bodies)))
+            self._open.add(task)
+            task.add_done_callback(self._open.discard)
             number += 1
-            _once(client, target, caller, row, seen)
+        await asyncio.gather(*self._open)
+        self._poster.close()
 
+    async def _ask(self, row: int) -> None:
+        try:
+            answer = await self._poster.post(self._bodies[row])
+        except NoAnswer as error:
+            self._count(NO_ANSWER, str(error))
+            return
+        if answer.status != 200:
+            self._count(str(answer.status), f"HTTP {answer.status}: {answer.content[:120]!r}")
+            return
+        self.seen.since = self.seen.since or time.monotonic()
+        self._count("200")
+        self._compare(answer, row)
 
-def _once(client: httpx.Client, target: ProbeTarget, caller: Caller, row: int, seen: Seen) -> None:
-    url, body = request_for(target, caller.rows[row])
-    try:
-        response = client.post(url, content=body, headers={"Content-Type": "application/json"})
-    except httpx.HTTPError as error:
-        _failed(seen, f"{type(error).__name__}: {error}")
-        return
-    if response.status_code != 200:
-        _failed(seen, f"HTTP {response.status_code}: {response.text[:120]}")
-        return
-    revision = response.headers.get(REVISION_HEADER, "?")
-    seen.sent += 1
-    seen.recent.append(revision)
-    seen.by_revision[revision] = seen.by_revision.get(revision, 0) + 1
-    if not _as_expected(target.protocol, response.content, caller, row):
-        seen.unexpected += 1
-        seen.unexpected_by_revision[revision] = seen.unexpected_by_revision.get(revision, 0) + 1
+    def _count(self, status: str, failure: str = "") -> None:
+        if self.seen.since is None:
+            return  # nothing is served yet
+        self.seen.sent += 1
+        self.seen.by_status[status] += 1
+        self.seen.last_failure = failure or self.seen.last_failure
 
+    def _compare(self, answer: Answer, row: int) -> None:
+        revision = answer.headers.get(REVISION_HEADER, "?")
+        self.seen.recent.append(revision)
+        self.seen.by_revision[revision] += 1
+        if not self._is_expected(answer.content, row):
+            self.seen.unexpected += 1
+            self.seen.unexpected_by_revision[revision] += 1
 
-def _failed(seen: Seen, why: str) -> None:
-    """Count a failure, but none before the first answer: nothing is served yet then."""
-    if seen.sent:
-        seen.sent += 1
-        seen.failed += 1
-        seen.last_failure = why
-
-
-def _as_expected(protocol: str, content: bytes, caller: Caller, row: int) -> bool:
-    try:
-        return agrees(answer_of(protocol, content), caller.expected[row], caller.tolerance)
-    except Malformed:
-        return False
+    def _is_expected(self, content: bytes, row: int) -> bool:
+        try:
+            return agrees(answer_of(self._protocol, content), self.caller.expected[row], self.caller.tolerance)
+        except Malformed:
+            return False

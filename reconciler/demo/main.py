@@ -21,7 +21,7 @@ from rich.text import Text
 
 from reconciler.audit.database import open_for_reading
 from reconciler.audit.ledger import LedgerReader
-from reconciler.demo.checks import Check, end_checks
+from reconciler.demo.checks import CANDIDATE, Check, end_checks
 from reconciler.demo.load import Caller, Seen, caller_of, load
 from reconciler.demo.stack import Folders, Stack, running_stack
 from reconciler.demo.story import Statuses, Story
@@ -69,7 +69,7 @@ def run_demo(options: Options) -> int:
 def _callers(stack: Stack) -> tuple[Caller, ...]:
     repository = stack.folders.repository
     return (
-        caller_of(repository, "iris", per_second=20, tolerance=0.0),
+        caller_of(repository, CANDIDATE, per_second=45, tolerance=0.0),
         caller_of(repository, "diabetes", per_second=5, tolerance=0.25),
     )
 
@@ -170,10 +170,13 @@ def _tell(stack: Stack, watcher: Watcher) -> tuple[Check, ...]:
     story = Story.open(stack.repository, stack.folders.root / "story.json")
     ends = time.monotonic() + STORY_SECONDS
     begun = ""
+    spoilt_before: int | None = None
     while story.chapter is not None or not _called_enough(watcher.seen):
         chapter = story.chapter
         if chapter is not None and chapter.name != begun:
             begun = chapter.name
+            if chapter.candidate_is_bad:
+                spoilt_before = watcher.seen[CANDIDATE].bad
             watcher.view.say(chapter.title)
         statuses = watcher.look()
         story.advance(statuses)
@@ -182,7 +185,7 @@ def _tell(stack: Stack, watcher: Watcher) -> tuple[Check, ...]:
             raise Terminal(what, help=f"see {stack.folders.logs}")
         time.sleep(TICK)
     watcher.look()
-    return end_checks(stack, watcher.seen)
+    return end_checks(stack, watcher.seen, spoilt_before)
 
 
 def _called_enough(seen: Mapping[str, Seen]) -> bool:

@@ -23,6 +23,7 @@ class Chapter:
     done: Callable[[Statuses], bool]
     edit: Edit | None = None
     message: str = ""
+    candidate_is_bad: bool = False
 
 
 def _serves(status: Mapping[str, Any], version: int) -> bool:
@@ -78,6 +79,7 @@ CHAPTERS = (
         _third,
         Edit("models/iris.yaml", "unit: cm", "unit: mm"),
         "Train iris on millimetres",
+        candidate_is_bad=True,
     ),
 )
 

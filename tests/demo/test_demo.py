@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,10 @@ def test_the_demo_tells_both_stories_checks_their_end_and_a_second_run_goes_on_f
     first = run_demo(folder)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "✖" not in first.stdout
-    assert "0 of" in first.stdout
+    for model, rate in (("iris", 45), ("diabetes", 5)):
+        assert re.search(rf"✔ {model}: no caller's request failed  0 of [\d,]+ requests failed, bound 0;", first.stdout)
+        assert f"✔ {model}: {rate} requests a second all the while" in first.stdout
+    assert "bound 22: 10 % of 45 a second in 5s" in first.stdout
     assert "version 3 is marked rejected" in first.stdout
     assert of_demo(folder) == []
     commits = subprocess.run(
