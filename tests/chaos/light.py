@@ -19,6 +19,7 @@ from kubernetes.client import ApiClient
 
 from reconciler.demo.kserve.cluster import Cluster
 from reconciler.demo.kserve.controller import Controller
+from reconciler.demo.kserve.kubelet import Kubelet
 from reconciler.demo.kserve.parts import Parts
 from reconciler.demo.kserve.pods import Pods, PodState, RevisionId, Running
 from reconciler.demo.kserve.processes import Process, Processes
@@ -128,6 +129,6 @@ def light_kserve(client: ApiClient, work_dir: Path, standard: StandardOptions = 
     scaler = Scaler(pods, router, clock, 0.3, 90.0)
     with router.serve(0) as url:
         cluster = Cluster(client)
-        parts = Parts(cluster, pods, router, scaler, queue, utc_now, url, owners)
+        parts = Parts(cluster, pods, router, scaler, queue, utc_now, url, owners, Kubelet(cluster, pods))
         with _running(Controller(parts, standard), cluster, queue):
             yield url

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,9 @@ from kubernetes import client
 from reconciler.demo.kserve import standin
 from reconciler.demo.kserve.cluster import Cluster
 from reconciler.demo.kserve.controller import Controller
+from reconciler.demo.kserve.kubelet import Kubelet
 from reconciler.demo.kserve.parts import Parts
+from reconciler.demo.kserve.podobjects import PodTemplate
 from reconciler.demo.kserve.pods import Absent, Broken, Order, Pods, PodState, RevisionId, Running
 from reconciler.demo.kserve.router import Entry, Router
 from reconciler.demo.kserve.scaling import Scaler
@@ -183,6 +185,14 @@ class InstantPods(Pods):
         self._orders.clear()
 
 
+class NoKubelet(Kubelet):
+    """Shows no Pods: on a real cluster somebody would try to run them."""
+
+    def sync(self, isvc: Json, templates: Iterable[PodTemplate], now: str) -> bool:
+        del isvc, templates, now
+        return True
+
+
 class Http:
     """The adapter with the real client over HTTP; `hold` keeps versions from becoming ready."""
 
@@ -284,7 +294,8 @@ def controlled(kubeconfig: Path) -> Iterator[InstantPods]:
     router = Router(lambda _: None, time.monotonic, random.Random(1), 1.0)
     scaler = Scaler(pods, router, time.monotonic, 0.0, 1e9)
     cluster = Cluster(api_client(kubeconfig))
-    parts = Parts(cluster, pods, router, scaler, queue, standin.utc_now, "http://127.0.0.1:1", owners)
+    kubelet = NoKubelet(cluster, pods)
+    parts = Parts(cluster, pods, router, scaler, queue, standin.utc_now, "http://127.0.0.1:1", owners, kubelet)
     options = StandardOptions(routes_canaries=True, progress_deadline=600.0)
     with standin._running(Controller(parts, options), cluster, queue):
         yield pods

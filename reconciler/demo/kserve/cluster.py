@@ -34,6 +34,7 @@ class Cluster:
         self.deployments = Objects(api_client, "/apis/apps/v1", "deployments")
         self.replica_sets = Objects(api_client, "/apis/apps/v1", "replicasets")
         self.routes = Objects(api_client, f"/apis/{GATEWAY}/v1", "httproutes")
+        self.pods = Objects(api_client, "/api/v1", "pods")
         self._custom = CustomObjectsApi(api_client)
         self._core = CoreV1Api(api_client)
         self._watch: HTTPResponse | None = None

@@ -93,6 +93,7 @@ class Controller:
         if isvc["metadata"].get("annotations", {}).get(STOP, "").lower() == "true":
             self._take_down(key)
             mode.remove(isvc)
+            self._parts.show(isvc, ())
             return statuses.stopped(before, name, now)
         try:
             return mode.reconcile(key, isvc, before)

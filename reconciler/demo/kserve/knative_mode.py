@@ -5,8 +5,17 @@ from __future__ import annotations
 from reconciler.demo.kserve import knative, revisions
 from reconciler.demo.kserve import status as statuses
 from reconciler.demo.kserve.knative import Component, Target, revision_number
-from reconciler.demo.kserve.names import MIN_SCALE, SERVICE_LABEL, SOURCE_URI, TAG_ROUTING, Json, predictor_service
+from reconciler.demo.kserve.names import (
+    MIN_SCALE,
+    REVISION_LABEL,
+    SERVICE_LABEL,
+    SOURCE_URI,
+    TAG_ROUTING,
+    Json,
+    predictor_service,
+)
 from reconciler.demo.kserve.parts import Parts
+from reconciler.demo.kserve.podobjects import PodTemplate
 from reconciler.demo.kserve.pods import Order, RevisionId
 from reconciler.demo.kserve.router import Entry, Split
 from reconciler.demo.kserve.scaling import Demand
@@ -104,7 +113,8 @@ class KnativeMode:
             )
             for name, revision in found.items()
         ]
-        self._parts.serve(key, _routes(key, component), demands)
+        pods = [_pod(revision) for revision in found.values()]
+        self._parts.serve(isvc, _routes(key, component), demands, pods)
 
     def _generation(self, key: Entry, before: Json, wanted: tuple[Template, tuple[Target, ...]]) -> int:
         """Count the changes of the Knative Service; the InferenceService's own are not what is observed."""
@@ -131,6 +141,12 @@ def _latest_tag(isvc: Json) -> str:
 
 def _ready_ones(found: dict[str, Json]) -> list[str]:
     return [name for name, revision in found.items() if revisions.readiness(revision).status == "True"]
+
+
+def _pod(revision: Json) -> PodTemplate:
+    meta = revision["metadata"]
+    labels = {**meta["labels"], REVISION_LABEL: meta["name"], "app": meta["name"]}
+    return PodTemplate(RevisionId(meta["namespace"], meta["name"]), labels, meta["annotations"], revision["spec"])
 
 
 def _routes(key: Entry, component: Component) -> dict[Entry, Split]:

@@ -24,6 +24,7 @@ MAX_SCALE: Final = f"{KNATIVE_AUTOSCALING}/max-scale"
 SERVICE_LABEL: Final = f"{KNATIVE}/service"
 CONFIGURATION_LABEL: Final = f"{KNATIVE}/configuration"
 GENERATION_LABEL: Final = f"{KNATIVE}/configurationGeneration"
+REVISION_LABEL: Final = f"{KNATIVE}/revision"
 ISVC_LABEL: Final = f"{KSERVE}/inferenceservice"
 
 LEGACY_MODES: Final = {"Serverless": "Knative", "RawDeployment": "Standard"}
@@ -32,3 +33,8 @@ LEGACY_MODES: Final = {"Serverless": "Knative", "RawDeployment": "Standard"}
 def predictor_service(isvc_name: str, predictor_name: str = "") -> str:
     """Name the Knative Service, or the Deployment and its Service, that serves an InferenceService's predictor."""
     return "-".join(part for part in (isvc_name, predictor_name, "predictor") if part)
+
+
+def predictor_labels(isvc_name: str) -> str:
+    """Return the selector of everything that serves an InferenceService's predictors."""
+    return f"{ISVC_LABEL}={isvc_name},component=predictor"

@@ -68,6 +68,7 @@ class Running:
 
     port: int
     pid: int
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,16 +198,16 @@ class Pods:
             if pod.stopped:
                 processes.stop(pod.server, signal.SIGKILL)
             elif _answers(process.port, pod.order.model_name, self._load_timeout):
-                self._enter(pod, Running(process.port, process.pid))
+                self._enter(pod, Running(process.port, process.pid, pod.failures))
                 if not processes.alive(pod.server):
                     self._exited(pod.server, -1)
             elif processes.alive(pod.server):
-                self._break(pod, f"the model was not loaded within {self._load_timeout:g} s", -1)
+                self._break(pod, f"the model was not loaded within {self._load_timeout:g} s", -signal.SIGKILL)
                 processes.stop(pod.server, signal.SIGKILL)
         except (storage.StorageError, OSError) as error:
             self._break(pod, str(error), 1, INITIALIZER)
         except SpawnerGone:
-            self._break(pod, "the process that starts model servers ended", -1)
+            self._break(pod, "the process that starts model servers ended", -signal.SIGKILL)
 
     def _exited(self, server: str, code: int) -> None:
         with self._lock:

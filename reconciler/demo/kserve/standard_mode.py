@@ -128,7 +128,8 @@ class StandardMode:
             ways[key] = Split(weights, waits=False)
         demands = [demand for workload in rolled.values() for demand in workload.demands]
         wanted = {demand.order.revision for demand in demands}
-        self._parts.serve(key, ways, [*demands, *self._workloads.leftovers(key, wanted)])
+        pods = [pod for workload in rolled.values() for pod in workload.pods]
+        self._parts.serve(isvc, ways, [*demands, *self._workloads.leftovers(key, wanted)], pods)
 
     def _backends(self, isvc: Json) -> tuple[Backend, ...]:
         if not self._has_routes:

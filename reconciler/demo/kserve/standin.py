@@ -15,6 +15,7 @@ from kubernetes.client import ApiClient
 
 from reconciler.demo.kserve.cluster import Cluster
 from reconciler.demo.kserve.controller import Controller
+from reconciler.demo.kserve.kubelet import Kubelet
 from reconciler.demo.kserve.parts import Parts
 from reconciler.demo.kserve.pods import Pods, PodState, RevisionId, Running
 from reconciler.demo.kserve.router import Entry, Router
@@ -77,7 +78,7 @@ class KServeStandIn:
         scaler = Scaler(pods, router, chosen.clock, chosen.scale_down_seconds, chosen.idle_seconds)
         with router.serve(chosen.ingress_port) as url:
             cluster = Cluster(api_client)
-            parts = Parts(cluster, pods, router, scaler, queue, chosen.now, url, owners)
+            parts = Parts(cluster, pods, router, scaler, queue, chosen.now, url, owners, Kubelet(cluster, pods))
             standard = StandardOptions(chosen.routes_canaries, chosen.progress_deadline)
             with _running(Controller(parts, standard), cluster, queue):
                 yield cls(url)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from reconciler.demo.kserve import deployments
 from reconciler.demo.kserve.deployments import HASH_LABEL, Progress
-from reconciler.demo.kserve.names import ISVC_LABEL, SOURCE_URI, Json
+from reconciler.demo.kserve.names import SOURCE_URI, Json, predictor_labels
 from reconciler.demo.kserve.parts import Parts
+from reconciler.demo.kserve.podobjects import PodTemplate
 from reconciler.demo.kserve.pods import Absent, Order, PodState, RevisionId, Running
 from reconciler.demo.kserve.router import Entry
 from reconciler.demo.kserve.scaling import Demand
@@ -22,6 +23,7 @@ class Workload:
     pod: PodState
     endpoint: RevisionId
     demands: tuple[Demand, ...]
+    pods: tuple[PodTemplate, ...]
 
     @property
     def status(self) -> Json:
@@ -71,6 +73,7 @@ class Workloads:
             pod=pod,
             endpoint=_id(answering[0] if answering else newest),
             demands=tuple(_demand(key, replica_set) for replica_set in kept if deployment["spec"]["replicas"]),
+            pods=tuple(map(_pod, kept)),
         )
 
     def leftovers(self, key: Entry, wanted: set[RevisionId]) -> Iterator[Demand]:
@@ -128,11 +131,6 @@ class Workloads:
         return self._parts.pods.state(_id(replica_set)) if replica_set["spec"]["replicas"] else Absent()
 
 
-def predictor_labels(isvc_name: str) -> str:
-    """Return the selector of everything that serves a service's predictors."""
-    return f"{ISVC_LABEL}={isvc_name},component=predictor"
-
-
 def _id(replica_set: Json) -> RevisionId:
     meta = replica_set["metadata"]
     digest = meta["labels"][HASH_LABEL]
@@ -142,3 +140,9 @@ def _id(replica_set: Json) -> RevisionId:
 def _demand(key: Entry, replica_set: Json) -> Demand:
     uri = replica_set["metadata"]["annotations"].get(SOURCE_URI, "")
     return Demand(Order(_id(replica_set), uri, key.name), routed=True, pending=True, min_scale=1)
+
+
+def _pod(replica_set: Json) -> PodTemplate:
+    template = replica_set["spec"]["template"]
+    meta = template["metadata"]
+    return PodTemplate(_id(replica_set), meta["labels"], meta["annotations"], template["spec"])

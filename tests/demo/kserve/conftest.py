@@ -186,6 +186,14 @@ class World:
         references = found[0]["spec"]["rules"][0]["backendRefs"] if found else []
         return {short(name, reference["name"]): reference["weight"] for reference in references}
 
+    def pods(self, selector: str) -> list[Json]:
+        """Read the Pods with these labels as plain JSON."""
+        answer = self.http.get(
+            f"{self.client.configuration.host}/api/v1/namespaces/models/pods", params={"labelSelector": selector}
+        )
+        found: list[Json] = answer.json()["items"]
+        return found
+
     def infer(self, name: str, at: str = "") -> httpx.Response:
         """Ask the service for a prediction by V2; `at` is the path of one of its Deployments."""
         tensor = {"name": "x", "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}

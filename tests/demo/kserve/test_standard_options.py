@@ -120,11 +120,13 @@ def test_a_restart_takes_up_in_mid_rollout_and_in_mid_update(tmp_path: Path, lig
             broken = predictor("r1", light_models["missing"])
             world.apply_standard("iris", broken, canary("r2", light_models["v2"], 30))
             eventually(lambda: world.weights("iris") == {"r1": 70, "r2": 30})
+            [pod] = world.pods("app=isvc.iris-r2-predictor")
         with kserve(client, tmp_path / "work") as world:
             eventually(lambda: world.get("iris")["status"]["url"].startswith(world.ingress_url))
             eventually(lambda: world.weights("iris") == {"r1": 70, "r2": 30})
             eventually(lambda: {world.answers("iris") for _ in range(30)} == {1, 2})
             assert not rolled_out(world.deployments("iris")["r1"])
+            assert [p["metadata"]["uid"] for p in world.pods("app=isvc.iris-r2-predictor")] == [pod["metadata"]["uid"]]
             world.apply_standard("iris", predictor("r2", light_models["v2"], minReplicas=1))
             eventually(lambda: set(world.deployments("iris")) == {"r2"} and world.weights("iris") == {"r2": 1})
             assert {world.answers("iris") for _ in range(20)} == {2}

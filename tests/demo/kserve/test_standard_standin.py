@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from reconciler.systems.serving.pods import cause_of
 from tests.demo.kserve.conftest import World, canary, eventually, load, predictor, rolled_out, servers
 
 Json = dict[str, Any]
@@ -54,6 +55,8 @@ def test_a_rollout_goes_from_nothing_to_promotion_without_a_failed_request(
         eventually(lambda: ready(world, "std", "r2"))
         eventually(lambda: servers("models.std-r1-predictor") == [])
         assert servers("models.std-r2-predictor") == [server]
+        eventually(lambda: world.pods("app=isvc.std-r1-predictor") == [])
+        assert len(world.pods("app=isvc.std-r2-predictor")) == 1
         before = answers.total()
         eventually(lambda: answers.total() > before + 20)
     assert set(answers) == {1, 2}
@@ -79,7 +82,7 @@ def test_a_canary_that_cannot_load_gets_no_weight_and_its_removal_leaves_nothing
     with load(world, "bad") as answers:
         world.apply_standard("bad", stable, canary("r2", models["broken"], 50))
         eventually(lambda: world.condition("bad", "CanaryPredictorReady") == "False")
-        eventually(lambda: "r2" in world.deployments("bad") and _failed(world, "bad", "r2"))
+        eventually(lambda: cause_of(world.pods("app=isvc.bad-r2-predictor")))
         assert canaries(world, "bad") == [("r2", False, 50)]
         assert world.weights("bad") == {"r1": 100}
         assert world.condition("bad", "Ready") == "True"
@@ -93,11 +96,6 @@ def test_a_canary_that_cannot_load_gets_no_weight_and_its_removal_leaves_nothing
     assert set(answers) == {1}
 
 
-def _failed(world: World, name: str, predictor: str) -> bool:
-    conditions = world.deployments(name)[predictor].get("status", {}).get("conditions", [])
-    return any(c["type"] == "Available" and c["status"] == "False" for c in conditions)
-
-
 def test_a_change_in_place_is_answered_by_the_old_pods_until_the_new_ones_are_ready(
     world: World, models: dict[str, str]
 ) -> None:
@@ -107,6 +105,7 @@ def test_a_change_in_place_is_answered_by_the_old_pods_until_the_new_ones_are_re
     with load(world, "place") as answers:
         world.apply_standard("place", predictor("r1", models["broken"], minReplicas=3))
         eventually(lambda: world.deployments("place")["r1"]["status"].get("unavailableReplicas") == 3)
+        eventually(lambda: cause_of(world.pods("app=isvc.place-r1-predictor")))
         assert world.condition("place", "Ready") == "True"  # as KServe says, for the old pods
         assert not rolled_out(world.deployments("place")["r1"])
         assert world.answers("place", "place-r1-predictor") == 1
