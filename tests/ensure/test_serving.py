@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.ensure.scene import Scene
 from reconciler.ensure.serving import (
+    ensure_adopted,
     ensure_all_routed,
     ensure_canary_started,
     ensure_deployed,
@@ -23,6 +24,7 @@ from reconciler.ensure.serving import (
 from reconciler.errors import Conflict, Refused, Transient
 from reconciler.observed import TAG_GATES, Release, ReleaseRecord, Stage, Unknown
 from reconciler.plan.action import (
+    Adopt,
     CutTraffic,
     Deploy,
     FinishRollback,
@@ -35,7 +37,9 @@ from reconciler.plan.action import (
 )
 from reconciler.plan.facts import RolloutRecord
 from reconciler.registry_roles import role
-from tests.ensure.stage import in_canary, in_production, scene_of
+from tests.ensure.stage import in_canary, in_production, scene_of, wanting
+from tests.simulation.stories import spec, world
+from tests.simulation.wishes import foreign
 from tests.simulation.world import KEY, NAME, World
 
 
@@ -223,3 +227,108 @@ def test_revisions_without_our_label_keep_nothing() -> None:
     live = replace(scene.live(), release=None, revisions={"r1": None})
     ensure_let_go(replace(scene, facts=replace(scene.facts, live=live)))
     assert made.memory.kept[NAME] == {}
+
+
+# Objects of others, and fields of theirs.
+
+SERVING = {
+    "namespace": "models",
+    "predictor": {"model": {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}, "minReplicas": 1},
+}
+
+
+def beside_a_foreign_object() -> World:
+    """Let version 1 pass its gates while an object of somebody else serves it, and nothing be done about that."""
+    made = world()
+    made.registry.register(NAME, {}, {"accuracy": 0.95}, made.now)
+    made.serving.create_by_hand(foreign(KEY, f"s3://models/{NAME}/1", maxReplicas=4))
+    made.source.write(NAME, spec(training=None))
+    made.settle()
+    assert made.serving.writes == 0
+    return made
+
+
+def adopting(made: World) -> Scene:
+    return wanting(scene_of(made), training=None, serving={**SERVING, "adopt": True})
+
+
+def adopt(scene: Scene) -> Adopt:
+    return Adopt(Release(1, "as found"), scene.live().uid)
+
+
+def stage_of(made: World) -> Stage:
+    return role(made.registry.models[NAME].versions[0])
+
+
+def test_an_object_that_is_adopted_goes_on_as_it_is_and_is_kept() -> None:
+    made = beside_a_foreign_object()
+    scene = adopting(made)
+    owner = scene.live().owner
+    after = ensure_adopted(adopt(scene), scene)
+    release = live_release(scene_of(made))
+    assert after == {"release": str(release), "storageUri": "s3://models/iris/1", "from": owner}
+    assert owner
+    assert predictor(made)["maxReplicas"] == 4
+    assert list(made.memory.kept[NAME]) == [release]
+
+
+@pytest.mark.parametrize(("before", "after"), [(Stage.ARCHIVED, Stage.NONE), (Stage.PRODUCTION, Stage.PRODUCTION)])
+def test_a_version_is_adopted_out_of_the_archive_and_else_stays_where_it_is(before: Stage, after: Stage) -> None:
+    made = beside_a_foreign_object()
+    made.registry._transition(NAME, 1, before)
+    scene = adopting(made)
+    ensure_adopted(adopt(scene), scene)
+    assert stage_of(made) is after
+
+
+@pytest.mark.parametrize("other", ["another object", "a spec that serves nothing"])
+def test_only_the_very_object_is_adopted_and_only_for_a_spec_that_serves(other: str) -> None:
+    made = beside_a_foreign_object()
+    made.registry._transition(NAME, 1, Stage.ARCHIVED)
+    scene = adopting(made)
+    uid = "another" if other == "another object" else scene.live().uid
+    if other != "another object":
+        scene = wanting(scene, training=None, serving=None)
+    with pytest.raises(Conflict, match="is not the one that was looked at"):
+        ensure_adopted(Adopt(Release(1, "as found"), uid), scene)
+    assert (made.serving.writes, stage_of(made)) == (0, Stage.ARCHIVED)
+
+
+def test_what_has_no_passed_gates_on_record_is_not_adopted() -> None:
+    made = beside_a_foreign_object()
+    made.registry._tag(NAME, 1, TAG_GATES, "failed x")
+    scene = adopting(made)
+    with pytest.raises(Refused, match="no passed gates on record"):
+        ensure_adopted(adopt(scene), scene)
+    assert made.serving.writes == 0
+
+
+def shared(made: World) -> frozenset[Any]:
+    """Return the fields that somebody else holds."""
+    return frozenset(made.serving.live[KEY].fields.theirs)
+
+
+def test_fields_are_taken_only_where_the_spec_says_so_and_somebody_asks_for_something_else() -> None:
+    made = in_production()
+    for replicas in (7, 1):
+        made.serving.edit_by_hand(KEY, "minReplicas", replicas)
+    held = shared(made)
+    assert held
+    scene = wanting(scene_of(made), serving={**SERVING, "takeOwnership": True})
+    ensure_put_back(PutBack(live_release(scene), ("spec.x",)), scene)
+    assert shared(made) == held, "what others hold as we want it stays theirs as well"
+    made.serving.edit_by_hand(KEY, "minReplicas", 7)
+    with pytest.raises(Conflict):
+        ensure_put_back(PutBack(live_release(scene_of(made)), ("spec.x",)), scene_of(made))
+    scene = wanting(scene_of(made), serving={**SERVING, "takeOwnership": True})
+    ensure_put_back(PutBack(live_release(scene), ("spec.x",)), scene)
+    assert (predictor(made)["minReplicas"], shared(made)) == (1, frozenset())
+
+
+def test_where_nothing_is_live_there_is_nothing_to_be_taken() -> None:
+    made = in_production()
+    release = live_release(scene_of(made))
+    made.serving.delete_by_hand(KEY)
+    scene = wanting(scene_of(made), serving={**SERVING, "takeOwnership": True})
+    ensure_deployed(Deploy(release), scene)
+    assert live_release(scene_of(made)) == release

@@ -10,8 +10,24 @@ import pytest
 
 from reconciler.desired.documents import PolicySpec
 from reconciler.desired.state import Diagnostic
-from reconciler.observed import Failure, Known, Measurement, Memory, Release, RunState, Side, Stage, TrafficTarget
+from reconciler.observed import (
+    Failure,
+    Known,
+    Measurement,
+    Memory,
+    Order,
+    OrderKind,
+    Rejection,
+    Release,
+    RunState,
+    Side,
+    Stage,
+    TrafficTarget,
+    Unsettled,
+)
+from reconciler.plan.action import ShiftTraffic, StageCandidate
 from reconciler.plan.decision import Decision
+from reconciler.plan.facts import rejection_to_tag, wanted_digest
 from reconciler.status import Health, Phase, Sync
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, UNKNOWN, Scene, settled, wanting
 
@@ -228,3 +244,44 @@ def test_a_version_that_lost_says_by_which_gate_with_the_numbers() -> None:
 
 def test_a_release_is_told_from_another_by_its_serving_fields() -> None:
     assert settled().release(1) == Release(1, settled().release(1).template)
+
+
+# Approved by hand, while a newer version waits.
+
+
+def approving(**tags: str | None) -> Scene:
+    """Let version 2 be approved by hand, and version 3 wait."""
+    scene = settled(promotion={"approval": "required", "gates": [{"metric": "accuracy", "min": 0.9}]})
+    order = Order(OrderKind.APPROVE, "ana", "it is fine", NOW, wanted_digest(scene.wanted.spec), version=2)
+    return scene.version(2, Stage.NONE, **tags).version(3).sees(memory=Memory(orders=(order,)))
+
+
+def test_a_version_that_was_approved_goes_on_while_a_newer_one_waits() -> None:
+    scene = approving()
+    assert scene.decide().action == StageCandidate(scene.release(2), scene.release(1), STABLE)
+
+
+def test_an_approval_stands_for_no_gates_and_for_no_second_try() -> None:
+    release, wanted = approving().release(2), wanted_digest(approving().wanted.spec)
+    rejected = rejection_to_tag(Rejection(release, wanted, "too many errors", NOW))
+    for scene in (approving(gates="failed x"), approving(rejected=rejected)):
+        decision = scene.decide()
+        assert decision.action is None
+        assert "approval: `reconciler approve`" in decision.waits_for
+
+
+# An earlier request whose answer was lost.
+
+
+def unsettled(scene: Scene, *, archives: bool) -> Scene:
+    return scene.sees(unsettled=Unsettled(NOW + MINUTE, archives))
+
+
+@pytest.mark.parametrize("archives", [True, False])
+def test_a_request_that_may_still_archive_holds_up_a_deployment_and_no_traffic(*, archives: bool) -> None:
+    step = canary(step=0, percent=0)
+    assert isinstance(unsettled(step, archives=archives).decide().action, ShiftTraffic)
+    first = wanting().version(1)
+    decision = unsettled(first, archives=archives).decide()
+    assert (decision.action is None) is archives
+    assert decision.look_again_at == (NOW + MINUTE if archives else None)

@@ -8,20 +8,36 @@ from typing import Any
 
 import pytest
 
-from reconciler.observed import Failure, Measurement, Memory, Rejection, Release, Side, Stage, TrafficTarget
+from reconciler.observed import (
+    Failure,
+    Measurement,
+    Memory,
+    Order,
+    OrderKind,
+    Rejection,
+    Release,
+    Side,
+    Stage,
+    TrafficTarget,
+)
 from reconciler.plan.action import (
+    Action,
     CutTraffic,
     FinishRollback,
     Reject,
     RestoreStable,
+    RouteAll,
     ShiftTraffic,
     StageCandidate,
     StartCanary,
     Withdraw,
 )
+from reconciler.plan.decision import act, wait
 from reconciler.plan.facts import RolloutRecord, rejection_to_tag, wanted_digest
+from reconciler.plan.rollback import _hold_while_stable_is_ill
 from reconciler.status import Health, Phase
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
+from tests.plan.test_rules import facts_of
 
 CHECK = {"name": "answers", "interval": "2m", "minSamples": 20, "probe": {"inputs": {"from": "inputExample"}}}
 STEPS = [{"traffic": 10, "hold": "10m"}, {"traffic": 50, "hold": "10m"}]
@@ -306,3 +322,86 @@ def test_traffic_never_goes_back_to_a_stable_that_is_ill(what: str) -> None:
     if kind is None:
         assert (decision.cause, decision.health) == ("StableNotReady", Health.DEGRADED)
         assert "too many errors), but iris-predictor-00001 is not ready either" in decision.stalled
+
+
+ILL_STABLE = canary(unready=frozenset({STABLE}))
+CUT = CutTraffic(Release(2, "x"), "w", NOW)
+NOT_HELD: dict[str, tuple[Scene, Action | None]] = {
+    "a share that rises": (ILL_STABLE, ShiftTraffic(Release(2, "x"), 50, STABLE)),
+    "an action that moves no traffic": (ILL_STABLE, StageCandidate(Release(3, "x"), Release(1, "x"), STABLE)),
+    "no action": (ILL_STABLE, None),
+    "a cut of what has no share": (canary(0, unready=frozenset({STABLE})), CUT),
+    "a cut where nothing is live": (replace(canary(), live=None), CUT),
+    "a cut where nothing is tagged prev": (
+        canary().rolling(10, 1, unready=frozenset({STABLE}), traffic=(TrafficTarget(CANDIDATE, 100, "latest"),)), CUT,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NOT_HELD)
+def test_an_ill_stable_holds_nothing_else_up(what: str) -> None:
+    scene, action = NOT_HELD[what]
+    decision = act(action, "because", Phase.CANARY) if action else wait("something", Phase.CANARY)
+    assert _hold_while_stable_is_ill(facts_of(scene), decision) is decision
+
+
+@pytest.mark.parametrize("version", ["auto", "9"])
+def test_a_candidate_that_is_only_not_wanted_any_more_keeps_its_traffic_too_while_stable_is_ill(version: str) -> None:
+    scene = canary(unready=frozenset({STABLE}), promotion={"version": version}).version(3)
+    decision = scene.decide()
+    assert (decision.action, decision.cause) == (None, "StableNotReady")
+    assert decision.stalled.startswith("the candidate is to lose its 10 % (Git ")
+    assert decision.waits_for == "iris-predictor-00001 to be ready again; the traffic stays as it is"
+
+
+def test_a_failing_candidate_shows_its_verdict_also_while_stable_is_ill() -> None:
+    scene = failing(canary(unready=frozenset({STABLE}), **CHECKED))
+    decision = scene.decide()
+    assert decision.cause == "StableNotReady"
+    assert [c.check for c in decision.checks] == ["answers"]
+    noted = replace(act(CUT, "because", Phase.CANARY), notes=("beside",))
+    assert _hold_while_stable_is_ill(facts_of(scene), noted).notes == ("beside",)
+
+
+# What is asked for and does not show yet.
+
+TOO_LATE = timedelta(hours=1)
+
+
+def hidden(age: timedelta = MINUTE, **changes: Any) -> Scene:
+    """Ask for 10 % that callers are not sent to yet, and let Git want another version by now."""
+    idle = (TrafficTarget(CANDIDATE, 0, "latest", latest=True), TrafficTarget(STABLE, 100, "prev"))
+    return canary().rolling(10, 1, age, traffic=idle, **changes).version(3)
+
+
+def test_a_share_that_was_asked_for_shows_before_it_is_lowered_until_the_deadline() -> None:
+    decision = hidden().decide()
+    assert (decision.action, decision.waits_for) == (None, "10 % to show before it is lowered")
+    assert decision.look_again_at == NOW - MINUTE + TOO_LATE
+    assert hidden(TOO_LATE - timedelta(seconds=1)).decide().action is None
+    assert hidden(TOO_LATE).decide().action == ShiftTraffic(canary().release(2), 0, STABLE)
+
+
+def test_a_share_that_cannot_show_as_the_candidate_is_not_ready_is_lowered_at_once() -> None:
+    assert hidden(latest_ready=STABLE).decide().action == ShiftTraffic(canary().release(2), 0, STABLE)
+
+
+# What a person promoted, and which check is to blame.
+
+
+def test_a_check_that_fails_does_not_cut_what_a_person_promoted() -> None:
+    scene = failing(canary(**CHECKED))
+    rollout = record(scene)
+    order = Order(OrderKind.PROMOTE, "ana", "it is fine", NOW, rollout.wanted, rollout.release, rollout.started)
+    promoted = scene.sees(memory=replace(scene.seen["memory"], orders=(order,)))
+    assert isinstance(scene.decide().action, CutTraffic)
+    assert isinstance(promoted.decide().action, RouteAll)
+
+
+def test_a_deadline_blames_the_check_that_holds_the_step_and_none_that_passed() -> None:
+    passed = {**CHECK, "name": "quick"}
+    scene = canary(age=timedelta(hours=1), rollout={"steps": STEPS, "analysis": [passed, CHECK]})
+    good = Side(20, 0, (5.0,) * 20)
+    made = Measurement("quick", record(scene).release, 1, NOW, good, good)
+    decision = scene.sees(memory=Memory(measurements=(made,))).decide()
+    assert decision.reason == "because the rollout did not end within 1h; answers: 0 of 20 samples, not counted yet"

@@ -8,10 +8,34 @@ from typing import Any
 
 import pytest
 
-from reconciler.observed import Failure, InferenceService, Measurement, Memory, Release, Side, Stage, TrafficTarget
+from reconciler.observed import (
+    TAG_RELEASE,
+    Failure,
+    InferenceService,
+    Measurement,
+    Memory,
+    Order,
+    OrderKind,
+    Release,
+    Side,
+    Stage,
+    TrafficTarget,
+)
 from reconciler.plan.action import Analyse, BeginStep, Deploy, RouteAll, ShiftTraffic, StageCandidate, StartCanary
-from reconciler.plan.facts import RolloutRecord
-from reconciler.plan.rollout import begin_rollout, candidate_ready, deploy_first, effective_percent
+from reconciler.plan.facts import RolloutRecord, release_to_tag
+from reconciler.plan.rollout import (
+    awaits_approval,
+    begin_rollout,
+    candidate_ready,
+    cause,
+    deadline_of,
+    deploy_first,
+    effective_percent,
+    reverts,
+    steps_of,
+    unmeasurable,
+    waits,
+)
 from reconciler.status import Health, Phase
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, wanting
 from tests.plan.test_rules import facts_of
@@ -297,3 +321,120 @@ def test_ready_true_and_a_generation_prove_nothing_until_the_candidate_s_own_rev
 ) -> None:
     decision = seen(canary(0, 0), ready=True, message="", generation=99, **STALE[sentence]).decide()
     assert (decision.action, decision.waits_for) == (None, "candidate version 2 to become ready")
+
+
+# Checks that nobody can measure.
+
+
+RATE: dict[str, Any] = {"name": "rate", "interval": "2m", "prometheus": {"query": "up", "max": 1}}
+NOBODY = "no Prometheus is known"
+
+
+def measuring(*checks: dict[str, Any], unmetered: str = NOBODY, **changes: Any) -> Scene:
+    rollout = {"steps": STEPS, "analysis": list(checks), **changes}
+    return settled(rollout=rollout).version(2).sees(unmetered=unmetered)
+
+
+MEASURABLE: dict[str, Scene] = {
+    "somebody answers queries": measuring(RATE, unmetered=""),
+    "no check asks a query": measuring(CHECK),
+    "no check is asked for": measuring(),
+    "a query that only tries itself out": measuring({**RATE, "dryRun": True}),
+    "one such beside a probe": measuring({**RATE, "dryRun": True}, CHECK),
+    "a rollout without steps": measuring(RATE, steps=[]),
+}
+
+
+@pytest.mark.parametrize("sentence", MEASURABLE)
+def test_a_rollout_begins_where_all_that_counts_can_be_measured(sentence: str) -> None:
+    scene = MEASURABLE[sentence]
+    assert unmeasurable(facts_of(scene), scene.release(1), scene.release(2)) is None
+
+
+def test_a_rollout_whose_checks_nobody_can_measure_does_not_begin_and_names_them() -> None:
+    dry, other = {**RATE, "name": "dry", "dryRun": True}, {**RATE, "name": "errors"}
+    decision = measuring(CHECK, RATE, dry, other).decide()
+    assert decision.action is None
+    assert decision.stalled == f"version 2 is not rolled out: rate, errors cannot be measured, as {NOBODY}"
+    assert (decision.waits_for, decision.phase) == ("prometheus.url in the settings", Phase.DEPLOYING)
+
+
+def test_what_callers_had_comes_back_though_nobody_can_measure_it() -> None:
+    scene, stable = had_before(measuring(RATE))
+    assert unmeasurable(facts_of(scene), stable, scene.release(1)) is None
+
+
+# Going back.
+
+
+def had_before(scene: Scene, release: Release | None = None, namespace: str = "models") -> tuple[Scene, Release]:
+    """Let version 2 serve, and version 1 have served before; return the scene and version 2's release."""
+    tag = release_to_tag(namespace, release or scene.release(1))
+    return replace(scene, versions=()).version(1, **{TAG_RELEASE: tag}).version(2).serving(2), scene.release(2)  # type: ignore[arg-type]  # a tag by its name
+
+
+GOES_ON: dict[str, tuple[tuple[Scene, Release], Release | None]] = {
+    "an older version that never served": ((settled().version(2), settled().release(2)), None),
+    "an older version that served by other fields": (had_before(settled(), Release(1, "other")), None),
+    "an older version that served elsewhere": (had_before(settled(), namespace="elsewhere"), None),
+    "an older version that nobody registered": (had_before(settled()), settled().release(0)),
+    "the same version by other fields": (had_before(settled(), Release(1, "other")), Release(1, "other")),
+    "an older version where Git asks for the steps": (had_before(settled(rollout={"onRevert": "steps"})), None),
+}
+
+
+def test_an_older_version_as_callers_had_it_goes_back() -> None:
+    scene, stable = had_before(settled())
+    assert reverts(facts_of(scene), stable, scene.release(1))
+
+
+@pytest.mark.parametrize("sentence", GOES_ON)
+def test_anything_else_takes_the_steps(sentence: str) -> None:
+    (scene, stable), release = GOES_ON[sentence]
+    if sentence.startswith("the same version"):
+        stable = scene.release(1)
+    assert reverts(facts_of(scene), stable, release or scene.release(1)) is False
+
+
+def test_where_nothing_is_live_nobody_can_tell_what_callers_had() -> None:
+    scene, stable = had_before(settled())
+    assert reverts(facts_of(replace(scene, live=None)), stable, scene.release(1)) is False
+
+
+def test_going_back_has_no_steps_to_be_in() -> None:
+    scene, stable = had_before(settled())
+    back = replace(record(canary()), release=scene.release(1), stable=stable)
+    assert steps_of(facts_of(scene), back) == ()
+    assert steps_of(facts_of(canary()), record(canary())) == canary().wanted.spec.rollout.course
+
+
+# Steps that wait for a person.
+
+ASKING_LAST: dict[str, Any] = {"rollout": {"steps": [STEPS[0], {"traffic": 50, "hold": "untilApproved"}]}}
+
+
+@pytest.mark.parametrize(("step", "asks"), [(0, False), (1, False), (2, True), (3, False)])
+def test_only_the_running_step_awaits_approval(step: int, *, asks: bool) -> None:
+    scene = canary(50, step, **ASKING_LAST)
+    facts, running = facts_of(scene), record(scene)
+    assert awaits_approval(facts, running) is asks
+    assert waits(facts, running) is asks
+    assert (deadline_of(facts, running) is None) is asks
+
+
+# Causes, and when it is looked again.
+
+
+def test_a_cause_is_told_by_its_message_or_where_it_has_none_by_its_reason() -> None:
+    assert cause(live(seen(canary(), failure=PULLING, message="loading"))) == ": pulling"
+    assert cause(live(seen(canary(), failure=replace(PULLING, message=""), message="loading"))) == ": Slow"
+    assert cause(live(seen(canary(), message="loading"))) == ": loading"
+    assert cause(live(canary())) == ""
+
+
+def test_a_paused_rollout_whose_step_is_over_is_looked_at_when_its_next_measurement_is_due() -> None:
+    scene = canary(age=10 * MINUTE, **CHECKED)
+    rollout = record(scene)
+    pause = Order(OrderKind.PAUSE, "ana", "it looks odd", NOW, rollout.wanted, rollout.release, rollout.started)
+    decision = scene.sees(memory=Memory(measurements=measured(scene, MINUTE), orders=(pause,))).decide()
+    assert (decision.action, decision.look_again_at) == (None, NOW + MINUTE)

@@ -11,6 +11,7 @@ import pytest
 from reconciler.observed import Failure, Known, Memory, Release, Stage, TrafficTarget
 from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
 from reconciler.plan.facts import release_to_tag, wanted_digest
+from reconciler.plan.serve import _just_adopted
 from reconciler.registry_roles import CHAMPION
 from reconciler.status import Health, Phase, Sync
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
@@ -360,3 +361,65 @@ def test_a_version_that_nobody_registered_is_replaced_by_the_one_that_is_wanted(
 def test_a_release_that_never_came_up_does_not_hold_a_rollout_up() -> None:
     scene = seen(settled().version(2), release=Release(9, "x"), latest_created=CANDIDATE)
     assert scene.decide().action == StageCandidate(scene.release(2), scene.release(1), STABLE)
+
+
+# What stays because Git says so.
+
+
+def test_what_is_left_behind_stays_where_nothing_is_pruned_and_that_is_told() -> None:
+    decision = left_behind(settled(retention={"prune": False})).decide()
+    assert (decision.action, decision.cause, decision.health) == (None, "NotPruned", Health.UNKNOWN)
+    assert decision.stalled == (
+        "the model moved to namespace models, but retention.prune: false keeps the InferenceService in namespace before"
+    )
+    assert decision.waits_for == "prune: true in Git, or somebody to delete that object"
+
+
+def test_a_model_that_is_only_registered_by_now_keeps_its_service_where_nothing_is_pruned() -> None:
+    decision = settled().wants(spec=spec(serving=None, retention={"prune": False})).decide()
+    assert (decision.action, decision.cause) == (None, "NotPruned")
+    assert decision.stalled.startswith("the spec has no serving any more, but ")
+
+
+# What became ours just now.
+
+OURS = "iris-predictor-00002"
+
+
+def adopted(**changes: Any) -> Scene:
+    """Let callers still be sent to the revision that stood before the object became ours."""
+    release = settled().release(1)
+    return seen(settled(), latest_created=OURS, revisions={STABLE: None, OURS: release}, **changes)
+
+
+def test_a_release_that_became_ours_is_given_time_to_come_up() -> None:
+    decision = adopted().decide()
+    assert (decision.action, decision.stalled) == (None, "")
+    assert decision.waits_for == f"release {settled().release(1)} to come up as ours"
+    assert decision.phase is Phase.DEPLOYING
+    assert adopted(message="loading").decide().waits_for.endswith(" to come up as ours: loading")
+
+
+def test_an_address_without_a_share_does_not_split_what_became_ours() -> None:
+    two = (TrafficTarget(OURS, 0, "latest", latest=True), TrafficTarget(STABLE, 100, "prev"))
+    assert adopted(traffic=two).decide().waits_for.endswith(" to come up as ours")
+
+
+NOT_ADOPTED: dict[str, dict[str, Any]] = {
+    "it asks for no release of ours": {"release": None},
+    "callers are sent to two revisions": {"traffic": (TrafficTarget(STABLE, 90), TrafficTarget(OURS, 10))},
+    "callers are sent to the newer revision": {"traffic": (TrafficTarget(OURS, 100),)},
+    "callers are sent nowhere": {"traffic": (TrafficTarget(STABLE, 0),)},
+    "the older revision is ours as well": {"revisions": {STABLE: settled().release(9), OURS: None}},
+    "its revisions cannot be read": {"revisions": None},
+    "it has none": {"revisions": {}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", NOT_ADOPTED)
+def test_nothing_else_is_taken_for_what_became_ours(sentence: str) -> None:
+    changes = NOT_ADOPTED[sentence]
+    live = adopted().live
+    assert live is not None
+    assert _just_adopted(live)
+    assert not _just_adopted(replace(live, **changes))
