@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from reconciler.settings import KubernetesSettings, remember_secret
 from reconciler.systems import retrying
 from reconciler.systems.bounded import BoundedPool
 from reconciler.systems.deadline import ending
+from reconciler.systems.impatience import Impatient
 from reconciler.systems.retrying import Pauses
 from reconciler.systems.serving.answers import Expired, Unauthenticated, lost, refusal
 from reconciler.systems.serving.api import Call
@@ -38,6 +39,9 @@ _KEEPALIVE = (
 )
 
 
+_Hook = Callable[[client.Configuration], None]
+
+
 class Connection:
     """A Kubernetes API over HTTP: each call is sent once, with a time-out; credentials are read again when they age."""
 
@@ -49,7 +53,8 @@ class Connection:
         self._pauses = pauses
         self._timeout = settings.timeout.total_seconds()
         self._lock = threading.Lock()
-        self._client = _client(settings)
+        self._load = Impatient(lambda: _configuration(settings), self._timeout)
+        self._client = self._loaded_client()
         self._loaded = time.monotonic()
 
     @property
@@ -92,8 +97,21 @@ class Connection:
         with self._lock:
             if time.monotonic() - self._loaded < self._reload_seconds:
                 return None
-            self._client, self._loaded = _client(self._settings), time.monotonic()
+            self._loaded = time.monotonic()
+            self._client = self._loaded_client()
             return self._client
+
+    def _loaded_client(self) -> client.ApiClient:
+        try:
+            configuration = self._load()
+        except TimeoutError as error:
+            raise _no_credentials(error) from None
+        except (config.ConfigException, OSError) as error:
+            raise _unusable(str(error)) from error
+        except _MISSHAPEN as error:
+            # Without the error's own words: they may quote the file, and with it a token.
+            raise _unusable(f"the kubeconfig is not one ({type(error).__name__})") from None
+        return _client(configuration, self._timeout)
 
     def _json(self, call: Call, api: client.ApiClient) -> Any:
         body = self._send(call, api, (self._timeout, self._timeout), {"response_type": "object"})
@@ -170,22 +188,39 @@ class WatchStream:
             return
 
 
-def _client(settings: KubernetesSettings) -> client.ApiClient:
-    try:
-        configuration = _configuration(settings)
-    except (config.ConfigException, OSError) as error:
-        raise _unusable(str(error)) from error
-    except _MISSHAPEN as error:
-        # Without the error's own words: they may quote the file, and with it a token.
-        raise _unusable(f"the kubeconfig is not one ({type(error).__name__})") from None
+def _client(configuration: client.Configuration, seconds: float) -> client.ApiClient:
     _remember(configuration)
     configuration.retries = False
     configuration.connection_pool_maxsize = _CONNECTIONS
+    if configuration.refresh_api_key_hook is not None:
+        configuration.refresh_api_key_hook = _renewing(configuration, configuration.refresh_api_key_hook, seconds)
     api = client.ApiClient(configuration)
     api.user_agent = "model-reconciler"
     api.rest_client.pool_manager.connection_pool_kw["socket_options"] = _socket_options()
-    api.rest_client.pool_manager = BoundedPool(api.rest_client.pool_manager, settings.timeout.total_seconds())
+    api.rest_client.pool_manager = BoundedPool(api.rest_client.pool_manager, seconds)
     return api
+
+
+def _renewing(
+    configuration: client.Configuration, hook: Callable[[Any], None], seconds: float
+) -> Callable[[Any], None]:
+    """Renew credentials that age before a call, in so many seconds."""
+    renew = Impatient(lambda: hook(configuration), seconds)
+
+    def renewed(_: client.Configuration) -> None:
+        try:
+            renew()
+        except TimeoutError as error:
+            raise _no_credentials(error) from None
+
+    return renewed
+
+
+def _no_credentials(error: TimeoutError) -> Transient:
+    return Transient(
+        f"no credentials for the cluster: reading them began, and {error}",
+        help="does the kubeconfig's exec plugin, or its identity provider, answer? Try `kubectl version` with it",
+    )
 
 
 def _remember(configuration: client.Configuration) -> None:
