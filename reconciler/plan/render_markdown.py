@@ -13,7 +13,7 @@ from reconciler.plan.action import Deploy, StageCandidate, Train
 from reconciler.plan.proposal import REMOVALS, ModelPlan, Outcome, Proposal
 from reconciler.plan.render_text import render_text, ways_text
 from reconciler.plan.render_way import assumption
-from reconciler.plan.render_words import about, canary, gates, irreversible, value, versions_of
+from reconciler.plan.render_words import about, canary, checked, gates, irreversible, value, versions_of
 from reconciler.plan.spec_changes import FieldChange, Kind
 
 LONGEST = 60_000
@@ -120,7 +120,10 @@ def _held_by(plan: ModelPlan) -> str:
     holding = decision.blocked_by.partition("; held up: ")[0] or decision.stalled
     if holding or not plan.actions:
         return holding or decision.waits_for
-    return gates(plan) if any(isinstance(action, Train) for action in plan.actions) else ""
+    proofs = [gates(plan)] if any(isinstance(action, Train) for action in plan.actions) else []
+    if any(isinstance(action, StageCandidate) for action in plan.actions):
+        proofs.append(checked(plan.desired.spec.rollout))
+    return "; ".join(filter(None, proofs))
 
 
 def _warnings(proposal: Proposal) -> list[str]:

@@ -133,9 +133,12 @@ def canary(rollout: Rollout) -> str:
 
 
 def checked(rollout: Rollout) -> str:
-    """Write what each check asks for; "" where nothing is asked in any step."""
-    asked = rollout.analysis if rollout.course else ()
-    return "; ".join(f"{check.name}: {describe_limits(check)}" for check in asked)
+    """Write what each check asks for, and how often; "" where nothing is asked in any step."""
+    steps = len(rollout.course)
+    asked = [f"{c.name}: {describe_limits(c)}" for c in rollout.analysis]
+    if not asked or not steps:
+        return ""
+    return f"{'; '.join(asked)}{f', at each of {steps} steps' if steps > 1 else ''}"
 
 
 def counts(proposal: Proposal) -> str:

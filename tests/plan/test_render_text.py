@@ -12,7 +12,7 @@ from reconciler.plan.assumed import assumed_world
 from reconciler.plan.forecast import Assumptions
 from reconciler.plan.proposal import Compared
 from reconciler.plan.render_text import Show, render_text
-from reconciler.plan.render_words import about, value
+from reconciler.plan.render_words import about, checked, value
 from tests.plan.worlds import NOW, OLD, model, proposal, retrain_and_archive, spec, state
 
 PLAN = """\
@@ -29,7 +29,7 @@ Compared 4f2c1ab with main 9be0d13
   + version                           (known after training)
     gates                             auc >= 0.91, f1 at most 0.01 worse than production
     then                              canary 10 % for 10m, 50 % for 10m, then 100 %
-    checks                            answers: error rate <= 1 %
+    checks                            answers: error rate <= 1 %, at each of 2 steps
     takes                             about 31 min
 
 + adds   ~ changes   - removes
@@ -140,3 +140,28 @@ def test_lengths_of_time_are_written_as_people_say_them(length: timedelta, words
 )
 def test_values_are_one_short_line(found: object, shown: str) -> None:
     assert value(found) == shown
+
+
+PROBE = {"name": "answers", "probe": {"inputs": {"from": "inputExample"}}}
+RATE = {"name": "rate", "prometheus": {"query": "up", "max": 1}, "dryRun": True}
+ASKED: dict[str, tuple[dict[str, object], str]] = {
+    "at each step": (
+        {"steps": [{"traffic": 10, "hold": "10m"}, {"traffic": 50, "hold": "10m"}], "analysis": [PROBE]},
+        "answers: error rate <= 1 %, at each of 2 steps",
+    ),
+    "at the only step": (
+        {"steps": [{"traffic": 10, "hold": "10m"}], "analysis": [PROBE]}, "answers: error rate <= 1 %",
+    ),
+    "those that only try themselves out are told as such": (
+        {"steps": [{"traffic": 10, "hold": "10m"}], "analysis": [PROBE, RATE]},
+        "answers: error rate <= 1 %; rate: query <= 1 (dry run)",
+    ),
+    "none is asked for": ({"steps": [{"traffic": 10, "hold": "10m"}]}, ""),
+    "no step asks": ({}, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", ASKED)
+def test_a_plan_says_which_checks_are_asked(sentence: str) -> None:
+    rollout, words = ASKED[sentence]
+    assert checked(spec(rollout=rollout).rollout) == words
