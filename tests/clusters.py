@@ -19,6 +19,7 @@ KSERVE = "inferenceservices.serving.kserve.io"
 UNAPPROVED = {"api-approved.kubernetes.io": "unapproved, of a test"}
 TIMEOUT = 30
 PATIENCE_SECONDS = 60.0
+CONTROLLER_SECONDS = 10.0
 
 
 def api_client(kubeconfig: Path) -> client.ApiClient:
@@ -45,11 +46,12 @@ def prepared(kubeconfig: Path) -> Iterator[None]:
                 body = {**definition, "metadata": {"name": name, "annotations": UNAPPROVED}}
                 definitions.create_custom_resource_definition(body, _request_timeout=TIMEOUT)
                 made.callback(definitions.delete_custom_resource_definition, name, _request_timeout=TIMEOUT)
-                _wait_until_served(definitions, name)
+                wait_until_served(definitions, name)
         yield
 
 
-def _wait_until_served(definitions: client.ApiextensionsV1Api, name: str) -> None:
+def wait_until_served(definitions: client.ApiextensionsV1Api, name: str) -> None:
+    """Wait until a definition's objects can be asked for."""
     ends = time.monotonic() + PATIENCE_SECONDS
     while True:
         found = definitions.read_custom_resource_definition(name, _request_timeout=TIMEOUT)
@@ -71,7 +73,25 @@ def new_namespace(api: client.ApiClient) -> Iterator[str]:
         yield name
     finally:
         _release(api, name)
-        core.delete_namespace(name, _request_timeout=TIMEOUT)
+        try:
+            core.delete_namespace(name, _request_timeout=TIMEOUT)
+        except client.ApiException as error:
+            if error.status not in (404, 409):
+                raise
+
+
+def controllers_run(kubeconfig: Path) -> bool:
+    """Tell whether Kubernetes' own controllers run on a cluster: they give each namespace its account."""
+    api = api_client(kubeconfig)
+    core = client.CoreV1Api(api)
+    ends = time.monotonic() + CONTROLLER_SECONDS
+    found = False
+    with new_namespace(api) as name:
+        while not found and time.monotonic() < ends:
+            found = bool(core.list_namespaced_service_account(name, _request_timeout=TIMEOUT).items)
+            time.sleep(0.05)
+    api.rest_client.pool_manager.clear()
+    return found
 
 
 def nobody_serves(kubeconfig: Path) -> bool:

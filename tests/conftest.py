@@ -42,6 +42,14 @@ def real_cluster(request: pytest.FixtureRequest) -> Iterator[Path | None]:
         yield Path(given)
 
 
+@pytest.fixture(scope="session")
+def controllers(real_cluster: Path | None) -> bool:
+    """Tell whether a controller manager works on the cluster that --kubeconfig names."""
+    from tests import clusters  # noqa: PLC0415  most tests need no Kubernetes client
+
+    return real_cluster is not None and clusters.controllers_run(real_cluster)
+
+
 @dataclass(frozen=True, slots=True)
 class MlflowServer:
     """A running `mlflow server` with its artifact folder."""

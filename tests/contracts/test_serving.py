@@ -1,8 +1,9 @@
 """What ports.Serving promises and how KServe behaves in Knative mode.
 
 Held by the simulation, by the real adapter over it, and by the real adapter and client over HTTP on the embedded API.
-With --kubeconfig, the last one is the cluster that it names. The stand-in works there only where KServe does not and
-nobody has an InferenceService; elsewhere what needs a controller that obeys the test is left out.
+With --kubeconfig, the last one is the cluster that it names. The stand-in works there only where Kubernetes' own
+controllers do, KServe's does not, and nobody has an InferenceService; elsewhere what needs a controller that obeys the
+test is left out.
 """
 
 from __future__ import annotations
@@ -49,10 +50,13 @@ def split(found: InferenceService) -> dict[str, tuple[int, str | None]]:
 
 
 @pytest.fixture(scope="session")
-def cluster(real_cluster: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Any]]:
+def cluster(
+    real_cluster: Path | None, controllers: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Any]]:
     """Return a kubeconfig, and the pods of the stand-in where there is one."""
     if real_cluster:
-        with controlled(real_cluster) if nobody_serves(real_cluster) else nullcontext() as found:
+        free = controllers and nobody_serves(real_cluster)
+        with controlled(real_cluster) if free else nullcontext() as found:
             yield real_cluster, found
         return
     with embedded(tmp_path_factory.mktemp("contract")) as (kubeconfig, pods):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from reconciler.demo.kubeapi.errors import no_such_path
+from reconciler.demo.kubeapi.errors import no_such_page
 from reconciler.demo.kubeapi.objects import JsonObject
 from reconciler.demo.kubeapi.resources import CRDS, NAMESPACES, ResourceType
 
@@ -49,7 +49,7 @@ def describe(segments: tuple[str, ...], resources: Iterable[ResourceType]) -> Js
 def _group(group: str, resources: tuple[ResourceType, ...]) -> JsonObject:
     found = {r.version for r in resources if r.group == group and group}
     if not found:
-        raise no_such_path()
+        raise no_such_page()
     # A stable version (v1) is preferred over beta, beta over alpha.
     ordered = sorted(found, key=lambda v: ("alpha" in v, "beta" in v, v))
     versions = [{"groupVersion": f"{group}/{v}", "version": v} for v in ordered]
@@ -58,7 +58,7 @@ def _group(group: str, resources: tuple[ResourceType, ...]) -> JsonObject:
 
 def _resource_list(group_version: str, resources: list[ResourceType]) -> JsonObject:
     if not resources:
-        raise no_such_path()
+        raise no_such_page()
     entries = [entry for resource in resources for entry in _entries(resource)]
     return {
         "kind": "APIResourceList",

@@ -55,7 +55,7 @@ class ApiError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        return {**body, "details": self.details} if self.details else body
+        return body if self.details is None else {**body, "details": self.details}
 
 
 def _details(subject: Subject, causes: Sequence[Cause] = ()) -> JsonObject:
@@ -72,7 +72,12 @@ def not_found(subject: Subject) -> ApiError:
 
 def no_such_path() -> ApiError:
     """Refuse because the URL names no resource of this server."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def no_such_page() -> ApiError:
+    """Refuse because nobody serves the URL's group, version or resource; a real server says it in plain text."""
+    return ApiError(404, "", "404 page not found")
 
 
 def already_exists(subject: Subject) -> ApiError:
@@ -128,7 +133,7 @@ def unauthorized() -> ApiError:
 def method_not_allowed() -> ApiError:
     """Refuse a verb that the resource does not have."""
     message = "the server does not allow this method on the requested resource"
-    return ApiError(405, "MethodNotAllowed", message)
+    return ApiError(405, "MethodNotAllowed", message, {})
 
 
 def unsupported_media_type(given: str, accepted: Sequence[str]) -> ApiError:

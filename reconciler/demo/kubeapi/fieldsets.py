@@ -47,6 +47,12 @@ def flatten(obj: JsonObject, types: FieldTypes) -> dict[Path, Any]:
     return leaves
 
 
+def containers(obj: JsonObject, types: FieldTypes) -> Fields:
+    """Return the paths of the maps and lists that hold leaves: an update owns those that it makes, an apply none."""
+    leaves = flatten(obj, types)
+    return frozenset(closure(leaves) - leaves.keys() - {("f:metadata",)})
+
+
 def _leaves(value: Any, path: Path, names: Names, types: FieldTypes) -> Iterator[tuple[Path, Any]]:
     rule = types.rule(names)
     if not value or not isinstance(value, dict | list) or rule == "atomic":

@@ -80,6 +80,8 @@ class KubeHttp:
             self._authenticate(request)
             return await self._answer(request)
         except errors.ApiError as error:
+            if not error.reason:
+                return Response(f"{error.message}\n", error.code, media_type="text/plain")
             return _json(error.status(), error.code)
         except Exception:  # the edge: a fault of ours must reach the client as a Status too
             log.exception("%s %s failed", request.method, request.url.path)

@@ -111,6 +111,8 @@ def _check_version(query: ListQuery, current: int) -> None:
 def list_body(resource: ResourceType, page: Page, selected: bool) -> bytes:  # a fact, not a switch
     """Write a page as the list object that is sent; a selected list does not count the rest."""
     meta: dict[str, str | int] = {"resourceVersion": str(page.revision)}
+    if resource.custom:
+        meta["continue"] = ""
     if page.next_token:
         meta["continue"] = page.next_token
         if not selected:

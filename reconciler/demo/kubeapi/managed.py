@@ -12,6 +12,7 @@ from reconciler.demo.kubeapi.errors import ApiError, Cause, apply_conflict
 from reconciler.demo.kubeapi.fieldsets import (
     Fields,
     closure,
+    containers,
     dotted,
     flatten,
     from_fields_v1,
@@ -98,9 +99,12 @@ class Write:
 def track_update(old: JsonObject, new: JsonObject, managers: Managers, write: Write) -> Managers:
     """Give every field that a write changed to its writer, and take it from all others."""
     delta = difference(old, new, write.types)
+    held, holds = containers(old, write.types), containers(new, write.types)
+    changed = delta.changed | (holds - held - flatten(old, write.types).keys())
+    removed = (delta.removed | held) - holds - flatten(new, write.types).keys()
     own = managers.get(write.manager, Ownership(frozenset(), write.now)).fields
-    others = _without(managers, delta.changed | delta.removed, write)
-    return _with(others, managers, (own - delta.removed) | delta.changed, write)
+    others = _without(managers, changed | removed, write)
+    return _with(others, managers, (own - removed) | changed, write)
 
 
 def apply(
@@ -122,7 +126,7 @@ def apply(
     delta = difference(live, merged, write.types)
     clashes = {m: owned.fields & delta.changed for m, owned in others.items()}
     if on_conflict == "refuse" and any(clashes.values()):
-        raise _conflicts(clashes, managers)
+        raise _conflicts(clashes)
     kept = _without(managers, delta.changed | delta.removed, write)
     return merged, _with(kept, managers, wanted, write)
 
@@ -145,25 +149,23 @@ def _with(others: Managers, before: Managers, fields: Fields, write: Write) -> M
     return {**rest, write.manager: had if had and had.fields == fields else Ownership(fields, write.now)}
 
 
-def _conflicts(clashes: dict[Manager, Fields], managers: Managers) -> ApiError:
+def _conflicts(clashes: dict[Manager, Fields]) -> ApiError:
     found = [(m, path) for m, paths in clashes.items() for path in sorted(paths)]
-    causes = [
-        Cause("FieldManagerConflict", f"conflict with {_described(m, managers[m])}", dotted(path)) for m, path in found
-    ]
+    causes = [Cause("FieldManagerConflict", f"conflict with {_described(m)}", dotted(path)) for m, path in found]
     if len(causes) == 1:
         return apply_conflict(f"Apply failed with 1 conflict: {causes[0].message}: {causes[0].field}", causes)
     lines: list[str] = []
     for manager, paths in clashes.items():
         if paths:
-            lines.append(f"conflicts with {_described(manager, managers[manager])}:")
+            lines.append(f"conflicts with {_described(manager)}:")
             lines.extend(f"- {dotted(path)}" for path in sorted(paths))
     return apply_conflict(f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines), causes)
 
 
-def _described(manager: Manager, owned: Ownership) -> str:
+def _described(manager: Manager) -> str:
     said = f'"{manager.name}"'
     if manager.subresource:
         said += f' with subresource "{manager.subresource}"'
     if manager.operation == "Update":
-        said += f" using {manager.api_version} at {owned.time}"
+        said += f" using {manager.api_version}"
     return said

@@ -10,8 +10,11 @@ from starlette.requests import Request
 from reconciler.demo.kubeapi import errors
 from reconciler.demo.kubeapi.listing import ListQuery
 from reconciler.demo.kubeapi.requests import Target, WriteOptions
-from reconciler.demo.kubeapi.resources import ResourceCatalog
+from reconciler.demo.kubeapi.resources import BUILT_IN, ResourceCatalog
 from reconciler.demo.kubeapi.selectors import Predicate, field_selector, label_selector
+
+_OPTIONS = {"POST": "Create", "PUT": "Update", "DELETE": "Delete"}
+_BUILT_IN_GROUPS = frozenset(resource.group for resource in BUILT_IN)
 
 
 def find_target(segments: tuple[str, ...], catalog: ResourceCatalog) -> Target:
@@ -33,14 +36,18 @@ def _target(group: str, version: str, rest: tuple[str, ...], catalog: ResourceCa
     name = rest[1] if len(rest) > 1 else ""
     endpoint = rest[2] if len(rest) > 2 else ""
     if resource is None or len(rest) > 3 or (namespace and not resource.namespaced):
-        raise errors.no_such_path()
+        raise _nowhere(group)
     if name and resource.namespaced and not namespace:
-        raise errors.no_such_path()
+        raise _nowhere(group)
     if endpoint == "":
         return Target(resource, namespace, name)
     if endpoint == "status" and resource.has_status:
         return Target(resource, namespace, name, "status")
-    raise errors.no_such_path()
+    raise _nowhere(group)
+
+
+def _nowhere(group: str) -> errors.ApiError:
+    return errors.no_such_path() if group in _BUILT_IN_GROUPS else errors.no_such_page()
 
 
 def selector(request: Request, target: Target) -> Predicate | None:
@@ -76,7 +83,12 @@ def write_options(request: Request) -> WriteOptions:
     params: Mapping[str, str] = request.query_params
     dry_run = params.get("dryRun", "")
     if dry_run not in ("", "All"):
-        raise errors.bad_request(f"dryRun: Unsupported value: {dry_run!r}: supported values: 'All'")
+        cause = errors.Cause(
+            "FieldValueNotSupported", f'Unsupported value: ["{dry_run}"]: supported values: "All"', "dryRun"
+        )
+        raise errors.invalid(
+            errors.Subject("", "meta.k8s.io", f"{_OPTIONS.get(request.method, 'Patch')}Options", ""), [cause]
+        )
     agent = request.headers.get("user-agent", "unknown")
     on_conflict: Literal["take", "refuse"] = "take" if flag(request, "force") else "refuse"
     manager = params.get("fieldManager") or agent.partition("/")[0]

@@ -25,7 +25,11 @@ def identified(obj: Any, resource: ResourceType, namespace: str, name: str) -> J
     body: JsonObject = dict(obj)
     if not resource.custom:
         body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+    _check_text(body, resource)
     given = (body.get("apiVersion"), body.get("kind"))
+    if resource.custom and given[0] == resource.api_version and given[1] not in (None, resource.kind):
+        message = f'Invalid value: "{given[1]}": must be {resource.kind}'
+        raise invalid(resource.subject(name_of(body)), [Cause("FieldValueInvalid", message, "kind")])
     if given != (resource.api_version, resource.kind):
         expected = f"{resource.api_version}, Kind={resource.kind}"
         raise bad_request(f"the body is {given[0]}, Kind={given[1]}; this URL takes {expected}")
@@ -39,10 +43,24 @@ def identified(obj: Any, resource: ResourceType, namespace: str, name: str) -> J
     return body
 
 
+def _check_text(body: JsonObject, resource: ResourceType) -> None:
+    """Raise 400 for metadata that is no object, and for labels and annotations that are no text."""
+    meta = body.get("metadata") or {}
+    unreadable = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+    if not isinstance(meta, dict):
+        raise bad_request(unreadable + f"json: cannot unmarshal {type(meta).__name__} into ObjectMeta")
+    for part in ("labels", "annotations"):
+        for value in (meta.get(part) or {}).values():
+            # null removes one in a patch.
+            if value is not None and not isinstance(value, str):
+                kind = "number" if isinstance(value, int | float) else type(value).__name__
+                field = f"ObjectMeta.{part} of type string"
+                raise bad_request(unreadable + f"json: cannot unmarshal {kind} into Go struct field {field}")
+
+
 def check_object(obj: JsonObject, resource: ResourceType) -> None:
-    """Raise 422 with every broken rule: name, labels, annotations, required fields."""
-    causes = [*_name_causes(obj, resource), *_label_causes(obj), *_annotation_causes(obj)]
-    causes += _missing_causes(obj, resource)
+    """Raise 422 with every broken rule: name, labels, required fields."""
+    causes = [*_name_causes(obj, resource), *_label_causes(obj), *_missing_causes(obj, resource)]
     if causes:
         raise invalid(resource.subject(name_of(obj)), causes)
 
@@ -63,17 +81,10 @@ def _name_causes(obj: JsonObject, resource: ResourceType) -> Iterator[Cause]:
 def _label_causes(obj: JsonObject) -> Iterator[Cause]:
     for key, value in (metadata(obj).get("labels") or {}).items():
         name = key.rpartition("/")[2]
-        good = isinstance(value, str) and len(value) <= 63 and _LABEL_VALUE.fullmatch(value)
+        good = len(value) <= 63 and _LABEL_VALUE.fullmatch(value)
         if not good or len(name) > 63 or not _LABEL_NAME.fullmatch(name):
             message = f'Invalid value: "{key}={value}": expected text of at most 63 letters, digits, "-", "_", "."'
             yield Cause("FieldValueInvalid", message, "metadata.labels")
-
-
-def _annotation_causes(obj: JsonObject) -> Iterator[Cause]:
-    for key, value in (metadata(obj).get("annotations") or {}).items():
-        if not isinstance(value, str):
-            message = f"Invalid value: {value!r}: an annotation is text"
-            yield Cause("FieldValueInvalid", message, f"metadata.annotations.{key}")
 
 
 def _missing_causes(obj: JsonObject, resource: ResourceType) -> Iterator[Cause]:

@@ -105,20 +105,24 @@ def _all_but(obj: JsonObject) -> JsonObject:
 
 
 def check_preconditions(old: JsonObject, sent: JsonObject, resource: ResourceType) -> None:
-    """Raise 409 when the write names another uid or resourceVersion than the object has."""
+    """Raise 409 when the write names another resourceVersion than the object has, 422 for another uid."""
     wanted, present = metadata(sent), metadata(old)
     subject = resource.subject(name_of(old))
-    if wanted.get("uid") and wanted["uid"] != present["uid"]:
-        why = f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta: {present['uid']}"
-        raise conflict(subject, why)
     if wanted.get("resourceVersion") and str(wanted["resourceVersion"]) != present["resourceVersion"]:
         raise modified(subject)
+    if wanted.get("uid") and wanted["uid"] != present["uid"]:
+        message = f'Invalid value: "{wanted["uid"]}": field is immutable'
+        raise invalid(subject, [Cause("FieldValueInvalid", message, "metadata.uid")])
 
 
 def check_replace(old: JsonObject, sent: JsonObject, resource: ResourceType) -> None:
-    """Raise 422 for a PUT of a custom resource that does not say which version it replaces."""
+    """Raise 409 for a PUT of another object; 422 of a custom resource that does not say which version it replaces."""
+    wanted, present = metadata(sent).get("uid"), metadata(old)["uid"]
+    if wanted and wanted != present:
+        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {present}"
+        raise conflict(resource.subject(name_of(old)), why)
     if resource.custom and not metadata(sent).get("resourceVersion"):
-        message = "Invalid value: 0x0: must be specified for an update"
+        message = "Invalid value: 0: must be specified for an update"
         cause = Cause("FieldValueInvalid", message, "metadata.resourceVersion")
         raise invalid(resource.subject(name_of(old)), [cause])
 

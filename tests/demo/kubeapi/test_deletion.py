@@ -1,11 +1,13 @@
 """Deleting: preconditions, finalizers, owners and namespaces."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes.client import V1ConfigMap, V1DeleteOptions, V1ObjectMeta, V1OwnerReference, V1Preconditions
 
-from tests.demo.kubeapi.conftest import GROUP, PLURAL, VERSION, Clients, Refusal, inference_service
+from tests.demo.kubeapi.conftest import Clients, Refusal, inference_service
+from tests.systems.serving.world import eventually
 
 
 def test_a_deleted_object_is_gone_and_cannot_be_deleted_again(kube: Clients, refused: Refusal) -> None:
@@ -66,27 +68,41 @@ def owned(name: str, *owners: dict[str, Any]) -> V1ConfigMap:
     return V1ConfigMap(metadata=V1ObjectMeta(name=name, owner_references=references))
 
 
-def test_what_an_object_owned_alone_goes_with_it(kube: Clients) -> None:
+@pytest.fixture
+def collected(kube: Clients, real_cluster: Path | None, controllers: bool) -> Clients:
+    """Return a server on which somebody deletes what nothing holds any more."""
+    if real_cluster and not controllers:
+        pytest.skip("needs a controller manager")
+    return kube
+
+
+def test_what_an_object_owned_alone_goes_with_it(collected: Clients) -> None:
+    kube = collected
     iris, wine = kube.create(inference_service()), kube.create(inference_service("wine"))
     kube.core.create_namespaced_config_map(kube.namespace, owned("alone", iris))
     kube.core.create_namespaced_config_map(kube.namespace, owned("shared", iris, wine))
+
+    def left() -> set[str]:
+        found = {c.metadata.name for c in kube.core.list_namespaced_config_map(kube.namespace).items}
+        return found & {"alone", "shared"}
+
     kube.delete()
-    left = kube.core.list_namespaced_config_map(kube.namespace)
-    assert [c.metadata.name for c in left.items] == ["shared"]
+    eventually(lambda: left() == {"shared"})
 
 
-def test_a_namespace_takes_its_content_with_it_and_waits_for_finalizers(kube: Clients, refused: Refusal) -> None:
-    kube.core.create_namespace({"metadata": {"name": "models"}, "apiVersion": "v1", "kind": "Namespace"})
-    kube.custom.create_namespaced_custom_object(GROUP, VERSION, "models", PLURAL, finalized())
-    kube.core.create_namespaced_config_map("models", owned("m"))
-    kube.core.delete_namespace("models")
-    assert kube.core.read_namespace("models").status.phase == "Terminating"
-    assert kube.core.list_namespaced_config_map("models").items == []
-    status = refused(lambda: kube.core.create_namespaced_config_map("models", owned("m")))
+def test_a_namespace_takes_its_content_with_it_and_waits_for_finalizers(collected: Clients, refused: Refusal) -> None:
+    kube = collected
+    kube.custom.create_namespaced_custom_object(*kube.where, finalized())
+    kube.core.create_namespaced_config_map(kube.namespace, owned("m"))
+    kube.core.delete_namespace(kube.namespace)
+    assert kube.core.read_namespace(kube.namespace).status.phase == "Terminating"
+    eventually(lambda: kube.core.list_namespaced_config_map(kube.namespace).items == [])
+    status = refused(lambda: kube.core.create_namespaced_config_map(kube.namespace, owned("n")))
     assert (status["code"], status["reason"]) == (403, "Forbidden")
     unheld = {"metadata": {"finalizers": None}}
-    kube.custom.patch_namespaced_custom_object(GROUP, VERSION, "models", PLURAL, "iris", unheld)
-    assert refused(lambda: kube.core.read_namespace("models"))["code"] == 404
+    kube.custom.patch_namespaced_custom_object(*kube.where, "iris", unheld)
+    eventually(lambda: kube.namespace not in {n.metadata.name for n in kube.core.list_namespace().items})
+    assert refused(lambda: kube.core.read_namespace(kube.namespace))["code"] == 404
 
 
 def test_a_collection_is_deleted_by_selector(kube: Clients) -> None:

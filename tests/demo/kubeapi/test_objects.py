@@ -46,7 +46,6 @@ BROKEN: dict[str, tuple[dict[str, Any], int, str]] = {
         422,
         "spec.predictor: Required value",
     ),
-    "KServe wants a letter in front": (inference_service("1iris"), 403, "begins with a letter"),
     "a name has no capitals": (inference_service("Iris"), 422, "lower case"),
     "an object needs a name": ({**inference_service(), "metadata": {}}, 422, "metadata.name: Required value"),
     "a label value has no spaces": (
@@ -56,10 +55,10 @@ BROKEN: dict[str, tuple[dict[str, Any], int, str]] = {
     ),
     "an annotation is text": (
         {**inference_service(), "metadata": {"name": "iris", "annotations": {"a": 1}}},
-        422,
-        "metadata.annotations.a",
+        400,
+        "ObjectMeta.annotations of type string",
     ),
-    "the kind is the one of the URL": ({**inference_service(), "kind": "Pod"}, 400, "InferenceService"),
+    "the kind is the one of the URL": ({**inference_service(), "kind": "Pod"}, 422, "must be InferenceService"),
     "the namespace is the one of the URL": (
         {**inference_service(), "metadata": {"name": "iris", "namespace": "other"}},
         400,
@@ -74,6 +73,31 @@ def test_a_broken_object_is_refused(kube: Clients, refused: Refusal, case: str) 
     status = refused(lambda: kube.create(body))
     assert status["code"] == code
     assert said in status["message"]
+
+
+@pytest.mark.usefixtures("api")
+def test_a_service_whose_name_begins_with_a_digit_is_denied_as_by_kserves_webhook(
+    kube: Clients, refused: Refusal
+) -> None:
+    status = refused(lambda: kube.create(inference_service("1iris")))
+    assert (status["code"], "begins with a letter" in status["message"]) == (403, True)
+
+
+def test_a_write_meant_for_another_object_is_refused(kube: Clients, refused: Refusal) -> None:
+    other = "2b1d0000-0000-0000-0000-000000000000"
+    created = kube.create(inference_service())
+    meant = {**inference_service(), "metadata": {"name": "iris", "uid": other}}
+    for write in (
+        lambda: kube.apply(meant, "m"),
+        lambda: kube.custom.patch_namespaced_custom_object(*kube.where, "iris", {"metadata": {"uid": other}}),
+    ):
+        status = refused(write)
+        assert (status["code"], status["details"]["causes"][0]["field"]) == (422, "metadata.uid")
+    replaced = {**created, "metadata": {**created["metadata"], "uid": other}}
+    status = refused(lambda: kube.custom.replace_namespaced_custom_object(*kube.where, "iris", replaced))
+    assert (status["code"], status["reason"]) == (409, "Conflict")
+    gone = {**inference_service("wine"), "metadata": {"name": "wine", "uid": other}}
+    assert refused(lambda: kube.apply(gone, "m"))["code"] == 409
 
 
 def test_a_replace_against_an_older_version_is_refused(kube: Clients, refused: Refusal) -> None:

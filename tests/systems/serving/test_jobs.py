@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from reconciler.systems.serving.jobs import KubernetesJobs
 from tests.clusters import with_account
 from tests.systems.serving.world import World, eventually
 
+BEFORE = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}
 ENDED = {"name": "container", "image": "tests:1", "imageID": "", "ready": False, "restartCount": 0}
 
 
@@ -49,8 +50,13 @@ class Cluster:
         if self.controlled:
             eventually(lambda: any(c.type == kind and c.reason == reason for c in self._conditions()))
             return
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         condition = {"type": kind, "status": "True", "reason": reason, "message": f"it is {reason}"}
-        self.batch.patch_namespaced_job_status("own", self.namespace, {"status": {"conditions": [condition]}})
+        # An API server wants to hear first that what the condition says is about to become true.
+        before = {"type": BEFORE[kind], "status": "True", "reason": reason}
+        said: dict[str, Any] = {"startTime": now, "conditions": [before, condition]}
+        said |= {"completionTime": now, "succeeded": 1} if kind == "Complete" else {}
+        self.batch.patch_namespaced_job_status("own", self.namespace, {"status": said})
 
     def _pod(self) -> str:
         if not self.controlled:
@@ -65,14 +71,14 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(world: World, kubeconfig: Path, real_cluster: Path | None) -> Iterator[Cluster]:
+def cluster(world: World, kubeconfig: Path, controllers: bool) -> Iterator[Cluster]:
     connection = Connection(KubernetesSettings(kubeconfig=kubeconfig))
     with_account(world.api, world.namespace)
     request = JobRequest(
         world.namespace, "own", "iris", "tests:1", ("run",), ("--fast",), {"B": "2", "A": "1"}, timedelta(minutes=5)
     )
     batch, core = client.BatchV1Api(world.api), client.CoreV1Api(world.api)
-    yield Cluster(KubernetesJobs(connection), batch, core, world.namespace, request, real_cluster is not None)
+    yield Cluster(KubernetesJobs(connection), batch, core, world.namespace, request, controllers)
     connection.close()
 
 
