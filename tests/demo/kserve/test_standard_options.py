@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -90,8 +91,10 @@ def test_an_update_that_gets_stuck_is_told_after_its_deadline(tmp_path: Path, li
     with on_its_own(tmp_path / "work", standard=hasty) as world:
         world.apply_standard("iris", predictor("r1", light_models["v1"]))
         eventually(lambda: world.condition("iris", "Ready") == "True")
-        world.apply_standard("iris", predictor("r1", light_models["missing"]))
-        eventually(lambda: world.condition("iris", "PredictorReady") == "False")
+        # Whoever fetches a model from here waits.
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            world.apply_standard("iris", predictor("r1", f"http://127.0.0.1:{silent.getsockname()[1]}/model.zip"))
+            eventually(lambda: world.condition("iris", "PredictorReady") == "False")
         [told] = [c for c in world.get("iris")["status"]["conditions"] if c["type"] == "PredictorReady"]
         assert told["reason"] == "ProgressDeadlineExceeded"
         assert world.answers("iris") == 1

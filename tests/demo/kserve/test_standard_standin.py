@@ -37,6 +37,7 @@ def test_a_rollout_goes_from_nothing_to_promotion_without_a_failed_request(
         eventually(lambda: ready(world, "std", "r1", "r2"))
         assert world.weights("std") == {"r1": 100, "r2": 0}
         assert [world.answers("std", f"std-{name}-predictor") for name in ("r1", "r2")] == [1, 2]
+        eventually(answers.total)
         assert set(answers) == {1}
         [server] = servers("models.std-r2-predictor")
 
@@ -53,9 +54,9 @@ def test_a_rollout_goes_from_nothing_to_promotion_without_a_failed_request(
         world.apply_standard("std", predictor("r2", models["v2"], minReplicas=1))
         eventually(lambda: world.weights("std") == {"r2": 1})
         eventually(lambda: ready(world, "std", "r2"))
-        eventually(lambda: servers("models.std-r1-predictor") == [])
-        assert servers("models.std-r2-predictor") == [server]
         eventually(lambda: world.pods("app=isvc.std-r1-predictor") == [])
+        assert servers("models.std-r1-predictor") == []
+        assert servers("models.std-r2-predictor") == [server]
         assert len(world.pods("app=isvc.std-r2-predictor")) == 1
         before = answers.total()
         eventually(lambda: answers.total() > before + 20)
@@ -88,11 +89,12 @@ def test_a_canary_that_cannot_load_gets_no_weight_and_its_removal_leaves_nothing
         assert world.condition("bad", "Ready") == "True"
         assert world.answers("bad", "bad-r2-predictor") == -503
         world.apply_standard("bad", stable)
-        eventually(lambda: ready(world, "bad", "r1"))
-        eventually(lambda: servers("models.bad-r2-predictor") == [])
+        eventually(lambda: canaries(world, "bad") == [])
+        assert ready(world, "bad", "r1")
         assert world.weights("bad") == {"r1": 1}
         assert world.answers("bad", "bad-r2-predictor") == -404
-        assert canaries(world, "bad") == []
+        eventually(lambda: world.pods("app=isvc.bad-r2-predictor") == [])
+        assert servers("models.bad-r2-predictor") == []
     assert set(answers) == {1}
 
 
