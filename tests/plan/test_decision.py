@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from reconciler.plan.decision import wait
+from reconciler.plan.decision import stall, wait
 from reconciler.status import Phase
 from tests.plan.scenes import NOW
 
@@ -21,3 +21,7 @@ def test_the_sooner_of_two_times_counts(
     planned: datetime | None, other: datetime | None, expected: datetime | None
 ) -> None:
     assert wait("it", Phase.IDLE, until=planned).sooner(other).look_again_at == expected
+
+
+def test_what_stalls_needs_a_change_unless_it_says_another_cause() -> None:
+    assert stall("nothing passes", Phase.GATING, "a better version").cause == "NeedsChange"

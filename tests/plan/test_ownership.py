@@ -228,3 +228,10 @@ def test_drift_of_what_is_not_ours_is_nothing_to_put_back(odd: dict[str, Any]) -
     assert scene.live is not None
     decided, left = respected(replace(scene, live=replace(scene.live, **odd)), None)
     assert left is decided
+
+
+def test_whoever_has_to_give_fields_up_is_named_once_and_in_order() -> None:
+    names = ["kubectl", "hpa", "argocd", "flux", "helm", "kubectl", "ana"]
+    scene = holding(*(replace(PERSON, manager=name) for name in names))
+    _, left = respected(scene, Deploy(scene.release(1)))
+    assert left.waits_for.startswith('"ana", "argocd", "flux", "helm", "hpa", "kubectl" to give these fields up')

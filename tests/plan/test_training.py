@@ -9,9 +9,21 @@ from typing import Any
 import pytest
 
 from reconciler.desired.digest import digest
-from reconciler.observed import TAG_TRAINING_KEY, ModelVersion, RegisteredModel, RunState, Stage, TrainingRun
+from reconciler.observed import (
+    TAG_TRAINING_KEY,
+    Memory,
+    ModelVersion,
+    Order,
+    OrderKind,
+    RegisteredModel,
+    RunState,
+    Stage,
+    TrainingRun,
+)
 from reconciler.observed import Known as Seen
 from reconciler.plan.action import StopTraining, Train
+from reconciler.plan.decision import Decision
+from reconciler.plan.facts import wanted_digest
 from reconciler.plan.training import due_training, next_trigger, of_recipe, recipe_of
 from reconciler.status import Health, Phase
 from tests.plan.scenes import MINUTE, NOW, PIPELINE, UNKNOWN, Scene, settled, wanting
@@ -252,3 +264,20 @@ def test_attempts_are_counted_above_all_that_were() -> None:
     assert running(scene, *runs).decide().action == Train(key(scene), 6)
     assert running(scene).decide().action == Train(key(scene), 1)
     assert running(scene, run(scene, RunState.FAILED, key="other")).decide().action == Train(key(scene), 1)
+
+
+def test_a_training_that_is_retried_by_hand_begins_at_once_with_its_retries_anew() -> None:
+    scene = wanting()
+    wanted = wanted_digest(scene.wanted.spec)
+    order = Order(OrderKind.RETRY, "ana", "it has room now", NOW, wanted, key=key(scene), attempt=2)
+    failed = [run(scene, RunState.FAILED, attempt) for attempt in (1, 2, 3)]
+
+    def after(count: int) -> Decision:
+        return running(scene, *failed[:count]).sees(memory=Memory(orders=(order,))).decide()
+
+    assert (after(2).action, after(2).reason) == (
+        Train(key(scene), 3),
+        "because retried by ana: it has room now",
+    )
+    assert after(3).waits_for.startswith("the next attempt after a failed training")
+    assert after(3).look_again_at == running(scene, failed[0]).decide().look_again_at, "the backoff begins anew"

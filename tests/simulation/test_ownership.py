@@ -83,6 +83,8 @@ def test_a_field_is_taken_back_where_the_spec_says_so_and_the_ledger_says_from_w
     assert (stalled(made), replicas(made)) == (("", ""), 1)
     taken = [e["takes"] for e in actions(made, "PutBack") if "takes" in e]
     assert [[f["field"] for f in fields] for fields in taken] == [["spec.predictor.minReplicas"]]
+    assert [set(f) for fields in taken for f in fields] == [{"field", "from"}]
+    assert all(f["from"] not in ("", MANAGER) for fields in taken for f in fields)
     assert made.serving.shares(KEY) == {1: 100}
 
 
