@@ -18,7 +18,7 @@ from reconciler.passes import GIT, LEDGER, REGISTRY, SERVING, TRAINING, StepResu
 from reconciler.plan.action import LetGo
 from reconciler.plan.decision import Decision
 from reconciler.plan.describe import order_status, status_of
-from reconciler.plan.facts import Facts, gather
+from reconciler.plan.facts import Facts, RolloutRecord, gather, rollout_of
 from reconciler.plan.ordering import By, follows, order_of, repeated
 from reconciler.plan.orders import ACTIONS, to_after
 from reconciler.plan.planner import Rules, decide
@@ -26,6 +26,8 @@ from reconciler.plan.removal import removal_guard
 from reconciler.plan.training import ENDED
 from reconciler.ports import Entry, Moment, Result, Source, SourceStatus
 from reconciler.status import ModelStatus, OrderAnswer, Sync, SystemStatus
+
+HOLD = "HoldRollback"
 
 
 @dataclass(slots=True)
@@ -150,9 +152,20 @@ class ModelReconciler:
             observed, decision = self._look(desired, now)
         decision = self._look_again(observed, decision, now)
         status = self._publish(desired, observed, decision, now)
+        if decision.cause == "StableNotReady" and self.leads():
+            self._note_held(desired, observed, decision, now)
         if decision.action is None or not self.leads():
             return StepResult(status, look_again_at=decision.look_again_at)
         return self._act(desired, observed, decision, status)
+
+    def _note_held(self, desired: DesiredModel, observed: ObservedModel, decision: Decision, now: datetime) -> None:
+        """Put on the ledger, once a rollout, that a candidate keeps its traffic as stable is ill too."""
+        rollout = rollout_of(observed.registry.value) if isinstance(observed.registry, Known) else None
+        if rollout is None:
+            return
+        ledger = self.systems.ledger
+        if not ledger.entries(model=desired.name, actions=[HOLD], since=rollout.started, limit=1):
+            ledger.append(_held(desired, rollout, decision, now))
 
     def _look(self, desired: DesiredModel, now: datetime) -> tuple[ObservedModel, Decision]:
         self.observer.read_own_writes(desired.registered_model)
@@ -264,6 +277,22 @@ def _order_entry(order: Order, facts: Facts) -> Entry:
         author=order.actor,
         result=Result.DONE,
         after=to_after(order),
+    )
+
+
+def _held(desired: DesiredModel, rollout: RolloutRecord, decision: Decision, at: datetime) -> Entry:
+    checks = [verdict.as_json() for verdict in decision.checks]
+    return Entry(
+        at=at,
+        moment=Moment.NOTE,
+        model=desired.name,
+        action=HOLD,
+        reason=decision.stalled,
+        commit=desired.commit.id,
+        author=desired.commit.author,
+        result=Result.DONE,
+        evidence={"checks": checks} if checks else {},
+        after={"release": str(rollout.release), "stable": str(rollout.stable)},
     )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from reconciler.desired.state import DesiredState, Diagnostic
 from reconciler.errors import Transient
-from reconciler.observed import Stage
+from reconciler.observed import InferenceService, Known, Stage
 from reconciler.passes import GIT
-from reconciler.ports import Entry, Moment, Recorded, SourceStatus
+from reconciler.ports import Entry, Moment, Recorded, Result, SourceStatus
 from reconciler.registry_roles import CHAMPION
-from tests.simulation.stories import world
+from tests.ensure.stage import in_canary
+from tests.simulation.stories import until, world
 from tests.simulation.systems import SimLedger, SimSource
-from tests.simulation.world import NAME, World
+from tests.simulation.world import KEY, NAME, World
 
 
 @dataclass(slots=True)
@@ -36,6 +39,25 @@ class OddSource:
         state = self.inner.desired()
         assert state is not None
         return replace(state, diagnostics=(self.problem,) if self.problem else ())
+
+
+@dataclass(slots=True)
+class IllStable:
+    """The story's serving, where the revision tagged prev says itself that it is not ready."""
+
+    inner: Any
+
+    def read_all(self) -> Any:
+        seen = self.inner.read_all().value
+        ill = {key: replace(live, unready=frozenset(_previous(live))) for key, live in seen.items()}
+        return Known(ill, self.inner.clock())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+def _previous(live: InferenceService) -> Iterator[str]:
+    return (target.revision for target in live.traffic if target.tag == "prev")
 
 
 class FullLedger(SimLedger):
@@ -114,3 +136,39 @@ def test_an_alias_that_somebody_moved_to_another_version_is_put_back() -> None:
     made.settle()
     holders = [v.version for v in made.registry.models[NAME].versions if CHAMPION in v.aliases]
     assert holders == [1]
+
+
+def test_that_a_bad_candidate_keeps_its_traffic_as_stable_is_ill_too_is_put_on_the_ledger_once() -> None:
+    made = in_canary()
+    sound = made.observer.systems
+    made.observer.systems = replace(sound, serving=IllStable(sound.serving))
+    made.bad.add(2)
+
+    def notes() -> list[Entry]:
+        return [r.entry for r in made.ledger.records if r.entry.action == "HoldRollback"]
+
+    until(made, lambda: made.ledger.records[-1].entry.action == "Analyse")
+    leads, made.reconciler.leads = made.reconciler.leads, lambda: False
+    made.one_pass()
+    status = made.status()
+    assert status is not None
+    assert status.conditions.stalled.reason == "StableNotReady"
+    assert not notes(), "only the replica that leads writes"
+    made.reconciler.leads = leads
+    made.one_pass()
+    assert notes()
+    for _ in range(5):
+        made.one_pass()
+    made.restart()
+    made.observer.systems = replace(made.observer.systems, serving=IllStable(made.observer.systems.serving))
+    for _ in range(5):
+        made.one_pass()
+    (note,) = notes()
+    assert (note.moment, note.result, note.model) == (Moment.NOTE, Result.DONE, NAME)
+    assert "the candidate is to lose its 10 %" in note.reason
+    assert [check["check"] for check in note.evidence["checks"]] == ["answers"]
+    assert note.after["release"].startswith("2-")
+    assert made.serving.shares(KEY).get(2) == 10
+    made.observer.systems = replace(made.observer.systems, serving=made.serving)
+    until(made, lambda: made.serving.shares(KEY) == {1: 100})
+    assert len(notes()) == 1
