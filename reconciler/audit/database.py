@@ -75,7 +75,7 @@ class Database:
 
 
 def open_database(url: str, guard: Guard = unguarded) -> Database:
-    """Open the database for the service, creating or migrating it first; `guard` is asked before each write.
+    """Open the database for the service, creating or migrating it first; `guard` is asked then and before each write.
 
     Raises SettingsError for an address that cannot be used or a database of a newer version, Transient where trying
     again may help.
@@ -85,6 +85,8 @@ def open_database(url: str, guard: Guard = unguarded) -> Database:
         if database.engine.dialect.name == "sqlite":
             _use_wal(database)
         migrate(database)
+        with database.read() as connection:
+            guard(connection)
     except ReconcilerError:
         database.close()
         raise

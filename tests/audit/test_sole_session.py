@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -65,6 +68,20 @@ def test_a_second_process_is_refused_by_name_and_host_of_the_first(tmp_path: Pat
     assert "ledgerUrl" in caught.value.help
 
 
+@pytest.mark.parametrize("command", [("run",), ("apply", "--yes")], ids=" ".join)
+def test_a_second_service_ends_and_says_why(tmp_path: Path, postgres_url: str, command: tuple[str, ...]) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(json.dumps({"stateDir": str(tmp_path / "b"), "ledgerUrl": postgres_url}))
+    with another_process(tmp_path / "a", postgres_url) as first:
+        done = subprocess.run(
+            [sys.executable, "-m", "reconciler", *command, "--config", str(settings)],
+            capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert f"process {first.pid} on {HOST} already reconciles from the ledger" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_process_that_was_killed_leaves_nothing_in_the_way(tmp_path: Path, postgres_url: str) -> None:
     with another_process(tmp_path / "a", postgres_url) as first:
         first.send_signal(signal.SIGKILL)
@@ -117,17 +134,16 @@ def test_while_another_process_has_it_nothing_is_written(held: Holder, tmp_path:
 def test_where_another_process_wrote_meanwhile_this_one_has_to_begin_anew(
     held: Holder, tmp_path: Path, postgres_url: str
 ) -> None:
-    held.ledger.append(note(1))
     held.lose()
     with holding(tmp_path / "b", postgres_url) as second:
-        for number in (2, 3):
+        for number in (1, 2):
             second.ledger.append(note(number))
     for _ in range(2):
         with pytest.raises(Refused, match="another process wrote to the ledger"):
-            held.ledger.append(note(4))
-    assert held.ledger.verify().entries == 3
+            held.ledger.append(note(3))
+    assert held.ledger.verify().entries == 2
     with holding(tmp_path / "c", postgres_url) as anew:
-        assert anew.ledger.append(note(4)).seq == 4
+        assert anew.ledger.append(note(3)).seq == 3
 
 
 def test_a_server_that_is_away_is_no_refusal(tmp_path: Path) -> None:
