@@ -65,8 +65,14 @@ def wait_until_served(definitions: client.ApiextensionsV1Api, name: str) -> None
 @contextmanager
 def new_namespace(api: client.ApiClient) -> Iterator[str]:
     """Make a namespace and take it away again, with everything in it."""
+    with named_namespace(api, f"reconciler-test-{secrets.token_hex(4)}") as name:
+        yield name
+
+
+@contextmanager
+def named_namespace(api: client.ApiClient, name: str) -> Iterator[str]:
+    """Do the same with a namespace of this name, which must not be there."""
     core = client.CoreV1Api(api)
-    name = f"reconciler-test-{secrets.token_hex(4)}"
     labels = {"reconciler.dev/test": "true"}
     core.create_namespace({"metadata": {"name": name, "labels": labels}}, _request_timeout=TIMEOUT)
     try:

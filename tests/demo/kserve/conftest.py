@@ -21,6 +21,7 @@ from kubernetes.client import ApiClient, Configuration, CoreV1Api, CustomObjects
 from reconciler.demo.kserve.standin import KServeStandIn, Options
 from reconciler.demo.kserve.webhook import register
 from reconciler.demo.kubeapi import KubeApi
+from tests.clusters import api_client, named_namespace, nobody_serves
 
 Json = dict[str, Any]
 ISVC = ("serving.kserve.io", "v1beta1", "models", "inferenceservices")
@@ -54,7 +55,8 @@ def _log_of(process: psutil.Process) -> str:
 
 def predictor(name: str, uri: str, **fields: Any) -> Json:
     """Write a predictor of this name, with a release label as a GitOps tool puts one on it."""
-    model = {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2", "storageUri": uri}
+    # KServe's definition wants a name in a canary's model, be it empty.
+    model = {"name": "", "modelFormat": {"name": "mlflow"}, "protocolVersion": "v2", "storageUri": uri}
     return {"name": name, "labels": {"example.org/release": name}, "model": model, **fields}
 
 
@@ -119,7 +121,7 @@ class World:
             header_params={"Content-Type": "application/apply-patch+yaml", "Accept": "application/json"},
             body=body,
             response_type="object",
-            auth_settings=[],
+            auth_settings=["BearerToken"],
             _return_http_data_only=True,
         )
         return applied
@@ -188,10 +190,15 @@ class World:
 
     def pods(self, selector: str) -> list[Json]:
         """Read the Pods with these labels as plain JSON."""
-        answer = self.http.get(
-            f"{self.client.configuration.host}/api/v1/namespaces/models/pods", params={"labelSelector": selector}
+        answer = self.client.call_api(
+            "/api/v1/namespaces/models/pods",
+            "GET",
+            query_params=[("labelSelector", selector)],
+            response_type="object",
+            auth_settings=["BearerToken"],
+            _return_http_data_only=True,
         )
-        found: list[Json] = answer.json()["items"]
+        found: list[Json] = answer["items"]
         return found
 
     def infer(self, name: str, at: str = "") -> httpx.Response:
@@ -246,14 +253,30 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def client() -> Iterator[ApiClient]:
-    """Open a client of an embedded API that has KServe's webhook."""
+def client(real_cluster: Path | None, controllers: bool) -> Iterator[ApiClient]:
+    """Open a client of an embedded API that has KServe's webhook, or of the cluster that --kubeconfig names."""
+    if real_cluster:
+        with free(real_cluster, controllers) as client:
+            yield client
+        return
     with KubeApi.serve(state_dir=None) as api:
         register(api.admission)
         configuration = Configuration()
         configuration.host = api.url
         with ApiClient(configuration) as client:
             CoreV1Api(client).create_namespace({"metadata": {"name": "models"}})
+            yield client
+
+
+@contextmanager
+def free(real_cluster: Path, controllers: bool) -> Iterator[ApiClient]:  # a fact of the cluster, not a switch
+    """Open a client of a cluster where the stand-in is in nobody's way, with a namespace `models`."""
+    if not (controllers and nobody_serves(real_cluster)):
+        pytest.skip("the stand-in needs Kubernetes' own controllers, no KServe and nobody else's InferenceServices")
+    with api_client(real_cluster) as client:
+        if CoreV1Api(client).list_node(limit=1).items:
+            pytest.skip("the stand-in plays the kubelet and what makes Pods of Deployments, and this cluster has nodes")
+        with named_namespace(client, "models"):
             yield client
 
 
