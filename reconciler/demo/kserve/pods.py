@@ -85,6 +85,10 @@ class Broken:
 PodState = Absent | Fetching | Loading | Running | Broken
 
 
+class _NotLoadedError(Exception):
+    """The server is there, and its model is not."""
+
+
 @dataclass(slots=True)
 class _Pod:
     order: Order
@@ -201,9 +205,9 @@ class Pods:
                 self._enter(pod, Running(process.port, process.pid, pod.failures))
                 if not processes.alive(pod.server):
                     self._exited(pod.server, -1)
-            elif processes.alive(pod.server):
-                self._break(pod, f"the model was not loaded within {self._load_timeout:g} s", -signal.SIGKILL)
-                processes.stop(pod.server, signal.SIGKILL)
+        except _NotLoadedError:
+            self._break(pod, f"the model was not loaded within {self._load_timeout:g} s", -signal.SIGKILL)
+            processes.stop(pod.server, signal.SIGKILL)
         except (storage.StorageError, OSError) as error:
             self._break(pod, str(error), 1, INITIALIZER)
         except SpawnerGone:
@@ -212,7 +216,7 @@ class Pods:
     def _exited(self, server: str, code: int) -> None:
         with self._lock:
             pod = next((pod for pod in self._pods.values() if pod.server == server), None)
-        if pod is not None:
+        if pod is not None and not _given_up(pod.state):
             self._break(pod, _tail(pod.log) or f"the model server ended with {code}", code)
 
     def _break(self, pod: _Pod, message: str, code: int, container: str = SERVER) -> None:
@@ -229,15 +233,27 @@ class Pods:
 
 
 def _answers(port: int, model_name: str, timeout: float) -> bool:
-    """Wait for the server: it listens from the start and answers as soon as the model is loaded."""
+    """Wait for the server, which listens from the start and answers as soon as the model is loaded.
+
+    False when it ends instead: its exit then tells why. Raises _NotLoadedError when it takes too long.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request("GET", f"/v2/models/{model_name}/ready")
-        return connection.getresponse().status == 200
+        if connection.getresponse().status != 200:
+            raise _NotLoadedError
+    except TimeoutError as error:
+        raise _NotLoadedError from error
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
+    return True
+
+
+def _given_up(state: PodState) -> bool:
+    """Tell whether a try has failed already, and the next one is not under way."""
+    return isinstance(state, Broken) and state.retry_at != math.inf
 
 
 def _tail(log: Path) -> str:
