@@ -92,7 +92,12 @@ def build_serving(settings: Settings, clock: Clock) -> KServe:
 
     kubernetes = settings.kubernetes
     pace = Pace(resync=kubernetes.resync_interval.total_seconds())
-    options = Options(namespaces=kubernetes.namespaces, write_timeout=kubernetes.timeout, pace=pace)
+    options = Options(
+        namespaces=kubernetes.namespaces,
+        write_timeout=kubernetes.timeout,
+        pace=pace,
+        service_url=kubernetes.service_url,
+    )
     return KServe(Connection(kubernetes), options, clock, random.Random())  # noqa: S311  jitter
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.desired.documents import Serving
-from reconciler.observed import LABEL_MODEL, LABEL_RELEASE, MANAGER, HeldField, Release, ReleaseRecord
+from reconciler.observed import LABEL_MODEL, LABEL_RELEASE, MANAGER, STANDARD, HeldField, Release, ReleaseRecord
 
 # What an application in Argo CD that shows this namespace makes of the object: no part of its state, never pruned.
 LEFT_ALONE = {
@@ -30,15 +31,26 @@ def release_of(version: int, serving: Serving) -> Release:
     return Release(version, serving.digest)
 
 
-def inference_service(model: str, record: ReleaseRecord, canary_percent: int | None) -> dict[str, Any]:
-    """Render the whole object that we own; `canary_percent` None means no split."""
-    serving = copy.deepcopy(dict(record.serving))
-    predictor: dict[str, Any] = serving["predictor"]
-    predictor["model"] = {**predictor["model"], "storageUri": record.storage_uri}
-    predictor["labels"] = {**predictor.get("labels", {}), LABEL_RELEASE: str(record.release)}
-    if canary_percent is not None:
-        predictor["canaryTrafficPercent"] = canary_percent
-    components = {k: serving[k] for k in ("transformer", "explainer") if k in serving}
+# KServe gives a canary as many replicas as it is told, and refuses to scale it.
+_AUTOSCALING = ("maxReplicas", "scaleTarget", "scaleMetric", "autoScaling")
+TAG_ROUTING = "serving.kserve.io/enable-tag-routing"
+
+
+def inference_service(
+    model: str, record: ReleaseRecord, canary_percent: int | None, stable: ReleaseRecord | None = None
+) -> dict[str, Any]:
+    """Render the whole object that we own; `canary_percent` None means no split.
+
+    In Standard mode a split needs the stable release as well, which keeps its predictor beside the canary.
+    """
+    serving = record.serving
+    standard = serving["mode"] == STANDARD
+    if standard:
+        spec = _standard_spec(record, canary_percent, stable)
+    else:
+        split = {} if canary_percent is None else {"canaryTrafficPercent": canary_percent}
+        components = {k: copy.deepcopy(serving[k]) for k in ("transformer", "explainer") if k in serving}
+        spec = {"predictor": {**_predictor(record), **split}, **components}
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
@@ -49,17 +61,77 @@ def inference_service(model: str, record: ReleaseRecord, canary_percent: int | N
             "annotations": {
                 "serving.kserve.io/deploymentMode": serving["mode"],
                 # Gives the candidate an address of its own, so that it can be probed; adding it later would make a
-                # new revision, so it is there from the first apply.
-                "serving.kserve.io/enable-tag-routing": "true",
+                # new revision, so it is there from the first apply. In Standard mode it has a Service.
+                **({} if standard else {TAG_ROUTING: "true"}),
                 **LEFT_ALONE,
             },
         },
-        "spec": {"predictor": predictor, **components},
+        "spec": spec,
     }
+
+
+def _predictor(record: ReleaseRecord) -> dict[str, Any]:
+    predictor: dict[str, Any] = copy.deepcopy(record.serving["predictor"])
+    predictor["model"] = {**predictor["model"], "storageUri": record.storage_uri}
+    predictor["labels"] = {**predictor.get("labels", {}), LABEL_RELEASE: str(record.release)}
+    return predictor
+
+
+def _standard_spec(record: ReleaseRecord, percent: int | None, stable: ReleaseRecord | None) -> dict[str, Any]:
+    if percent is None:
+        return {"predictor": _named(record)}
+    if stable is None:
+        raise ValueError(f"release {record.release} cannot stand beside nothing")
+    canary = {name: value for name, value in _named(record).items() if name not in _AUTOSCALING}
+    replicas = min(_replicas(record), _replicas(stable))
+    # By default it would have none at 0 %, and could not be probed.
+    canary["minReplicas"] = max(1, math.ceil(replicas * percent / 100))
+    return {"predictor": _named(stable), "canary": [{"predictor": canary, "trafficPercent": percent}]}
+
+
+def _replicas(record: ReleaseRecord) -> int:
+    asked = record.serving["predictor"].get("minReplicas")
+    return asked if isinstance(asked, int) else 1
+
+
+def _named(record: ReleaseRecord) -> dict[str, Any]:
+    """Name the predictor after its release: under another name KServe deletes its Deployment before the new one is up.
+
+    One that was adopted keeps the name that it had, be it none.
+    """
+    predictor = _predictor(record)
+    name = predictor.pop("name", predictor_name(record.release))
+    return {"name": name, **predictor} if name else predictor
+
+
+def predictor_name(release: Release) -> str:
+    """Return the name of a release's predictor in Standard mode."""
+    return f"v{release.version}-{release.template[:5]}"
+
+
+def inherited(stable: Mapping[str, Any], candidate: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the fields of the stable predictor that a canary gets though its release has none of them.
+
+    KServe lays what is set of a canary over a copy of the stable predictor (facts/KSERVE.md): nothing can be unset.
+    """
+    skipped = {*_AUTOSCALING, "minReplicas", "name"}
+    return tuple(sorted(_left_over({k: v for k, v in stable.items() if k not in skipped}, candidate)))
+
+
+def _left_over(stable: Mapping[str, Any], candidate: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in stable.items():
+        said = candidate.get(name)
+        if not value:
+            continue
+        if isinstance(value, Mapping) and isinstance(said, Mapping):
+            yield from (f"{name}.{below}" for below in _left_over(value, said))
+        elif not said:
+            yield name
 
 
 ABSENT = object()
 SHARE = ("f:spec", "f:predictor", "f:canaryTrafficPercent")
+CANARY = ("f:spec", "f:canary")
 
 
 def value_at(value: Any, path: Sequence[str]) -> Any:

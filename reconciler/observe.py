@@ -344,11 +344,12 @@ class Observer:
     def _drift(self, desired: DesiredModel, live: InferenceService | None) -> Known[tuple[str, ...]] | Unknown | None:
         if live is None or not live.ours or live.release is None or live.deleting or desired.removed:
             return None
-        record = self.systems.memory.releases(desired.name).get(live.release)
-        if record is None:
+        records = self.systems.memory.releases(desired.name)
+        record, stable = records.get(live.release), records.get(live.beside) if live.beside else None
+        if record is None or (live.standard and live.canary_percent is not None and stable is None):
             return None
         try:
-            manifest = inference_service(desired.name, record, live.canary_percent)
+            manifest = inference_service(desired.name, record, live.canary_percent, stable)
             return Known(self.systems.serving.drift(manifest), self.systems.clock())
         except ReconcilerError as error:
             return Unknown(error.message)

@@ -21,6 +21,8 @@ TAG_MANAGED = TAG_PREFIX + "managed-by"
 LABEL_RELEASE = TAG_PREFIX + "release"
 LABEL_MODEL = TAG_PREFIX + "model"
 MANAGER = "model-reconciler"
+KNATIVE = "Knative"
+STANDARD = "Standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +159,12 @@ class InferenceService:
     (our label in the predictor); `revisions` maps revision names to the release in their label, None where the
     cluster does not serve Knative revisions. `failure` is set only for states that need a change of the spec
     (`terminal`) or that may pass. `held` are the fields of an object of ours that others hold. `unready` are
-    revisions that say themselves that they are not ready. Of an object that is
-    not ours, `tracked` says which tool keeps it as it is ("" for none), and `found` what it serves, as serving fields.
+    revisions that say themselves that they are not ready. Of an object that is not ours, `tracked` says which tool
+    keeps it as it is ("" for none), and `found` what it serves, as serving fields.
+
+    In Standard mode a revision is the Deployment of one predictor, `release` that of the canary where there is one, and
+    `beside` then that of spec.predictor; `splits` is false where nothing can route shares. `applied_at` is when an
+    apply of ours last changed something, by the cluster's clock.
     """
 
     namespace: str
@@ -184,6 +190,15 @@ class InferenceService:
     unready: frozenset[str] = frozenset()
     tracked: str = ""
     found: Mapping[str, Any] | None = None
+    mode: str = KNATIVE
+    beside: Release | None = None
+    splits: bool = True
+    applied_at: datetime | None = None
+
+    @property
+    def standard(self) -> bool:
+        """Return whether it runs in Standard mode, where the stable version and the canary are two predictors."""
+        return self.mode == STANDARD
 
 
 @dataclass(frozen=True, slots=True)

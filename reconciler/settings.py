@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from reconciler.desired.duration import Duration, parse_duration
@@ -137,6 +137,21 @@ class KubernetesSettings(Section):
     timeout: Duration = parse_duration("15s")
     namespaces: tuple[str, ...] = Field(default=(), description="Watch only these; empty for all.")
     resync_interval: Duration = Field(default=parse_duration("10m"), description="Between two full lists of a watch.")
+    service_url: str = Field(
+        default="http://{service}.{namespace}.svc.cluster.local",
+        description="Address of a Service by which a single predictor is probed in Standard mode.",
+    )
+
+    @field_validator("service_url")
+    @classmethod
+    def _names_the_service(cls, url: str) -> str:
+        try:
+            url.format(service="", namespace="")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"only {{service}} and {{namespace}} can stand in braces: {error}") from error
+        if "{service}" not in url or not url.startswith(("http://", "https://")):
+            raise ValueError("an http or https address is needed that names {service}, and mostly {namespace}")
+        return url
 
 
 class PrometheusSettings(Section):

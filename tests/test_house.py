@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ from kubernetes import client, config
 
 from reconciler.demo.kubeapi import KubeApi
 from reconciler.desired.documents import Model, RepositoryPolicy
+from reconciler.observed import STANDARD
 from reconciler.ports import JobRequest
 from reconciler.settings import KubernetesSettings, Settings, load_settings
 from reconciler.systems.serving.api import Call, Stream
@@ -94,6 +96,7 @@ def test_the_cluster_roles_allow_what_the_code_asks_for_and_nothing_else(recorde
         reading = kserve.read_all()
         live = next(iter(getattr(reading, "value").values()))  # noqa: B009  a Known or an Unknown that fails here
         kserve.trouble(live)
+        kserve.trouble(replace(live, mode=STANDARD))
         kserve.delete(NAMESPACE, "iris", live.uid)
     jobs = KubernetesJobs(recorder)
     request = JobRequest(NAMESPACE, "own", "iris", "i", (), (), {}, timedelta(minutes=1))

@@ -163,6 +163,7 @@ class Mode(StrEnum):
     """KServe's deployment modes."""
 
     KNATIVE = "Knative"
+    STANDARD = "Standard"
 
 
 _RESERVED = {
@@ -185,6 +186,19 @@ class Serving(Document):
     adopt: Flag = Field(
         default=False, description="Take over an InferenceService of this name that exists and nobody tracks."
     )
+
+    @model_validator(mode="after")
+    def _fits_standard(self) -> Serving:
+        if self.mode is not Mode.STANDARD:
+            return self
+        parts = {name: why for name, why in _NOT_IN_STANDARD.items() if getattr(self, name) is not None}
+        fields = {name: why for name, why in _NOT_OF_PREDICTORS.items() if name in self.predictor}
+        for name, why in (parts | fields).items():
+            at: tuple[str, ...] = (name,) if name in parts else ("predictor", name)
+            raise refusal(
+                "standard-mode", f"{name} cannot be used in Standard mode", at=at, advice=f"leave it out: {why}"
+            )
+        return self
 
     def content(self) -> dict[str, Any]:
         """Return what callers get; how the object is dealt with changes nothing for them."""
@@ -214,6 +228,16 @@ class Serving(Document):
         return predictor
 
 
+_NOT_IN_STANDARD = {
+    "transformer": "the shares of a canary pass it by",
+    "explainer": "the shares of a canary pass it by",
+}
+_NOT_OF_PREDICTORS = {
+    "name": "each release gets a predictor of its own name, which no other may have",
+    "workerSpec": "KServe makes no canary of several nodes",
+}
+# KServe's label `app: isvc.<name>-<predictor>-predictor` has at most 63 characters.
+LONGEST_STANDARD_NAME = 30
 _GIVE_STEPS = "add steps, such as [{traffic: 10, hold: 10m}]"
 _NO_STEPS = "leave them out, or write strategy: canary; `steps: []` sets aside those of a policy"
 _MEASURE = "write strategy: blueGreen to measure at 0 % first; `analysis: []` sets aside that of a policy"
@@ -350,6 +374,35 @@ class Model(Document):
     kind: Literal["Model"]
     metadata: Metadata
     spec: ModelSpec
+
+    @model_validator(mode="after")
+    def _fits_standard(self) -> Model:
+        serving, name = self.spec.serving, self.metadata.name
+        if serving is not None and serving.mode is Mode.STANDARD and len(name) > LONGEST_STANDARD_NAME:
+            raise refusal(
+                "standard-mode",
+                f"in Standard mode a name has at most {LONGEST_STANDARD_NAME} characters",
+                at=("metadata", "name"),
+                advice="shorten it: KServe adds the predictor's name to it, and a label's value has at most 63",
+                label=f"{len(name)} characters",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_fit_the_mode(self) -> Model:
+        serving = self.spec.serving
+        if serving is None or serving.mode is not Mode.STANDARD:
+            return self
+        for index, check in enumerate(self.spec.rollout.analysis):
+            flavour = check.prometheus.flavour if check.prometheus else None
+            if flavour in ("knative", "knative-otel"):
+                raise refusal(
+                    "standard-mode",
+                    f"metrics of flavour {flavour} come from Knative, which Standard mode does without",
+                    at=("spec", "rollout", "analysis", index, "prometheus", "flavour"),
+                    advice="write flavour: istio or kserve, or a query of your own",
+                )
+        return self
 
 
 class FreezeWindow(Document):

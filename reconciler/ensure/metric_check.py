@@ -67,7 +67,7 @@ def _values(
         "model": scene.name,
         "version": "" if version is None else str(version),
         "revision": revision,
-        "workload": f"{revision}-deployment",
+        "workload": revision if live.standard else f"{revision}-deployment",
         "window": format_duration(asked.window),
     }
 

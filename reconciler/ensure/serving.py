@@ -79,8 +79,8 @@ def ensure_traffic_cut(action: CutTraffic, scene: Scene) -> After:
 
 
 def ensure_stable_restored(action: RestoreStable, scene: Scene) -> After:
-    """Apply the stable release's template again, still with 0 %."""
-    return _apply(scene, scene.release_record(action.release), 0)
+    """Apply the stable release again, still with 0 %; in Standard mode it never left, and the canary goes."""
+    return _apply(scene, scene.release_record(action.release), None if scene.live().standard else 0)
 
 
 def ensure_rollback_finished(action: FinishRollback, scene: Scene) -> After:
@@ -116,8 +116,8 @@ def _kept(scene: Scene, release: Release) -> ReleaseRecord:
 
 
 def _apply(scene: Scene, record: ReleaseRecord, percent: int | None) -> After:
-    manifest = inference_service(scene.desired.name, record, percent)
     live = scene.facts.live
+    manifest = inference_service(scene.desired.name, record, percent, _stable(scene, percent))
     if live is not None:
         metadata: dict[str, Any] = manifest["metadata"]
         # The write is for the object as it was when this was decided; anything that came between decides anew.
@@ -127,6 +127,18 @@ def _apply(scene: Scene, record: ReleaseRecord, percent: int | None) -> After:
     else:
         scene.systems.serving.apply(manifest)
     return {"release": str(record.release), "storageUri": record.storage_uri, "canaryTrafficPercent": percent}
+
+
+def _stable(scene: Scene, percent: int | None) -> ReleaseRecord | None:
+    """Return what stands, and stays, beside a canary in Standard mode."""
+    live, rollout = scene.facts.live, scene.facts.rollout
+    if live is None or not live.standard or percent is None:
+        return None
+    release = live.beside or live.release
+    if release is None or (rollout is not None and release != rollout.stable):
+        expected = rollout.stable if rollout else "a release of ours"
+        raise Conflict(f"the stable predictor serves {release}, not {expected}")
+    return scene.release_record(release)
 
 
 def _takes(scene: Scene, manifest: Mapping[str, Any], live: InferenceService) -> bool:

@@ -86,7 +86,16 @@ def adopted_record(live: InferenceService, serving: Serving, version: int) -> Re
     """Return what the object serves as a release: by Git's fields where the object has them all, else by its own."""
     wanted, uri = serving_fields(serving), _uri(live)
     fields = wanted if _has(live.found, wanted) else _own(live.found or {})
-    return ReleaseRecord(Release(version, digest(fields)), uri, fields)
+    release = Release(version, digest(fields))
+    return ReleaseRecord(release, uri, _keeping_name(live, fields))
+
+
+def _keeping_name(live: InferenceService, fields: dict[str, Any]) -> dict[str, Any]:
+    """Keep the predictor's name, be it none: under another one KServe would take down what serves first."""
+    if not live.standard:
+        return fields
+    name = (live.found or {}).get("predictor", {}).get("name", "")
+    return {**fields, "predictor": {**fields["predictor"], "name": name}}
 
 
 def _uri(live: InferenceService) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reconciler.desired.documents import ModelSpec, Serving
 from reconciler.desired.state import DesiredModel
@@ -92,6 +92,9 @@ class RolloutRecord:
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
+
+# A route takes a second or two.
+ROUTED_WITHIN = timedelta(minutes=1)
 
 # Tags can be written by anybody. A time without a zone, or so far away that nothing can be added to it, is not ours.
 _YEARS = range(2000, 2200)
@@ -294,6 +297,14 @@ def sole_release(live: InferenceService, rollout: RolloutRecord | None) -> Relea
     """Return the release that gets all traffic, None while it is split or not told."""
     releases = {release for release, _ in served(live, rollout)}
     return releases.pop() if len(releases) == 1 else None
+
+
+def unroutable(live: InferenceService, since: datetime | None, now: datetime) -> bool:
+    """Return whether nothing sends callers to a candidate that is ready, though it was asked for long enough ago.
+
+    Releases of KServe up to v0.20.0 deploy a canary in Standard mode and leave the route alone (facts/KSERVE.md).
+    """
+    return live.standard and (not live.splits or (since is not None and now >= since + ROUTED_WITHIN))
 
 
 def previous_target(live: InferenceService) -> TrafficTarget | None:

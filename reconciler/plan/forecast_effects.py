@@ -12,6 +12,7 @@ from reconciler.desired.checks import Check
 from reconciler.desired.holds import UNTIL_APPROVED
 from reconciler.desired.state import DesiredModel
 from reconciler.observed import (
+    KNATIVE,
     TAG_GATES,
     TAG_REJECTED,
     TAG_ROLLOUT,
@@ -72,6 +73,8 @@ def effect(action: Action, desired: DesiredModel, world: ObservedModel, now: dat
             return _train(action, desired, world, now)
         case Deploy() | PutBack() | Adopt():
             return _deploy(action.release, desired, world)
+        case RestoreStable() if (live := _live(world)) is not None and live.standard:
+            return _without_canary(live, action.release, world)
         case StartCanary() | RestoreStable():
             return _new_template(world, action.release)
         case ShiftTraffic() | CutTraffic() | RouteAll() | FinishRollback() | TakeDown():
@@ -179,8 +182,8 @@ def _gates(action: RecordGates, world: ObservedModel) -> ObservedModel:
 
 
 def _revision(live: InferenceService | None) -> str:
-    number = int(live.latest_created.rpartition("-")[2]) + 1 if live and live.latest_created else 1
-    return f"forecast-{number:05d}"
+    last = (live.latest_created or "").rpartition("-")[2] if live else ""
+    return f"forecast-{int(last) + 1 if last.isdecimal() else 1:05d}"
 
 
 def _deploy(release: Release, desired: DesiredModel, world: ObservedModel) -> ObservedModel:
@@ -189,9 +192,13 @@ def _deploy(release: Release, desired: DesiredModel, world: ObservedModel) -> Ob
     traffic = (TrafficTarget(revision, 100, "latest", latest=True, url="http://forecast"),)
     deployed = InferenceService(
         namespace, desired.name, "forecast", "1", 1, True, "", release, None, True, "", traffic, revision, revision,
-        revision, {**(live.revisions or {} if live else {}), revision: release},
+        revision, {**(live.revisions or {} if live else {}), revision: release}, mode=_mode(desired),
     )  # fmt: skip
     return _with_live(world, deployed)
+
+
+def _mode(desired: DesiredModel) -> str:
+    return desired.spec.serving.mode.value if desired.spec.serving else KNATIVE
 
 
 def _stage(action: StageCandidate, desired: DesiredModel, world: ObservedModel, now: datetime) -> ObservedModel:
@@ -214,7 +221,10 @@ def _split(live: InferenceService, percent: int | None, stable: str) -> Inferenc
     newest = live.latest_ready or ""
     if percent is None or newest == stable:
         traffic: tuple[TrafficTarget, ...] = (TrafficTarget(newest, 100, "latest", latest=True, url="http://forecast"),)
-        return replace(live, canary_percent=percent, traffic=traffic, latest_rolledout=newest)
+        left = live.revisions if not live.standard else {newest: (live.revisions or {}).get(newest)}
+        return replace(
+            live, canary_percent=percent, traffic=traffic, latest_rolledout=newest, beside=None, revisions=left
+        )
     traffic = (
         TrafficTarget(newest, percent, "latest", latest=True, url="http://forecast"),
         TrafficTarget(stable, 100 - percent, "prev", url="http://forecast"),
@@ -237,8 +247,15 @@ def _new_template(world: ObservedModel, release: Release) -> ObservedModel:
         latest_created=revision,
         latest_ready=revision,
         revisions={**(live.revisions or {}), revision: release},
+        beside=(live.beside or live.release) if live.standard else None,
     )
     return _with_live(world, _split(revised, 0, stable))
+
+
+def _without_canary(live: InferenceService, release: Release, world: ObservedModel) -> ObservedModel:
+    """Take the canary away in Standard mode; the stable predictor never left."""
+    stable = replace(live, release=release, beside=None, latest_created=_stable(live), latest_ready=_stable(live))
+    return _with_live(world, _split(stable, None, _stable(live)))
 
 
 def _shift(percent: int | None, world: ObservedModel) -> ObservedModel:

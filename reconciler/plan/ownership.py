@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from reconciler.manifest import SHARE, contested, inference_service, serving_fields
+from reconciler.manifest import CANARY, SHARE, contested, inference_service, serving_fields
 from reconciler.observed import MANAGER, HeldField, InferenceService, Known, Release, ReleaseRecord
 from reconciler.plan.action import (
     Action,
@@ -35,7 +35,7 @@ def respect_owners(facts: Facts, decision: Decision) -> Decision:
     if not isinstance(action, Applied):
         return decision
     percent = _percent(action, live)
-    stuck = tuple(field for field in live.held if percent is None and field.path == SHARE)
+    stuck = tuple(field for field in live.held if percent is None and field.path in (SHARE, CANARY))
     taken = _taken(facts, live, action.release, percent)
     if not (stuck or taken) or _only_cuts(action, live, percent, taken):
         return decision
@@ -72,7 +72,9 @@ def _percent(action: Applied, live: InferenceService) -> int | None:
     match action:
         case ShiftTraffic(_, percent):
             return percent
-        case StartCanary() | CutTraffic() | RestoreStable():
+        case RestoreStable():
+            return None if live.standard else 0
+        case StartCanary() | CutTraffic():
             return 0
         case PutBack():
             return live.canary_percent
@@ -81,8 +83,12 @@ def _percent(action: Applied, live: InferenceService) -> int | None:
 
 
 def _taken(facts: Facts, live: InferenceService, release: Release, percent: int | None) -> tuple[HeldField, ...]:
-    record = facts.observed.records.get(release) or _new_record(facts, release)
-    return contested(inference_service(facts.desired.name, record, percent), live.held) if record else ()
+    records = facts.observed.records
+    record, beside = records.get(release) or _new_record(facts, release), live.beside or live.release
+    stable = records.get(beside) if beside is not None else None
+    if record is None or (live.standard and percent is not None and stable is None):
+        return ()
+    return contested(inference_service(facts.desired.name, record, percent, stable), live.held)
 
 
 def _new_record(facts: Facts, release: Release) -> ReleaseRecord | None:
@@ -96,4 +102,4 @@ def _new_record(facts: Facts, release: Release) -> ReleaseRecord | None:
 def _only_cuts(action: Applied, live: InferenceService, percent: int | None, taken: tuple[HeldField, ...]) -> bool:
     """Tell whether only traffic is taken away: what somebody holds elsewhere keeps no caller on a bad candidate."""
     cuts = isinstance(action, CutTraffic | ShiftTraffic) and percent == 0
-    return cuts and action.release == live.release and all(field.path != SHARE for field in taken)
+    return cuts and action.release == live.release and all(field.path not in (SHARE, CANARY) for field in taken)

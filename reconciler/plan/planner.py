@@ -36,7 +36,7 @@ from reconciler.plan.ownership import respect_owners
 from reconciler.plan.removal import decide_removal
 from reconciler.plan.rollback import decide_rollback
 from reconciler.plan.selection import Selected, candidates, production_of, select
-from reconciler.plan.serve import decide_serving
+from reconciler.plan.serve import decide_serving, other_mode
 from reconciler.plan.training import decide_training, next_trigger
 from reconciler.status import Health, Phase, Sync
 
@@ -76,7 +76,7 @@ def decide(desired: DesiredModel, observed: ObservedModel, rules: Rules, now: da
 
 def _decide(facts: Facts) -> Decision:
     selected = select(facts)
-    wanted = _approved(facts, selected)
+    wanted = None if other_mode(facts) else _approved(facts, selected)
     fields = facts.spec.serving
     release = facts.release(wanted.version, fields) if wanted and fields else None
     undo = decide_rollback(facts, release, _lost(facts, selected))

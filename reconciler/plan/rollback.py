@@ -165,9 +165,13 @@ def _down(live: InferenceService, record: RolloutRecord, why: str) -> Decision |
     """Take the candidate to 0 %; None when callers are not sent to it any more."""
     if live.canary_percent:
         return act(ShiftTraffic(record.release, 0, record.stable_revision), why, Phase.CANARY)
-    if any(release == record.release for release, _ in served(live, record)):
+    if _has_callers(live, record):
         return wait(f"0 % of the traffic to reach version {record.release.version}", Phase.CANARY)
     return None
+
+
+def _has_callers(live: InferenceService, record: RolloutRecord) -> bool:
+    return any(release == record.release for release, _ in served(live, record))
 
 
 def _take_back(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
@@ -193,6 +197,9 @@ def _leave_candidate(facts: Facts, live: InferenceService, record: RolloutRecord
         why = f"because {reason or f'Git wants {record.stable} again'}"
         cut = CutTraffic(record.release, facts.wanted, record.started) if reason else _lower(record)
         return act(cut, why, Phase.ROLLING_BACK, Health.DEGRADED)
+    if live.standard and _has_callers(live, record):
+        # KServe takes a canary's pods down before it changes the route.
+        return wait(f"0 % of the traffic to reach version {record.release.version}", Phase.ROLLING_BACK)
     why = f"because the candidate is not wanted and version {record.stable.version} is stable"
     return act(RestoreStable(record.stable), why, Phase.ROLLING_BACK, Health.DEGRADED)
 

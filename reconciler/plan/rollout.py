@@ -1,8 +1,9 @@
-"""Bring a release to callers: first deployment, canary steps, all traffic. KServe's Knative mode.
+"""Bring a release to callers: first deployment, canary steps, all traffic.
 
 The protocol is facts/KSERVE.md's: the candidate is applied with 0 %; nothing moves before the newest revision is the
 newest ready one and `prev` is the recorded stable revision; traffic rises in applies that touch nothing else; removing
-the split promotes.
+the split promotes. In Standard mode the split is removed once all callers go to the candidate: its pods stay, those of
+the stable predictor go.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime
 from reconciler.analysis.verdict import CheckVerdict, due_at, judge
 from reconciler.desired.checks import Check
 from reconciler.desired.holds import UNTIL_APPROVED, Step
+from reconciler.manifest import inherited
 from reconciler.observed import TAG_RELEASE, InferenceService, Order, Release
 from reconciler.plan.action import (
     Analyse,
@@ -25,16 +27,21 @@ from reconciler.plan.action import (
 )
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import (
+    ROUTED_WITHIN,
     Facts,
     RolloutRecord,
     release_from_tag,
     revision_release,
     settled,
     sole_release,
+    unroutable,
 )
 from reconciler.plan.hold import held, held_words, is_open
 from reconciler.plan.orders import said
 from reconciler.status import Health, Phase
+
+NOT_ROUTED = "TrafficNotRouted"
+_ALL = 100
 
 
 def deploy_first(facts: Facts, release: Release) -> Decision:
@@ -60,6 +67,33 @@ def begin_rollout(live: InferenceService, stable: Release, release: Release) -> 
         return wait("the live service to settle before a rollout begins", Phase.DEPLOYING)
     action = StageCandidate(release, stable, serving)
     return act(action, f"because version {release.version} is wanted and version {stable.version} serves", Phase.CANARY)
+
+
+def unsplittable(facts: Facts, live: InferenceService, stable: Release, release: Release) -> Decision | None:
+    """Begin no rollout in Standard mode whose candidate would not be what is promoted, or would get no callers."""
+    if not live.standard:
+        return None
+    if (
+        any(step.traffic for step in facts.spec.rollout.course)
+        and not live.splits
+        and not reverts(facts, stable, release)
+    ):
+        return not_routed(release, 0, "this cluster has no HTTPRoutes", Phase.DEPLOYING)
+    before, after = facts.observed.records.get(stable), facts.spec.serving
+    left = inherited(before.serving["predictor"], after.predictor) if before and after else ()
+    if not left:
+        return None
+    what = f"version {release.version} is not rolled out: its canary would inherit {', '.join(left)} from {stable}"
+    waits = f"a commit that says what {left[0]} is to be: KServe cannot unset it in a canary"
+    return stall(what, Phase.DEPLOYING, waits)
+
+
+def not_routed(release: Release, percent: int, why: str, phase: Phase) -> Decision:
+    """Stall a canary that nobody sends callers to."""
+    share = f"{percent} % of the" if percent else "its share of the"
+    what = f"version {release.version} would never get {share} traffic: {why}"
+    waits = "strategy: blueGreen in Git, or a KServe newer than v0.20.0 with the Gateway API"
+    return replace(stall(what, phase, waits), cause=NOT_ROUTED)
 
 
 def unmeasurable(facts: Facts, stable: Release, release: Release) -> Decision | None:
@@ -185,9 +219,16 @@ def _step(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decisi
     steps = steps_of(facts, record)
     index = min(record.step, len(steps))
     if (why := _at_once(facts, record, steps)) is not None:
-        return _route_all(record, why)
+        return _route_all(facts, live, record, why)
     if index == 0:
         return _enter(facts, live, record, 1)
+    if _leaving(live, steps, index):
+        return _route_all(facts, live, record, "every step passed")
+    return _in_step(facts, live, record, index)
+
+
+def _in_step(facts: Facts, live: InferenceService, record: RolloutRecord, index: int) -> Decision:
+    steps = steps_of(facts, record)
     step = steps[index - 1]
     if record.percent not in (None, step.traffic):
         return _enter(facts, live, record, index)  # Git changed the step since it was begun
@@ -195,7 +236,7 @@ def _step(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decisi
         return _shift(record, step, f"because step {index} of {len(steps)} asks for {step.traffic} %")
     if _entering(live, steps, index):
         return _enter(facts, live, record, index + 1)
-    return _hold(facts, record, step, index)
+    return _hold(facts, live, record, step, index)
 
 
 def _at_once(facts: Facts, record: RolloutRecord, steps: tuple[Step, ...]) -> str | None:
@@ -217,8 +258,11 @@ def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: 
     if live.canary_percent != step.traffic:
         return _shift(record, step, f"because the candidate is ready; step {number} gives it {step.traffic} %")
     if effective_percent(live) != step.traffic:
+        if unroutable(live, live.applied_at, facts.now):
+            why = f"the HTTPRoute sends it {effective_percent(live)} %" if live.splits else "there is no HTTPRoute"
+            return not_routed(record.release, step.traffic, why, Phase.CANARY)
         what = f"{step.traffic} % of the traffic to reach version {record.release.version}{cause(live)}"
-        return stalled_by(live, wait(what, Phase.CANARY))
+        return stalled_by(live, wait(what, Phase.CANARY, until=_routed_by(live)))
     begin = BeginStep(record.release, number, facts.now)
     return act(begin, f"because {step.traffic} % are effective; {held_words(step)}", Phase.CANARY)
 
@@ -227,8 +271,26 @@ def _shift(record: RolloutRecord, step: Step, why: str) -> Decision:
     return act(ShiftTraffic(record.release, step.traffic, record.stable_revision), why, Phase.CANARY)
 
 
-def _route_all(record: RolloutRecord, why: str) -> Decision:
+def _routed_by(live: InferenceService) -> datetime | None:
+    return live.applied_at + ROUTED_WITHIN if live.standard and live.applied_at else None
+
+
+def _route_all(facts: Facts, live: InferenceService, record: RolloutRecord, why: str) -> Decision:
+    """Give the candidate everything; in Standard mode the stable predictor goes only when nobody is sent to it.
+
+    Where nothing routes a canary, that is the moment when the promotion itself moves callers.
+    """
+    if live.standard and live.canary_percent != _ALL:
+        return act(ShiftTraffic(record.release, _ALL, record.stable_revision), f"because {why}", Phase.PROMOTING)
+    if live.standard and effective_percent(live) != _ALL and not unroutable(live, live.applied_at, facts.now):
+        what = f"all traffic to reach version {record.release.version}{cause(live)}"
+        return wait(what, Phase.PROMOTING, until=_routed_by(live))
     return act(RouteAll(record.release, record.stable_revision), f"because {why}", Phase.PROMOTING)
+
+
+def _leaving(live: InferenceService, steps: tuple[Step, ...], index: int) -> bool:
+    """Tell whether the last step of a canary in Standard mode is over, as everything was asked for since."""
+    return live.standard and live.canary_percent == _ALL and index == len(steps) and steps[-1].traffic != _ALL
 
 
 def check_verdicts(facts: Facts, record: RolloutRecord) -> tuple[CheckVerdict, ...]:
@@ -237,7 +299,7 @@ def check_verdicts(facts: Facts, record: RolloutRecord) -> tuple[CheckVerdict, .
     return tuple(judge(check, [m for m in made if m.at >= record.since]) for check in facts.spec.rollout.analysis)
 
 
-def _hold(facts: Facts, record: RolloutRecord, step: Step, number: int) -> Decision:
+def _hold(facts: Facts, live: InferenceService, record: RolloutRecord, step: Step, number: int) -> Decision:
     verdicts = check_verdicts(facts, record)
     measured = {check.name: _due(facts, record, check) for check in facts.spec.rollout.analysis}
     due = {check: at for check, at in measured.items() if at is not None}
@@ -249,7 +311,7 @@ def _hold(facts: Facts, record: RolloutRecord, step: Step, number: int) -> Decis
     hold = held(facts, record, step, name)
     unsure = [v for v in verdicts if v.holds_step]
     if hold is None and not unsure and facts.orders.pause is None:
-        return replace(_leave(facts, record, number, verdicts), checks=verdicts)
+        return replace(_leave(facts, live, record, number, verdicts), checks=verdicts)
     unproven = f"{unsure[0].check}: {unsure[0].why}" if unsure else f"{name} to be left"
     waits = hold.waits_for if hold else unproven
     times = (hold.until if hold else None, *due.values())
@@ -262,9 +324,11 @@ def _due(facts: Facts, record: RolloutRecord, check: Check) -> datetime | None:
     return due_at(check, record.since, [m for m in made if m.at >= record.since])
 
 
-def _leave(facts: Facts, record: RolloutRecord, number: int, verdicts: tuple[CheckVerdict, ...]) -> Decision:
+def _leave(
+    facts: Facts, live: InferenceService, record: RolloutRecord, number: int, verdicts: tuple[CheckVerdict, ...]
+) -> Decision:
     steps = steps_of(facts, record)
     proof = "; ".join(f"{v.check}: {v.why}" for v in verdicts) or "the hold is over, no check was asked for"
     if number < len(steps):
         return _shift(record, steps[number], f"because step {number} passed ({proof})")
-    return _route_all(record, f"every step passed ({proof})")
+    return _route_all(facts, live, record, f"every step passed ({proof})")

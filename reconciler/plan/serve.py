@@ -19,7 +19,7 @@ from reconciler.plan.facts import (
     sole_release,
     unchallenged,
 )
-from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first, unmeasurable
+from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first, unmeasurable, unsplittable
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import CHAMPION
 from reconciler.status import Health, Phase, Sync
@@ -38,8 +38,20 @@ def decide_serving(facts: Facts, wanted: ModelVersion | None) -> Decision:
         return decide_adoption(facts, live)
     if live.deleting:
         return wait("the InferenceService to be deleted", Phase.DEPLOYING)
+    if other_mode(facts) and facts.rollout is None:
+        what = f"it runs in {live.mode} mode, which KServe never changes, and Git asks for {serving.mode}"
+        waits = f"serving.mode: {live.mode} in Git, another namespace or name, or the object to be deleted"
+        return stall(what, Phase.IDLE, waits)
     release = facts.release(wanted.version, serving) if wanted else None
     return _toward(facts, live, release)
+
+
+def other_mode(facts: Facts) -> bool:
+    """Return whether Git asks for another mode than that of the object that is there."""
+    live, serving = facts.live, facts.spec.serving
+    if live is None or serving is None or not live.ours or live.namespace != serving.namespace:
+        return False
+    return live.mode != serving.mode
 
 
 def _toward(facts: Facts, live: InferenceService, release: Release | None) -> Decision:
@@ -73,7 +85,11 @@ def _replace(facts: Facts, live: InferenceService, stable: Release, release: Rel
         return deploy_first(facts, release)  # applied while nothing served yet, and not ready so far
     if live.release == stable and not settled(live):
         return _drifted(facts, live, stable) or wait("the live service to settle before a rollout", Phase.DEPLOYING)
-    return unmeasurable(facts, stable, release) or begin_rollout(live, stable, release)
+    return (
+        unmeasurable(facts, stable, release)
+        or unsplittable(facts, live, stable, release)
+        or begin_rollout(live, stable, release)
+    )
 
 
 def _rolling(facts: Facts, live: InferenceService, record: RolloutRecord, release: Release | None) -> Decision:
@@ -208,6 +224,8 @@ def _first(facts: Facts, release: Release | None) -> Decision:
 
 
 def _no_stable(live: InferenceService) -> Decision | None:
+    if live.standard and live.latest_rolledout and not live.traffic:
+        return wait("the HTTPRoute to tell who gets how much", Phase.DEPLOYING)
     if not live.latest_rolledout or not live.traffic:
         return None
     if _just_adopted(live):
@@ -239,8 +257,9 @@ def _unrecorded(facts: Facts, live: InferenceService, stable: Release) -> Decisi
 
 
 def _split_by_hand(live: InferenceService) -> Decision:
-    what = f"canaryTrafficPercent is {live.canary_percent}, but no rollout is on record"
-    return stall(what, Phase.IDLE, "somebody to remove canaryTrafficPercent from the InferenceService")
+    field = "the share in spec.canary" if live.standard else "canaryTrafficPercent"
+    what = f"{field} is {live.canary_percent}, but no rollout is on record"
+    return stall(what, Phase.IDLE, f"somebody to remove {field} from the InferenceService")
 
 
 def _registry_only(facts: Facts, wanted: ModelVersion | None) -> Decision:

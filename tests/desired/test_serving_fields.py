@@ -29,8 +29,21 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a legacy key of a framework": (
         {"namespace": "models", "predictor": {"sklearn": {"storageUri": "s3://m"}}}, "predictor.model.modelFormat",
     ),
-    "a mode in which no share is looked at": (serving(MLFLOW, mode="Standard"), "Knative"),
-    "a mode by its old name": (serving(MLFLOW, mode="RawDeployment"), "Knative"),
+    "a mode by its old name": (serving(MLFLOW, mode="RawDeployment"), "'Knative' or 'Standard'"),
+    "a transformer that a canary's share would pass by": (
+        {**serving(MLFLOW, mode="Standard"), "transformer": {"containers": []}}, "transformer cannot be used",
+    ),
+    "an explainer that a canary's share would pass by": (
+        {**serving(MLFLOW, mode="Standard"), "explainer": {"containers": []}}, "explainer cannot be used",
+    ),
+    "a predictor's name where each release has one of its own": (
+        {"namespace": "models", "mode": "Standard", "predictor": {"model": MLFLOW, "name": "mine"}},
+        "name cannot be used",
+    ),
+    "several nodes, of which KServe makes no canary": (
+        {"namespace": "models", "mode": "Standard", "predictor": {"model": MLFLOW, "workerSpec": {}}},
+        "workerSpec cannot be used",
+    ),
 }  # fmt: skip
 
 

@@ -50,6 +50,10 @@ INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices
 REVISIONS = Resource(
     "serving.knative.dev", "v1", "revisions", "Revision", "serving.kserve.io/inferenceservice", optional=True
 )
+# Those that Knative makes of its revisions tell nothing that these do not.
+_OF_PREDICTORS = "serving.kserve.io/inferenceservice,component=predictor,!serving.knative.dev/revision"
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", _OF_PREDICTORS, optional=True)
+HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", optional=True)
 
 
 @dataclass(frozen=True, slots=True)

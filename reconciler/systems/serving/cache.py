@@ -1,4 +1,4 @@
-"""InferenceServices and their revisions, as the watches last showed them."""
+"""InferenceServices and what belongs to them, as the watches last showed them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 from reconciler.observed import InferenceService
 from reconciler.systems.serving.api import Key
+from reconciler.systems.serving.parts import P, Parts
+from reconciler.systems.serving.standard import Link, Route, Workload, joined
 from reconciler.systems.serving.translate import Revision
 
 OnChange = Callable[[str, str], None]
 Services = Mapping[Key, InferenceService]
-_Revisions = Mapping[str, Revision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,13 @@ class Entry:
 class Cache:
     """Fed by the watches from their threads, read from any; `changed` is told of each change."""
 
-    def __init__(self, changed: threading.Condition) -> None:
+    def __init__(self, changed: threading.Condition, link: Link) -> None:
         self._changed = changed
+        self._link = link
         self._entries: dict[Key, Entry] = {}
-        # None where the cluster serves no Knative revisions.
-        self._revisions: dict[Key, _Revisions] | None = None
+        self.revisions: Parts[Revision] = Parts()
+        self.workloads: Parts[Workload] = Parts()
+        self.routes: Parts[Route] = Parts()
         self._joined: dict[Key, InferenceService] = {}
         self._snapshot: Services | None = None
         self._listeners: list[OnChange] = []
@@ -89,74 +92,59 @@ class Cache:
             entry = self._entries.get(key)
             if entry is None:
                 self._joined.pop(key, None)
-            elif self._revisions is None:
-                self._joined[key] = entry.service
             else:
-                found = self._revisions.get(key, _NONE)
-                releases = {name: revision.release for name, revision in found.items()}
-                unready = frozenset(name for name, revision in found.items() if revision.failed)
-                self._joined[key] = replace(entry.service, revisions=releases, unready=unready)
+                self._joined[key] = self._complete(key, entry.service)
         self._snapshot = None
         self._changed.notify_all()
 
-    def put_revision(self, revision: Revision) -> None:
-        """Take over one revision."""
-        names = {**self._revisions_of(revision.service), revision.name: revision}
-        self._tell(self._update_revisions({revision.service: names}))
+    def _complete(self, key: Key, service: InferenceService) -> InferenceService:
+        if service.standard:
+            routes = None if self.routes.held is None else self.routes.of(key)
+            return joined(service, self.workloads.of(key), routes, self._link)
+        if self.revisions.held is None:
+            return service
+        found = self.revisions.of(key)
+        releases = {name: revision.release for name, revision in found.items()}
+        unready = frozenset(name for name, revision in found.items() if revision.failed)
+        return replace(service, revisions=releases, unready=unready)
 
-    def drop_revision(self, revision: Revision) -> None:
-        """Forget one revision."""
-        rest = {n: r for n, r in self._revisions_of(revision.service).items() if n != revision.name}
-        self._tell(self._update_revisions({revision.service: rest}))
-
-    def replace_revisions(self, namespace: str, revisions: Iterable[Revision]) -> None:
-        """Take over a complete list of a namespace's revisions, "" for all."""
-        listed: dict[Key, dict[str, Revision]] = {}
-        for revision in revisions:
-            listed.setdefault(revision.service, {})[revision.name] = revision
+    def part_keys(self, parts: Parts[P], namespace: str) -> frozenset[Key]:
+        """Return namespace and name of the parts of a namespace, "" for all."""
         with self._changed:
-            known = [key for key in self._revisions or () if namespace in ("", key[0])]
-            first = self._revisions is None
-            self._revisions = self._revisions or {}
-            changed = self._update_revisions({**dict.fromkeys(known, _NONE), **listed})
-            if first:
-                self._join(self._entries)
+            return parts.keys(namespace)
+
+    def put_part(self, parts: Parts[P], part: P) -> None:
+        """Take over one part."""
+        with self._changed:
+            changed = parts.put(part)
+            self._join(changed)
         self._tell(changed)
 
-    def no_revisions(self) -> None:
-        """Record that the cluster serves no revisions."""
+    def drop_part(self, parts: Parts[P], part: P) -> None:
+        """Forget one part."""
         with self._changed:
-            self._revisions = None
-            self._join(self._entries)
-
-    def revision_keys(self, namespace: str) -> frozenset[Key]:
-        """Return namespace and name of the revisions of a namespace, "" for all."""
-        with self._changed:
-            known = [(key[0], names) for key, names in (self._revisions or {}).items()]
-            return frozenset((place, name) for place, names in known if namespace in ("", place) for name in names)
-
-    def _revisions_of(self, key: Key) -> _Revisions:
-        with self._changed:
-            return (self._revisions or {}).get(key, _NONE)
-
-    def _update_revisions(self, revisions: Mapping[Key, _Revisions]) -> frozenset[Key]:
-        """Take over whole sets of revisions and return the InferenceServices whose sets changed."""
-        with self._changed:
-            changed = {key: names for key, names in revisions.items() if self._revisions_of(key) != names}
-            held = self._revisions = self._revisions or {}
-            held.update(changed)
-            for key in [key for key, names in changed.items() if not names]:
-                del held[key]
+            changed = parts.drop(part)
             self._join(changed)
-        return frozenset(changed)
+        self._tell(changed)
+
+    def replace_parts(self, parts: Parts[P], namespace: str, listed: Iterable[P]) -> None:
+        """Take over a complete list of a namespace's parts, "" for all."""
+        with self._changed:
+            first = parts.held is None
+            changed = parts.replace(namespace, listed)
+            self._join(self._entries if first else changed)
+        self._tell(changed)
+
+    def no_parts(self, parts: Parts[P]) -> None:
+        """Record that the cluster does not serve this kind."""
+        with self._changed:
+            parts.held = None
+            self._join(self._entries)
 
     def _tell(self, keys: Iterable[Key]) -> None:
         for namespace, name in keys:
             for listener in self._listeners:
                 listener(namespace, name)
-
-
-_NONE: _Revisions = MappingProxyType({})
 
 
 def _key(entry: Entry) -> Key:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
 
 from reconciler.systems.serving.api import Json, Key
 from reconciler.systems.serving.cache import Cache, Entry
 from reconciler.systems.serving.holding import held
 from reconciler.systems.serving.ownership import fingerprint, needs_adoption
-from reconciler.systems.serving.translate import Revision, inference_service, key_of, revision
+from reconciler.systems.serving.parts import P, Parts
+from reconciler.systems.serving.translate import inference_service, key_of
 
 T = TypeVar("T")
 
@@ -68,35 +69,36 @@ class ServiceSink:
         self._cache.replace(self._namespace, ())
 
 
-class RevisionSink:
-    """Feeds revisions of a namespace ("" for all) into the cache."""
+class PartSink(Generic[P]):
+    """Feeds what belongs to InferenceServices, of a namespace ("" for all), into the cache.
 
-    def __init__(self, cache: Cache, namespace: str) -> None:
+    `translate` returns None for objects of the kind that belong to none.
+    """
+
+    def __init__(self, cache: Cache, parts: Parts[P], translate: Callable[[Json], P | None], namespace: str) -> None:
         self._cache = cache
+        self._parts = parts
+        self.translate = translate
         self._namespace = namespace
 
     def keys(self) -> frozenset[Key]:
         """Return what is held now."""
-        return self._cache.revision_keys(self._namespace)
+        return self._cache.part_keys(self._parts, self._namespace)
 
-    def translate(self, obj: Json) -> Revision | None:
-        """Return what is kept of one revision, None when it is not one of a predictor."""
-        return revision(obj)
-
-    def replace(self, listed: Iterable[Revision | None]) -> None:
+    def replace(self, listed: Iterable[P | None]) -> None:
         """Take over a complete list."""
-        self._cache.replace_revisions(self._namespace, [one for one in listed if one])
+        self._cache.replace_parts(self._parts, self._namespace, [one for one in listed if one])
 
     def put(self, obj: Json) -> None:
-        """Take over one revision."""
-        if found := revision(obj):
-            self._cache.put_revision(found)
+        """Take over one object."""
+        if found := self.translate(obj):
+            self._cache.put_part(self._parts, found)
 
     def drop(self, obj: Json) -> None:
-        """Forget one revision."""
-        if found := revision(obj):
-            self._cache.drop_revision(found)
+        """Forget one object."""
+        if found := self.translate(obj):
+            self._cache.drop_part(self._parts, found)
 
     def not_served(self) -> None:
         """Hold nothing."""
-        self._cache.no_revisions()
+        self._cache.no_parts(self._parts)

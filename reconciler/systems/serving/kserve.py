@@ -15,16 +15,26 @@ from reconciler.errors import Refused, Transient, UnknownOutcome
 from reconciler.observed import Failure, InferenceService, Known, Unknown
 from reconciler.ports import Clock
 from reconciler.systems.serving import writing
-from reconciler.systems.serving.api import INFERENCE_SERVICES, REVISIONS, Api, Json, Key, Resource
+from reconciler.systems.serving.api import (
+    DEPLOYMENTS,
+    HTTP_ROUTES,
+    INFERENCE_SERVICES,
+    REVISIONS,
+    Api,
+    Json,
+    Key,
+    Resource,
+)
 from reconciler.systems.serving.cache import Cache, Entry, OnChange, Services
 from reconciler.systems.serving.difference import changed_fields
-from reconciler.systems.serving.feed import RevisionSink, ServiceSink, Sink
+from reconciler.systems.serving.feed import PartSink, ServiceSink, Sink
 from reconciler.systems.serving.health import Feeds
 from reconciler.systems.serving.holding import asked
-from reconciler.systems.serving.pods import cause_of, list_call
+from reconciler.systems.serving.pods import cause_of, events_call, list_call, refusal_of
 from reconciler.systems.serving.reading import items, mapping, text
 from reconciler.systems.serving.reflector import Pace, Reflector
-from reconciler.systems.serving.translate import key_of
+from reconciler.systems.serving.standard import route, workload
+from reconciler.systems.serving.translate import key_of, revision
 
 _COMPARISONS = 3
 _TROUBLE_SECONDS = 5.0
@@ -36,7 +46,8 @@ class Options:
     """What to watch, and how long things may take.
 
     No `namespaces` means all of them. What was seen is trusted for `stale_after` once a watch is broken. A write waits
-    for the watch to show it for `write_timeout`. `monotonic` is the clock of the watches, in seconds.
+    for the watch to show it for `write_timeout`. `monotonic` is the clock of the watches, in seconds. `service_url` is
+    the address of a Service by its {service} and {namespace}: in Standard mode KServe names none of a single predictor.
     """
 
     namespaces: Sequence[str] = ()
@@ -44,6 +55,11 @@ class Options:
     write_timeout: timedelta = timedelta(seconds=15)
     pace: Pace = field(default_factory=Pace)
     monotonic: Callable[[], float] = time.monotonic
+    service_url: str = "http://{service}.{namespace}.svc.cluster.local"
+
+    def link(self, namespace: str, service: str) -> str:
+        """Return the address of a Service."""
+        return self.service_url.format(namespace=namespace, service=service)
 
 
 class KServe:
@@ -53,7 +69,7 @@ class KServe:
         self._api = api
         self._options = options
         self._changed = threading.Condition()
-        self._cache = Cache(self._changed)
+        self._cache = Cache(self._changed, options.link)
         self._feeds = Feeds(now, options.stale_after, self._changed)
         self._troubles: dict[Key, tuple[float, Failure | None]] = {}
         self._compared: dict[Key, tuple[str, tuple[str, ...]]] = {}
@@ -61,7 +77,7 @@ class KServe:
             reflector for namespace in options.namespaces or ("",) for reflector in self._watches(namespace, random)
         ]
 
-    def _watches(self, namespace: str, random: Random) -> tuple[Reflector, Reflector]:
+    def _watches(self, namespace: str, random: Random) -> tuple[Reflector, ...]:
         def reflector(resource: Resource, sink: Sink[Any]) -> Reflector:
             options, feeds = self._options, self._feeds
             pace, monotonic = options.pace, options.monotonic
@@ -71,7 +87,9 @@ class KServe:
 
         return (
             reflector(INFERENCE_SERVICES, ServiceSink(self._cache, namespace)),
-            reflector(REVISIONS, RevisionSink(self._cache, namespace)),
+            reflector(REVISIONS, PartSink(self._cache, self._cache.revisions, revision, namespace)),
+            reflector(DEPLOYMENTS, PartSink(self._cache, self._cache.workloads, workload, namespace)),
+            reflector(HTTP_ROUTES, PartSink(self._cache, self._cache.routes, route, namespace)),
         )
 
     def __enter__(self) -> Self:
@@ -150,10 +168,15 @@ class KServe:
         known = self._troubles.get(revision)
         if known is not None and now - known[0] < _TROUBLE_SECONDS:
             return known[1]
-        answer = self._api.call(list_call(*revision))
-        cause = cause_of(items(answer, "items"))
+        cause = self._look(live)
         self._troubles = {key: kept for key, kept in self._troubles.items() if now - kept[0] < _TROUBLE_SECONDS}
         self._troubles[revision] = (now, cause)
+        return cause
+
+    def _look(self, live: InferenceService) -> Failure | None:
+        cause = cause_of(items(self._api.call(list_call(live)), "items"))
+        if cause is None and live.standard and live.latest_created not in (live.revisions or {}):
+            return refusal_of(items(self._api.call(events_call(live)), "items"))
         return cause
 
     def take_over(self, manifest: Mapping[str, Any]) -> None:

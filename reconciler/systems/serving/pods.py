@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.observed import Failure
+from reconciler.observed import Failure, InferenceService
 from reconciler.systems.serving.api import Call, Json, Resource
 from reconciler.systems.serving.reading import items, mapping, number, text
 
 PODS = Resource("", "v1", "pods", "Pod")
+EVENTS = Resource("", "v1", "events", "Event")
 _INITIALIZER = "storage-initializer"
 # More pods of one revision tell nothing new.
 _MOST_PODS = "20"
+_MOST_EVENTS = "50"
+_INTERNAL_ERROR = "InternalError"
 _LONGEST = 500
 _PULLING = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName"})
 _RANKS = ("OOMKilled", "StorageInitializerFailed", "ImagePullBackOff", "CrashLoopBackOff", "Unschedulable")
 
 
-def list_call(namespace: str, revision: str) -> Call:
-    """Return the call that lists the pods of a Knative revision."""
-    query = (("labelSelector", f"serving.knative.dev/revision={revision}"), ("limit", _MOST_PODS))
-    return Call("list", PODS, namespace, query=query)
+def list_call(live: InferenceService) -> Call:
+    """Return the call that lists the pods of the newest revision: of a Deployment in Standard mode."""
+    label = "app=isvc." if live.standard else "serving.knative.dev/revision="
+    query = (("labelSelector", f"{label}{live.latest_created or ''}"), ("limit", _MOST_PODS))
+    return Call("list", PODS, live.namespace, query=query)
+
+
+def events_call(live: InferenceService) -> Call:
+    """Return the call that lists why KServe cannot make a Deployment of a spec: it says so nowhere else."""
+    about = f"involvedObject.kind=InferenceService,involvedObject.name={live.name},reason={_INTERNAL_ERROR}"
+    return Call("list", EVENTS, live.namespace, query=(("fieldSelector", about), ("limit", _MOST_EVENTS)))
+
+
+def refusal_of(events: Iterable[Json]) -> Failure | None:
+    """Return the newest of these events as the cause."""
+    newest = max(events, key=lambda event: text(event, "lastTimestamp"), default=None)
+    if newest is None:
+        return None
+    return _said(_INTERNAL_ERROR, text(newest, "message"), "change the predictor in Git as KServe asks")
 
 
 def cause_of(pods: Iterable[Json]) -> Failure | None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from reconciler.observed import LABEL_RELEASE, InferenceService, Release, TrafficTarget
+from reconciler.observed import (
+    KNATIVE,
+    LABEL_RELEASE,
+    MANAGER,
+    STANDARD,
+    InferenceService,
+    Release,
+    TrafficTarget,
+)
 from reconciler.systems.serving.api import Json, Key
 from reconciler.systems.serving.conditions import failure_of, is_ready, message_of
 from reconciler.systems.serving.ownership import held_by_others, is_ours, owner_of, tracked_by
 from reconciler.systems.serving.reading import items, mapping, number, text
+from reconciler.systems.serving.standard import COMPONENT_LABEL, SERVICE_LABEL, deployment_name
 
-_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
-_COMPONENT_LABEL = "component"
 _MODE = "serving.kserve.io/deploymentMode"
-_NAMES_OF_MODES = {"Serverless": "Knative", "RawDeployment": "Standard"}
+_NAMES_OF_MODES = {"Serverless": KNATIVE, "RawDeployment": STANDARD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +42,16 @@ def key_of(obj: Json) -> Key:
 
 
 def inference_service(obj: Json) -> InferenceService:
-    """Translate an InferenceService; its revisions come from elsewhere and are None here."""
+    """Translate an InferenceService; its revisions come from elsewhere and are None here.
+
+    In Standard mode the names of its Deployments stand for revisions, and the rest is for `standard.joined` to tell.
+    """
     meta, status = mapping(obj, "metadata"), mapping(obj, "status")
     predictor = mapping(obj, "spec", "predictor")
     live = mapping(status, "components", "predictor")
     namespace, name = key_of(obj)
     ours = is_ours(obj)
-    return InferenceService(
+    translated = InferenceService(
         namespace=namespace,
         name=name,
         uid=text(meta, "uid"),
@@ -47,7 +59,7 @@ def inference_service(obj: Json) -> InferenceService:
         generation=number(meta, "generation") or 0,
         ours=ours,
         owner=owner_of(obj),
-        release=Release.parse(text(mapping(predictor, "labels"), LABEL_RELEASE)),
+        release=_release(predictor),
         canary_percent=number(predictor, "canaryTrafficPercent"),
         ready=is_ready(status),
         message=message_of(status),
@@ -62,15 +74,53 @@ def inference_service(obj: Json) -> InferenceService:
         held=held_by_others(obj) if ours else (),
         tracked="" if ours else tracked_by(obj),
         found=None if ours else serving_fields_of(obj),
+        mode=mode_of(obj),
+        applied_at=max(_applied(meta), default=None),
     )
+    return _standard(obj, translated) if translated.standard else translated
+
+
+def _standard(obj: Json, translated: InferenceService) -> InferenceService:
+    predictor, canary = mapping(obj, "spec", "predictor"), next(iter(items(obj, "spec", "canary")), None)
+    stable = deployment_name(translated.name, text(predictor, "name"))
+    newest = deployment_name(translated.name, text(mapping(canary, "predictor"), "name")) if canary else stable
+    return replace(
+        translated,
+        release=_release(mapping(canary, "predictor")) if canary else translated.release,
+        beside=translated.release if canary else None,
+        canary_percent=(number(canary, "trafficPercent") or 0) if canary else None,
+        traffic=(),
+        latest_created=newest,
+        latest_ready=None,
+        latest_rolledout=stable,
+    )
+
+
+def _release(predictor: Json) -> Release | None:
+    return Release.parse(text(mapping(predictor, "labels"), LABEL_RELEASE))
+
+
+def mode_of(obj: Json) -> str:
+    """Return the deployment mode by its newer name: what stands in status cannot change any more."""
+    said = text(mapping(obj, "status"), "deploymentMode") or text(mapping(obj, "metadata", "annotations"), _MODE)
+    return _NAMES_OF_MODES.get(said, said or KNATIVE)
+
+
+def _applied(meta: Json) -> Iterator[datetime]:
+    """Return when our applies changed something."""
+    for entry in items(meta, "managedFields"):
+        if text(entry, "manager") == MANAGER and not text(entry, "subresource"):
+            try:
+                yield datetime.fromisoformat(text(entry, "time"))
+            except ValueError:
+                continue
 
 
 def serving_fields_of(obj: Json) -> Json:
     """Return what an object serves in the form of a spec's serving fields; storageUri is among them."""
     meta, spec = mapping(obj, "metadata"), mapping(obj, "spec")
-    mode = text(mapping(meta, "annotations"), _MODE)
     parts = {name: spec[name] for name in ("predictor", "transformer", "explainer") if isinstance(spec.get(name), dict)}
-    return {"namespace": text(meta, "namespace"), "mode": _NAMES_OF_MODES.get(mode, mode or "Knative"), **parts}
+    return {"namespace": text(meta, "namespace"), "mode": mode_of(obj), **parts}
 
 
 def _traffic(live: Json) -> tuple[TrafficTarget, ...]:
@@ -95,8 +145,8 @@ def _target(target: Json, live: Json) -> TrafficTarget:
 def revision(obj: Json) -> Revision | None:
     """Translate a Knative revision; None when it is not one of a predictor."""
     labels = mapping(obj, "metadata", "labels")
-    service = text(labels, _SERVICE_LABEL)
-    if not service or labels.get(_COMPONENT_LABEL, "predictor") != "predictor":
+    service = text(labels, SERVICE_LABEL)
+    if not service or labels.get(COMPONENT_LABEL, "predictor") != "predictor":
         return None
     namespace, name = key_of(obj)
     # Scaled to zero it is still Ready; Unknown is no verdict.

@@ -12,7 +12,7 @@ from reconciler.systems.serving.answers import AlreadyExists, FieldsHeld, NotFou
 from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, JSON_PATCH, Api, Call, Json, Key
 from reconciler.systems.serving.cache import Entry
 from reconciler.systems.serving.ownership import adopted, given_up, is_ours, needs_adoption, owner_of
-from reconciler.systems.serving.reading import mapping, number, text
+from reconciler.systems.serving.reading import items, mapping, number, text
 
 _MANAGER = ("fieldManager", MANAGER)
 _ATTEMPTS = 4
@@ -80,19 +80,33 @@ def _check_unclaimed(key: Key, manifest: Mapping[str, Any]) -> None:
 
 def _only_cuts_traffic(manifest: Mapping[str, Any], live: InferenceService, held: FieldsHeld) -> bool:
     """Tell whether the live release is to get no traffic any more; then the share itself must not be another's."""
+    candidate, percent = _candidate(manifest)
+    same = Release.parse(text(mapping(candidate, "labels"), LABEL_RELEASE)) == live.release
+    cuts = percent == 0 and live.canary_percent != 0
+    return same and cuts and not any(field.endswith((f".{_SHARE}", ".canary")) for field in held.fields)
+
+
+def _candidate(manifest: Mapping[str, Any]) -> tuple[Json, int | None]:
+    """Return the predictor that is the candidate, and its share; None where there is no split."""
+    canary = next(iter(items(dict(manifest), "spec", "canary")), None)
+    if canary is not None:
+        return mapping(canary, "predictor"), number(canary, "trafficPercent")
     predictor = mapping(dict(manifest), "spec", "predictor")
-    same = Release.parse(text(mapping(predictor, "labels"), LABEL_RELEASE)) == live.release
-    cuts = number(predictor, _SHARE) == 0 and live.canary_percent != 0
-    return same and cuts and not any(field.endswith(f".{_SHARE}") for field in held.fields)
+    return predictor, number(predictor, _SHARE)
 
 
 def _cut_call(key: Key, manifest: Mapping[str, Any], uid: str) -> Call:
     """Take away the traffic alone: a field that somebody holds elsewhere must not keep callers on a bad candidate."""
-    body = [{"op": "replace", "path": "/metadata/uid", "value": uid}]
+    body: list[Json] = [{"op": "replace", "path": "/metadata/uid", "value": uid}]
     if version := manifest["metadata"].get("resourceVersion"):
         body.append({"op": "replace", "path": "/metadata/resourceVersion", "value": version})
-    share = {"op": "add", "path": f"/spec/predictor/{_SHARE}", "value": 0}
-    return Call("patch", INFERENCE_SERVICES, *key, query=(_MANAGER,), body=[*body, share], media_type=JSON_PATCH)
+    if items(dict(manifest), "spec", "canary"):
+        name = text(_candidate(manifest)[0], "name")
+        body.append({"op": "test", "path": "/spec/canary/0/predictor/name", "value": name})
+        body.append({"op": "replace", "path": "/spec/canary/0/trafficPercent", "value": 0})
+    else:
+        body.append({"op": "add", "path": f"/spec/predictor/{_SHARE}", "value": 0})
+    return Call("patch", INFERENCE_SERVICES, *key, query=(_MANAGER,), body=body, media_type=JSON_PATCH)
 
 
 def _moved_on(manifest: Mapping[str, Any], before: str, after: str) -> Mapping[str, Any]:

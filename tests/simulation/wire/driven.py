@@ -8,11 +8,11 @@ from datetime import timedelta
 from random import Random
 
 from reconciler.ports import Clock
-from reconciler.systems.serving.api import INFERENCE_SERVICES, REVISIONS
+from reconciler.systems.serving.api import DEPLOYMENTS, HTTP_ROUTES, INFERENCE_SERVICES, REVISIONS
 from reconciler.systems.serving.kserve import KServe, Options
 from tests.simulation.wire.kube_api import WireApi
 
-_PLURALS = (INFERENCE_SERVICES.plural, REVISIONS.plural)
+_PLURALS = tuple(r.plural for r in (INFERENCE_SERVICES, REVISIONS, DEPLOYMENTS, HTTP_ROUTES))
 _MOST_STEPS = 5_000
 
 

@@ -59,7 +59,7 @@ def test_nothing_is_known_before_the_first_list(script: Script, kubeconfig_file:
     connection = Connection(KubernetesSettings(kubeconfig=kubeconfig_file))
     kserve = KServe(connection, Options(pace=FAST), utc_now, Random(1))
 
-    assert doubt(kserve) == "inferenceservices.serving.kserve.io: has not been listed yet"
+    assert doubt(kserve) == "deployments.apps: has not been listed yet"
     assert script.asked == []
 
 

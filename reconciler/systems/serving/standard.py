@@ -1,0 +1,170 @@
+"""Standard mode: what a predictor's Deployment and the HTTPRoute say of who gets how much. Pure.
+
+KServe's status repeats the spec's percentages; the weights of the route are what callers get. A release up to v0.20.0
+deploys a canary and leaves the route alone, and without Gateway API there is no route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.observed import LABEL_RELEASE, Failure, InferenceService, Release, TrafficTarget
+from reconciler.systems.serving.api import Json, Key
+from reconciler.systems.serving.reading import items, mapping, number, text
+
+SERVICE_LABEL = "serving.kserve.io/inferenceservice"
+COMPONENT_LABEL = "component"
+_HUNDRED = 100
+
+Link = Callable[[str, str], str]
+"""Returns the address of a Service, by its namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The Deployment of one predictor: the release of its pods, and whether all of them are of it and available."""
+
+    service: Key
+    name: str
+    release: Release | None
+    ready: bool
+    available: int
+    asked: int
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The HTTPRoute of an InferenceService: percent by Service, None where its rules do not tell.
+
+    `followed` is false while its gateway has not taken up the newest rules.
+    """
+
+    service: Key
+    name: str
+    shares: tuple[tuple[str, int], ...] | None
+    followed: bool
+
+
+def deployment_name(service: str, predictor: str) -> str:
+    """Return the name of a predictor's Deployment and Service, as KServe makes it."""
+    return f"{service}-{predictor}-predictor" if predictor else f"{service}-predictor"
+
+
+def workload(obj: Json) -> Workload | None:
+    """Translate a Deployment; None when it is not one of a predictor."""
+    meta, status = mapping(obj, "metadata"), mapping(obj, "status")
+    labels = mapping(meta, "labels")
+    service = text(labels, SERVICE_LABEL)
+    if not service or labels.get(COMPONENT_LABEL) != "predictor":
+        return None
+    replicas = number(mapping(obj, "spec"), "replicas")
+    asked = 1 if replicas is None else replicas
+    counts = [number(status, name) or 0 for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    current = (number(status, "observedGeneration") or 0) >= (number(meta, "generation") or 0)
+    return Workload(
+        service=(text(meta, "namespace"), service),
+        name=text(meta, "name"),
+        release=Release.parse(text(mapping(obj, "spec", "template", "metadata", "labels"), LABEL_RELEASE)),
+        ready=current and all(count == asked for count in counts),
+        available=counts[-1],
+        asked=asked,
+        failure=_failure(status),
+    )
+
+
+def _failure(status: Json) -> Failure | None:
+    for condition in items(status, "conditions"):
+        kind, state = text(condition, "type"), text(condition, "status")
+        if (kind, state) in (("Progressing", "False"), ("ReplicaFailure", "True")):
+            return Failure(text(condition, "reason"), text(condition, "message"), terminal=False)
+    return None
+
+
+def route(obj: Json) -> Route | None:
+    """Translate an HTTPRoute; None when it is not the one that an InferenceService's callers come by."""
+    meta = mapping(obj, "metadata")
+    name = text(meta, "name")
+    owners = {text(ref, "name") for ref in items(meta, "ownerReferences") if text(ref, "kind") == "InferenceService"}
+    if name not in owners:
+        return None
+    told = {_shares(rule) for rule in items(obj, "spec", "rules")}
+    shares = told.pop() if len(told) == 1 else None
+    return Route((text(meta, "namespace"), name), name, shares, _followed(obj))
+
+
+def _shares(rule: Json) -> tuple[tuple[str, int], ...] | None:
+    """Return the percent of each backend; None where they are no whole percents."""
+    weights: dict[str, int] = {}
+    for backend in items(rule, "backendRefs"):
+        weight = number(backend, "weight")
+        name = text(backend, "name")
+        weights[name] = weights.get(name, 0) + (1 if weight is None else weight)
+    total = sum(weights.values())
+    if total <= 0 or any(weight < 0 or weight * _HUNDRED % total for weight in weights.values()):
+        return None
+    return tuple(sorted((name, weight * _HUNDRED // total) for name, weight in weights.items()))
+
+
+def _followed(obj: Json) -> bool:
+    generation = number(mapping(obj, "metadata"), "generation") or 0
+    conditions = [c for parent in items(obj, "status", "parents") for c in items(parent, "conditions")]
+    return all((number(c, "observedGeneration") or generation) >= generation for c in conditions)
+
+
+def joined(
+    service: InferenceService, workloads: Mapping[str, Workload], routes: Mapping[str, Route] | None, link: Link
+) -> InferenceService:
+    """Complete an InferenceService by its Deployments and its route; `routes` None where none are served."""
+    newest, stable = service.latest_created or "", service.latest_rolledout or ""
+    shares, followed = _effective(service, workloads, routes)
+    ready = {name for name, found in workloads.items() if found.ready}
+    fresh = newest in ready and workloads[newest].release == service.release and followed
+    latest_ready = newest if fresh else stable if stable in ready else None
+    told = replace(
+        service,
+        ready=service.ready and latest_ready == newest and stable in ready,
+        message=_message(service, workloads.get(newest), newest),
+        failure=service.failure if newest == stable else None,
+        traffic=_targets(service, shares, link),
+        latest_ready=latest_ready,
+        latest_rolledout=stable if shares or stable in ready else None,
+        revisions={name: found.release for name, found in workloads.items()},
+        unready=frozenset(name for name, found in workloads.items() if found.asked and not found.available),
+        splits=routes is not None,
+    )
+    current = workloads.get(newest)
+    return told if told.failure or current is None else replace(told, failure=current.failure)
+
+
+def _effective(
+    service: InferenceService, workloads: Mapping[str, Workload], routes: Mapping[str, Route] | None
+) -> tuple[dict[str, int], bool]:
+    """Return the percent that each predictor gets, and whether that is settled."""
+    if routes is None:
+        # Callers come by the Ingress, to the stable predictor alone.
+        stable = workloads.get(service.latest_rolledout or "")
+        return ({stable.name: _HUNDRED} if stable and stable.available and service.url else {}), True
+    found = routes.get(service.name)
+    return (dict(found.shares), found.followed) if found and found.shares else ({}, False)
+
+
+def _targets(service: InferenceService, shares: Mapping[str, int], link: Link) -> tuple[TrafficTarget, ...]:
+    """Return who gets how much; what gets nothing has an address as well."""
+    newest, stable = service.latest_created or "", service.latest_rolledout or ""
+    if not shares:
+        return ()
+    tags = {stable: "prev", newest: "latest"}
+    return tuple(
+        TrafficTarget(name, percent, tags.get(name), name == newest, link(service.namespace, name))
+        for name, percent in ({newest: 0, stable: 0} | dict(shares)).items()
+    )
+
+
+def _message(service: InferenceService, current: Workload | None, newest: str) -> str:
+    if current is None:
+        return f"KServe has not made Deployment {newest} yet"
+    if not current.ready:
+        return f"Deployment {newest} has {current.available} of {current.asked} replicas available, or older pods"
+    return service.message
