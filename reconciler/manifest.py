@@ -9,6 +9,7 @@ import copy
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reconciler.desired.documents import Serving
@@ -95,18 +96,25 @@ def _replicas(record: ReleaseRecord) -> int:
 
 
 def _named(record: ReleaseRecord) -> dict[str, Any]:
-    """Name the predictor after its release: under another name KServe deletes its Deployment before the new one is up.
-
-    One that was adopted keeps the name that it had, be it none.
-    """
-    predictor = _predictor(record)
-    name = predictor.pop("name", predictor_name(record.release))
-    return {"name": name, **predictor} if name else predictor
+    name = predictor_name(record)
+    predictor = {**_predictor(record), "name": name}
+    return predictor if name else {field: value for field, value in predictor.items() if field != "name"}
 
 
-def predictor_name(release: Release) -> str:
-    """Return the name of a release's predictor in Standard mode."""
-    return f"v{release.version}-{release.template[:5]}"
+def predictor_name(record: ReleaseRecord) -> str:
+    """Return the name of a release's predictor in Standard mode, "" for none: that on record, or one of its own."""
+    release = record.release
+    return str(record.serving["predictor"].get("name", f"v{release.version}-{release.template[:5]}"))
+
+
+def under_name(record: ReleaseRecord, name: str) -> ReleaseRecord:
+    """Return the record of a release whose predictor has this name, "" for none."""
+    return replace(record, serving={**record.serving, "predictor": {**record.serving["predictor"], "name": name}})
+
+
+def deployed_name(service: str, deployment: str) -> str:
+    """Return the name of the predictor that KServe made a Deployment of, "" for none."""
+    return deployment.removeprefix(service).removesuffix("predictor").strip("-")
 
 
 def inherited(stable: Mapping[str, Any], candidate: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.breakpoints import reached
 from reconciler.ensure.scene import After, Scene
 from reconciler.errors import Conflict
-from reconciler.manifest import contested, inference_service
+from reconciler.manifest import contested, deployed_name, inference_service, predictor_name, under_name
 from reconciler.observed import InferenceService, Known, Release, ReleaseRecord, Stage
 from reconciler.plan.action import (
     Adopt,
@@ -32,7 +32,7 @@ def ensure_deployed(action: Deploy, scene: Scene) -> After:
     version = scene.proven(action.release.version)
     if role(version) is Stage.ARCHIVED:
         scene.set_stage(version.version, Stage.NONE)
-    return _apply(scene, _kept(scene, action.release), None)
+    return _apply(scene, _kept(scene, _in_place(scene, scene.release_record(action.release))), None)
 
 
 def ensure_adopted(action: Adopt, scene: Scene) -> After:
@@ -56,8 +56,8 @@ def ensure_canary_started(action: StartCanary, scene: Scene) -> After:
     scene.proven(action.release.version)
     record = scene.facts.rollout
     if record is not None:
-        _kept(scene, record.stable)
-    return _apply(scene, _kept(scene, action.release), 0)
+        _kept(scene, scene.release_record(record.stable))
+    return _apply(scene, _kept(scene, _beside(scene, scene.release_record(action.release))), 0)
 
 
 def ensure_traffic(action: ShiftTraffic, scene: Scene) -> After:
@@ -107,9 +107,26 @@ def ensure_let_go(scene: Scene) -> After:
     return {"forgotten": name}
 
 
-def _kept(scene: Scene, release: Release) -> ReleaseRecord:
+def _in_place(scene: Scene, record: ReleaseRecord) -> ReleaseRecord:
+    """Keep a predictor's name in Standard mode: under another one KServe takes down what may just have come up."""
+    live = scene.facts.live
+    if live is None or not live.standard or live.latest_created is None:
+        return record
+    return under_name(record, deployed_name(live.name, live.latest_created))
+
+
+def _beside(scene: Scene, record: ReleaseRecord) -> ReleaseRecord:
+    """Give a canary in Standard mode another name than that of the predictor it stands beside."""
+    live, rollout = scene.facts.live, scene.facts.rollout
+    if live is None or not live.standard or rollout is None:
+        return record
+    name = predictor_name(record)
+    taken = deployed_name(live.name, rollout.stable_revision)
+    return under_name(record, f"{name}-b" if name and not name.endswith("-b") else "a") if name == taken else record
+
+
+def _kept(scene: Scene, record: ReleaseRecord) -> ReleaseRecord:
     """Remember what is about to be applied, so that it can be restored whatever Git says by then."""
-    record = scene.release_record(release)
     scene.systems.memory.keep_release(scene.desired.name, record)
     reached("release kept")
     return record

@@ -52,7 +52,7 @@ def _stalled(decision: Decision, held: tuple[HeldField, ...]) -> Decision:
     what = f'"{MANAGER}" does not take what others hold: {_named(held)}'
     waits = f"{others} to give these fields up, or serving.takeOwnership: true in Git"
     return replace(
-        decision, action=None, reason="", stalled=what, cause=HELD, waits_for=waits, look_again_at=None,
+        decision, action=None, reason="", stalled=what, cause=HELD, waits_for=waits,
         sync=Sync.OUT_OF_SYNC, health=Health.DEGRADED,
     )  # fmt: skip
 

@@ -41,6 +41,7 @@ from reconciler.plan.orders import said
 from reconciler.status import Health, Phase
 
 NOT_ROUTED = "TrafficNotRouted"
+INHERITS = "CanaryInherits"
 _ALL = 100
 
 
@@ -85,7 +86,7 @@ def unsplittable(facts: Facts, live: InferenceService, stable: Release, release:
         return None
     what = f"version {release.version} is not rolled out: its canary would inherit {', '.join(left)} from {stable}"
     waits = f"a commit that says what {left[0]} is to be: KServe cannot unset it in a canary"
-    return stall(what, Phase.DEPLOYING, waits)
+    return replace(stall(what, Phase.DEPLOYING, waits), cause=INHERITS)
 
 
 def not_routed(release: Release, percent: int, why: str, phase: Phase) -> Decision:

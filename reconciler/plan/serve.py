@@ -38,12 +38,13 @@ def decide_serving(facts: Facts, wanted: ModelVersion | None) -> Decision:
         return decide_adoption(facts, live)
     if live.deleting:
         return wait("the InferenceService to be deleted", Phase.DEPLOYING)
-    if other_mode(facts) and facts.rollout is None:
-        what = f"it runs in {live.mode} mode, which KServe never changes, and Git asks for {serving.mode}"
-        waits = f"serving.mode: {live.mode} in Git, another namespace or name, or the object to be deleted"
-        return stall(what, Phase.IDLE, waits)
     release = facts.release(wanted.version, serving) if wanted else None
-    return _toward(facts, live, release)
+    decision = _toward(facts, live, release)
+    if not other_mode(facts) or decision.action is not None or facts.rollout is not None:
+        return decision
+    what = f"it runs in {live.mode} mode, which KServe never changes, and Git asks for {serving.mode}"
+    waits = f"serving.mode: {live.mode} in Git, another namespace or name, or the object to be deleted"
+    return replace(stall(what, Phase.IDLE, waits), health=decision.health)
 
 
 def other_mode(facts: Facts) -> bool:
@@ -85,11 +86,10 @@ def _replace(facts: Facts, live: InferenceService, stable: Release, release: Rel
         return deploy_first(facts, release)  # applied while nothing served yet, and not ready so far
     if live.release == stable and not settled(live):
         return _drifted(facts, live, stable) or wait("the live service to settle before a rollout", Phase.DEPLOYING)
-    return (
-        unmeasurable(facts, stable, release)
-        or unsplittable(facts, live, stable, release)
-        or begin_rollout(live, stable, release)
-    )
+    blocked = unmeasurable(facts, stable, release) or unsplittable(facts, live, stable, release)
+    if blocked is not None:
+        return _drifted(facts, live, stable) or blocked
+    return begin_rollout(live, stable, release)
 
 
 def _rolling(facts: Facts, live: InferenceService, record: RolloutRecord, release: Release | None) -> Decision:
@@ -214,6 +214,8 @@ def _first(facts: Facts, release: Release | None) -> Decision:
     """Serve here for the first time: the version that callers have, or had, as long as it may still come up."""
     serving, live = facts.spec.serving, facts.live
     version = _before(facts)
+    if other_mode(facts):
+        return wait("what was applied to come up", Phase.DEPLOYING, Health.MISSING)
     if version is not None and serving is not None:
         before = facts.release(version.version, serving)
         coming_up = live is not None and live.release == before and live.failure is None

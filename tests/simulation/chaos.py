@@ -10,13 +10,14 @@ from datetime import timedelta
 from reconciler.desired.documents import DeletionLimits, FreezeWindow, PolicySpec
 from reconciler.desired.documents import History as DocumentHistory
 from reconciler.observe import Observer
-from reconciler.observed import LABEL_RELEASE, TAG_ROLLOUT, ModelVersion, OrderKind, Release, Stage
+from reconciler.observed import TAG_ROLLOUT, ModelVersion, OrderKind, Stage
 from reconciler.plan.facts import RolloutRecord, rollout_of
 from reconciler.plan.planner import decide
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import role
 from tests.simulation.faults import LIFETIME
 from tests.simulation.serving import is_ours
+from tests.simulation.standard import predictors_of, release_of
 from tests.simulation.systems import Metrics
 from tests.simulation.tape import Tape
 from tests.simulation.wishes import CHOICES, Wish, foreign, spec_of
@@ -37,6 +38,9 @@ BEGINNING = 80
 ORDERS_FROM = 72
 COURSE = (OrderKind.PAUSE, OrderKind.PROMOTE, OrderKind.ABORT, OrderKind.RESUME)
 OTHERWISE = (OrderKind.RETRY, OrderKind.APPROVE, OrderKind.ABORT)
+MODES = ("Knative", "Knative", "Standard")
+# What keeps a model from being as Git says until a person does something.
+DISPUTED = ("FieldsHeld", "NotOurs", "NotPruned", "TrafficNotRouted", "CanaryInherits")
 OUTAGE_ROUNDS, CALM_ROUNDS = 150, 20
 
 
@@ -61,8 +65,9 @@ class Chaos:
         self.world.training.server_ids = self.tape.byte() >= 128
         self.world.source.rule(PolicySpec(deletion=DeletionLimits(models=1, share=0.5)))
         self.names = NAMES[: self.tape.pick((1, 1, 2, 3))]
+        self.world.serving.routing = self.tape.pick(("weights", "weights", "weights", "ignored", "none"))
         for name in self.names:
-            self.commit(name, Wish())
+            self.commit(name, Wish(mode=self.tape.pick(MODES)))
 
     def made(self, outcomes: Callable[[], Metrics | None]) -> World:
         """Make the world."""
@@ -224,7 +229,7 @@ class Chaos:
             version = max(self._next(name) - 1, 1)
             self.world.serving.delete_by_hand(key)
             if key not in self.world.serving.live:
-                self.world.serving.create_by_hand(foreign(key, f"s3://models/{name}/{version}"))
+                self.world.serving.create_by_hand(foreign(key, f"s3://models/{name}/{version}", wish.mode))
 
     def delete(self, name: str) -> None:
         """Delete the InferenceService by hand."""
@@ -294,8 +299,8 @@ class Chaos:
 
     def _unused(self, name: str, version: ModelVersion) -> bool:
         objects = [live for key, live in self.world.serving.live.items() if key[1] == name]
-        asked = [live.manifest["spec"]["predictor"].get("labels", {}).get(LABEL_RELEASE) for live in objects]
-        releases = [*map(Release.parse, asked), *(r for live in objects for r in live.releases.values())]
+        predictors = [p for live in objects for p in predictors_of(live.manifest)]
+        releases = [*map(release_of, predictors), *(r for live in objects for r in live.releases.values())]
         served = version.version in {release.version for release in releases if release}
         return role(version) is Stage.NONE and TAG_ROLLOUT not in version.tags and not served
 
@@ -412,7 +417,7 @@ class Chaos:
         untrained = not (desired.spec.training or status.registry) and "passes its gates" in status.waits_for
         waits = "approval" in status.waits_for or untrained
         assert status.sync == "Synced" or told or waits, f"{name} is stuck: {status.phase} {status.waits_for!r}"
-        disputed = status.conditions.stalled.reason in ("FieldsHeld", "NotOurs", "NotPruned")
+        disputed = status.conditions.stalled.reason in DISPUTED
         if status.sync == "Synced" or not (status.blocked_by or "paused" in told or disputed):
             self._tidy(name)
 

@@ -14,11 +14,14 @@ from tests.simulation.systems import SimProber
 REQUESTS = 200.0
 MOODS = ("", "nan", "empty", "error", "refusal")
 _SIDE = re.compile(r'namespace_name="([^"]+)",revision_name="(([^"]+)-predictor-[0-9]+)"')
+_STANDARD_SIDE = re.compile(
+    r'destination_workload_namespace="([^"]+)",destination_workload="(([^"]+?)(?:-v[0-9]+-[0-9a-f]{5})?-predictor)"'
+)
 
 
 @dataclass(slots=True)
 class SimMetrics:
-    """Implements ports.Metrics for Knative's error rate: what a prober sees, Prometheus has counted.
+    """Implements ports.Metrics for the error rate of Knative or Istio: what a prober sees, Prometheus has counted.
 
     A revision without traffic has no series. `mood` is how it answers: well, or in one of the ways that prove nothing.
     """
@@ -30,7 +33,7 @@ class SimMetrics:
     def value(self, query: str, at: datetime, lookback: timedelta) -> Reading:
         assert at.tzinfo is not None
         assert lookback > timedelta()
-        side = _SIDE.search(query)
+        side = _SIDE.search(query) or _STANDARD_SIDE.search(query)
         assert side is not None, query
         namespace, revision, name = side[1], side[2], side[3]
         return self.faults.call(f"metrics {name}", lambda: self._answer((namespace, name), revision, query), Kind.READ)

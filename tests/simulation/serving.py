@@ -1,15 +1,17 @@
-"""KServe in Knative mode as a state machine, on the stand-in's own pure rules of traffic."""
+"""KServe as a state machine: in Knative mode on the stand-in's own pure rules of traffic, else on `standard`."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from reconciler.demo.kserve.knative import (
     Component,
     Service,
+    Share,
     latest_ready,
     propagate,
     revision_name,
@@ -30,6 +32,7 @@ from reconciler.observed import (
 )
 from reconciler.ports import Clock
 from reconciler.systems.serving.translate import serving_fields_of
+from tests.simulation import standard
 from tests.simulation.faults import Faults, Kind
 from tests.simulation.fields import Fields, Leaves, Path, leaves, tree
 
@@ -37,6 +40,7 @@ Key = tuple[str, str]
 
 
 _NOTHING = Fields({}, frozenset())
+_CANARY = ("spec", "canary")
 _SHARE = ("spec", "predictor", "canaryTrafficPercent")
 _RELEASE = ("spec", "predictor", "labels", LABEL_RELEASE)
 _MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -48,6 +52,8 @@ class Live:
     """One InferenceService with what its controllers know.
 
     `flipped`: KServe itself put an older revision back, as it may when a second canary races (facts of KServe).
+    In Standard mode Deployments stand for revisions; one that is `updating` answers with its old pods. `told` is what
+    its Deployments and its route say to whoever watches them.
     """
 
     manifest: dict[str, Any]
@@ -63,6 +69,9 @@ class Live:
     component: Component = field(default_factory=Component)
     shares: tuple[Any, ...] = ()
     flipped: bool = False
+    updating: set[str] = field(default_factory=set)
+    told: tuple[tuple[str, ...], tuple[tuple[str, int], ...]] = ((), ())
+    applied_at: datetime | None = None
 
     @property
     def shown(self) -> str:
@@ -70,12 +79,25 @@ class Live:
 
     @property
     def percent(self) -> int | None:
-        value: int | None = self.manifest["spec"]["predictor"].get("canaryTrafficPercent")
-        return value
+        return asked_of(self.manifest)[1]
+
+    @property
+    def standard(self) -> bool:
+        return standard.is_standard(self.manifest)
 
     @property
     def newest(self) -> str:
+        if self.standard:
+            return standard.newest_name(self.manifest)
         return revision_name(f"{self.manifest['metadata']['name']}-predictor", self.created) if self.created else ""
+
+
+def asked_of(manifest: Mapping[str, Any]) -> tuple[Release | None, int | None]:
+    """Return the release that is asked for, and its share where there is a split."""
+    predictor, canary = manifest["spec"]["predictor"], standard.canary_of(manifest)
+    if canary is not None:
+        return standard.release_of(canary["predictor"]), canary["trafficPercent"]
+    return standard.release_of(predictor), predictor.get("canaryTrafficPercent")
 
 
 def template_of(manifest: Mapping[str, Any]) -> str:
@@ -103,6 +125,7 @@ class SimServing:
     lagging: bool = False
     before_delete: Callable[[Key], None] = lambda _: None
     viewer: int = 0
+    routing: standard.Routing = "weights"
     _seen_by: dict[int, dict[Key, InferenceService]] = field(default_factory=dict)
 
     def read_all(self) -> Known[Mapping[Key, InferenceService]] | Unknown:
@@ -142,8 +165,7 @@ class SimServing:
         return self.faults.call(f"serving.drift {key[1]}", compare, Kind.READ)
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
-        percent = manifest["spec"]["predictor"].get("canaryTrafficPercent")
-        release = manifest["spec"]["predictor"]["labels"][LABEL_RELEASE]
+        release, percent = asked_of(manifest)
         name = manifest["metadata"]["name"]
         self.faults.call(f"serving.apply {name} {release} at {percent}", lambda: self._apply(manifest))
 
@@ -175,7 +197,7 @@ class SimServing:
             _check(live, meta)
             if not is_ours(live):
                 raise Conflict("the object is not ours")
-            self.writes += self._become(live, _onto(live.fields, wanted))
+            self.writes += self._applied(live, _onto(live.fields, wanted))
         self._show()
 
     def trouble(self, live: InferenceService) -> Failure | None:
@@ -213,12 +235,18 @@ class SimServing:
         """Make all fields of a manifest ours."""
         wanted = copy.deepcopy(leaves(manifest))
         freed = replace(live.fields, theirs=live.fields.theirs - wanted.keys())
-        self.writes += self._become(live, freed.applied(wanted))
+        self.writes += self._applied(live, freed.applied(wanted))
         self._show()
+
+    def _applied(self, live: Live, fields: Fields) -> bool:
+        changed = self._become(live, fields)
+        if changed:
+            live.applied_at = self.clock()
+        return changed
 
     def _create(self, key: Key, fields: Fields) -> None:
         self.uids += 1
-        self.live[key] = Live(_manifest(key, fields), f"uid-{self.uids}", fields)
+        self.live[key] = Live(_manifest(key, fields), f"uid-{self.uids}", fields, applied_at=self.clock())
 
     def _become(self, live: Live, fields: Fields) -> bool:
         """Store other fields; False when nothing but their owners changed."""
@@ -259,12 +287,60 @@ class SimServing:
         live = self.live.get(key)
         if live is None:
             return False
-        steps = (self._revise, self._become_ready, self._route, self._report)
+        steps = (
+            (self._deploy, self._come_up, self._weigh, self._tell)
+            if live.standard
+            else (self._revise, self._become_ready, self._route, self._report)
+        )
         first = turn % len(steps)
         if any(step(live) for step in (*steps[first:], *steps[:first])):
             live.resource_version += 1
             return True
         return False
+
+    def _deploy(self, live: Live) -> bool:
+        """Make, change and remove Deployments; where the route knows no canaries, it follows in the same breath."""
+        wanted = standard.deployments(live.manifest)
+        if live.templates == {name: template for name, (template, _) in wanted.items()}:
+            return False
+        for name, (template, release) in wanted.items():
+            if live.templates.get(name) != template and name in live.ready:
+                live.updating.add(name)
+            live.releases[name] = release
+        live.templates = {name: template for name, (template, _) in wanted.items()}
+        live.ready &= live.templates.keys()
+        live.updating &= live.templates.keys()
+        if self.routing != "weights":
+            self._weigh(live)
+        return True
+
+    def _come_up(self, live: Live) -> bool:
+        """Bring up one Deployment, as its newest template asks."""
+        waiting = [
+            name
+            for name in live.templates
+            if (name not in live.ready or name in live.updating) and not self._stuck(live.releases[name])
+        ]
+        if not waiting:
+            return False
+        live.ready.add(waiting[0])
+        live.updating.discard(waiting[0])
+        return True
+
+    def _weigh(self, live: Live) -> bool:
+        if live.templates.keys() != standard.deployments(live.manifest).keys():
+            return False  # KServe looks after Deployments first
+        before = {share.revision: share.percent for share in live.shares}
+        after = standard.weights(live.manifest, live.ready, before, self.routing)
+        live.shares = tuple(Share(name, percent) for name, percent in sorted(after.items()))
+        return before != after
+
+    def _tell(self, live: Live) -> bool:
+        ready = tuple(sorted(live.ready - live.updating))
+        told = ready, tuple((share.revision, share.percent) for share in live.shares)
+        changed = told != live.told
+        live.told = told
+        return changed
 
     def _revise(self, live: Live) -> bool:
         template = template_of(live.manifest)
@@ -320,10 +396,9 @@ class SimServing:
 
     def _translate(self, key: Key, live: Live) -> InferenceService:
         component = live.component
-        labels = live.manifest["spec"]["predictor"].get("labels", {})
-        release = Release.parse(labels.get(LABEL_RELEASE))
+        release, _ = asked_of(live.manifest)
         stuck = self._stuck(release) and live.newest not in live.ready
-        return InferenceService(
+        found = InferenceService(
             namespace=key[0],
             name=key[1],
             uid=live.uid,
@@ -343,6 +418,20 @@ class SimServing:
             failure=Failure("ModelLoadFailed", "the model does not load", terminal=False) if stuck else None,
             held=_held(live) if is_ours(live) else (),
             found=None if is_ours(live) else serving_fields_of(live.manifest),
+            applied_at=live.applied_at,
+        )
+        return self._translate_standard(live, found) if live.standard else found
+
+    def _translate_standard(self, live: Live, found: InferenceService) -> InferenceService:
+        ready, route = set(live.told[0]), dict(live.told[1])
+        return standard.shown(
+            replace(found, failure=None, ready=standard.stable_name(live.manifest) in ready),
+            live.manifest,
+            made={name: live.releases[name] for name in live.templates},
+            ready=ready & live.templates.keys(),
+            stuck={name for name in live.templates if self._stuck(live.releases[name]) and name not in ready},
+            route=route,
+            routing=self.routing,
         )
 
 
@@ -376,10 +465,21 @@ def _onto(fields: Fields, wanted: Leaves) -> Fields:
     held = fields.conflicts(wanted)
     if not held:
         return fields.applied(wanted)
+    if _CANARY in wanted:
+        return _cut_canary(fields, wanted, held)
     same = wanted[_RELEASE] == fields.values.get(_RELEASE)
     if not same or _SHARE in held or wanted.get(_SHARE) != 0 or fields.values.get(_SHARE) == 0:
         raise Conflict(f"fields are held by a person: {held}")
     return fields.patched(_SHARE, 0, ours=True)
+
+
+def _cut_canary(fields: Fields, wanted: Leaves, held: tuple[Path, ...]) -> Fields:
+    """Take the canary's traffic away where others hold other fields."""
+    (ask,), found = wanted[_CANARY], fields.values.get(_CANARY)
+    same = found and standard.release_of(found[0]["predictor"]) == standard.release_of(ask["predictor"])
+    if not found or not same or _CANARY in held or ask["trafficPercent"] != 0 or found[0]["trafficPercent"] == 0:
+        raise Conflict(f"fields are held by a person: {held}")
+    return fields.patched(_CANARY, [{**found[0], "trafficPercent": 0}], ours=True)
 
 
 def _key(live: Live) -> Key:

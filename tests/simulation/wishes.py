@@ -34,6 +34,7 @@ class Wish:
     prune: bool = True
     strategy: str | None = None
     on_revert: str = "immediate"
+    mode: str = "Knative"
 
 
 CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
@@ -57,6 +58,7 @@ CHOICES: tuple[tuple[str, tuple[object, ...]], ...] = (
     ("max_age", (None, "1h")),
     ("strategy", (None, "canary", "blueGreen", "immediate")),
     ("on_revert", ("immediate", "steps")),
+    ("mode", ("Knative", "Standard")),
 )
 WINDOW = {"cron": "*/15 * * * *", "duration": "4m"}
 _GATES: dict[str, list[dict[str, object]]] = {
@@ -83,6 +85,7 @@ def spec_of(wish: Wish) -> ModelSpec:
         rollout=_rollout(wish, base),
         serving={
             "namespace": wish.namespace,
+            "mode": wish.mode,
             "predictor": predictor,
             "takeOwnership": wish.take_ownership,
             "adopt": wish.adopt,
@@ -100,22 +103,27 @@ METERED: dict[str, object] = {
 }
 
 
+METERED_BY_ISTIO: dict[str, object] = {
+    **METERED,
+    "prometheus": {"template": "error-rate", "flavour": "istio", "max": 0.01},
+}
 JOB: dict[str, object] = {"name": "own", "interval": "10s", "job": {"image": "tests:1"}}
 
 
-def _checks(base: ModelSpec, analysed: bool | str) -> list[object]:
+def _checks(base: ModelSpec, analysed: bool | str, mode: str) -> list[object]:
     """Return the checks: probes, Prometheus, or Prometheus and a Job while probes only report."""
     probes = base.rollout.content()["analysis"]
+    metered = METERED if mode == "Knative" else METERED_BY_ISTIO
     match analysed:
         case "metered":
-            return [METERED]
+            return [metered]
         case "both":
-            return [METERED, JOB, *({**probe, "dryRun": True} for probe in probes)]
+            return [metered, JOB, *({**probe, "dryRun": True} for probe in probes)]
         case _:
             return list(probes) if analysed else []
 
 
-def foreign(key: tuple[str, str], uri: str, **predictor: object) -> dict[str, object]:
+def foreign(key: tuple[str, str], uri: str, mode: str = "Knative", **predictor: object) -> dict[str, object]:
     """Return an InferenceService as a person writes it."""
     model = {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2", "storageUri": uri}
     return {
@@ -124,7 +132,7 @@ def foreign(key: tuple[str, str], uri: str, **predictor: object) -> dict[str, ob
         "metadata": {
             "namespace": key[0],
             "name": key[1],
-            "annotations": {"serving.kserve.io/deploymentMode": "Knative"},
+            "annotations": {"serving.kserve.io/deploymentMode": mode},
         },
         "spec": {"predictor": {"model": model, "minReplicas": 1, **predictor}},
     }
@@ -141,7 +149,7 @@ def _rollout(wish: Wish, base: ModelSpec) -> dict[str, object]:
         "strategy": strategy,
         "steps": [{"traffic": step, "hold": hold} for step in wish.steps] if stepwise else [],
         "hold": hold if strategy == "blueGreen" else None,
-        "analysis": _checks(base, analysed) if strategy != "immediate" else [],
+        "analysis": _checks(base, analysed, wish.mode) if strategy != "immediate" else [],
         "onFailure": wish.on_failure,
         "onRevert": wish.on_revert,
     }
