@@ -71,6 +71,13 @@ def inference_service(
     }
 
 
+def share_of(manifest: Mapping[str, Any]) -> int | None:
+    """Return the percent that a manifest asks for the candidate, None where there is no split."""
+    spec = manifest["spec"]
+    percent = spec["canary"][0]["trafficPercent"] if "canary" in spec else spec["predictor"].get("canaryTrafficPercent")
+    return percent if isinstance(percent, int) else None
+
+
 def _predictor(record: ReleaseRecord) -> dict[str, Any]:
     predictor: dict[str, Any] = copy.deepcopy(record.serving["predictor"])
     predictor["model"] = {**predictor["model"], "storageUri": record.storage_uri}

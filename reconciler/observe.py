@@ -346,7 +346,7 @@ class Observer:
             return None
         records = self.systems.memory.releases(desired.name)
         record, stable = records.get(live.release), records.get(live.beside) if live.beside else None
-        if record is None or (live.standard and live.canary_percent is not None and stable is None):
+        if record is None or live.succeeded or (live.standard and live.canary_percent is not None and stable is None):
             return None
         try:
             manifest = inference_service(desired.name, record, live.canary_percent, stable)

@@ -200,6 +200,11 @@ class InferenceService:
         """Return whether it runs in Standard mode, where the stable version and the canary are two predictors."""
         return self.mode == STANDARD
 
+    @property
+    def succeeded(self) -> bool:
+        """Return whether the predictor beside a canary is of the canary's release already, which was promoted so."""
+        return self.beside is not None and self.beside == self.release
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

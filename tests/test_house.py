@@ -96,7 +96,7 @@ def test_the_cluster_roles_allow_what_the_code_asks_for_and_nothing_else(recorde
         reading = kserve.read_all()
         live = next(iter(getattr(reading, "value").values()))  # noqa: B009  a Known or an Unknown that fails here
         kserve.trouble(live)
-        kserve.trouble(replace(live, mode=STANDARD))
+        kserve.trouble(replace(live, mode=STANDARD, latest_created="iris-v1-predictor"))
         kserve.delete(NAMESPACE, "iris", live.uid)
     jobs = KubernetesJobs(recorder)
     request = JobRequest(NAMESPACE, "own", "iris", "i", (), (), {}, timedelta(minutes=1))

@@ -198,6 +198,13 @@ class Serving(Document):
             raise refusal(
                 "standard-mode", f"{name} cannot be used in Standard mode", at=at, advice=f"leave it out: {why}"
             )
+        if self.predictor.get("minReplicas") == 0:
+            raise refusal(
+                "standard-mode",
+                "minReplicas is at least 1 in Standard mode",
+                at=("predictor", "minReplicas"),
+                advice="write 1 or more: no canary may have more than the stable predictor",
+            )
         return self
 
     def content(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.breakpoints import reached
 from reconciler.ensure.scene import After, Scene
 from reconciler.errors import Conflict
-from reconciler.manifest import contested, deployed_name, inference_service, predictor_name, under_name
+from reconciler.manifest import contested, deployed_name, inference_service, predictor_name, share_of, under_name
 from reconciler.observed import InferenceService, Known, Release, ReleaseRecord, Stage
 from reconciler.plan.action import (
     Adopt,
@@ -70,7 +70,22 @@ def ensure_traffic(action: ShiftTraffic, scene: Scene) -> After:
 def ensure_all_routed(action: RouteAll, scene: Scene) -> After:
     """Remove the split, having looked once more that `prev` is the stable revision."""
     _check_previous(scene, action.stable_revision)
-    return _apply(scene, scene.release_record(action.release), None)
+    record, live = scene.release_record(action.release), scene.live()
+    if not live.standard:
+        return _apply(scene, record, None)
+    heir = under_name(record, deployed_name(live.name, action.stable_revision))
+    if live.succeeded:
+        return _apply(scene, _kept(scene, heir), None)
+    if _same_artifact(scene, record):
+        # KServe refuses another name for the same artifact: the stable predictor becomes what the canary is, and goes
+        # on without it once it is ready.
+        return _applied(scene, record, inference_service(scene.desired.name, record, live.canary_percent, heir))
+    return _apply(scene, record, None)
+
+
+def _same_artifact(scene: Scene, record: ReleaseRecord) -> bool:
+    rollout = scene.facts.rollout
+    return rollout is not None and scene.release_record(rollout.stable).storage_uri == record.storage_uri
 
 
 def ensure_traffic_cut(action: CutTraffic, scene: Scene) -> After:
@@ -133,8 +148,11 @@ def _kept(scene: Scene, record: ReleaseRecord) -> ReleaseRecord:
 
 
 def _apply(scene: Scene, record: ReleaseRecord, percent: int | None) -> After:
+    return _applied(scene, record, inference_service(scene.desired.name, record, percent, _stable(scene, percent)))
+
+
+def _applied(scene: Scene, record: ReleaseRecord, manifest: dict[str, Any]) -> After:
     live = scene.facts.live
-    manifest = inference_service(scene.desired.name, record, percent, _stable(scene, percent))
     if live is not None:
         metadata: dict[str, Any] = manifest["metadata"]
         # The write is for the object as it was when this was decided; anything that came between decides anew.
@@ -143,7 +161,8 @@ def _apply(scene: Scene, record: ReleaseRecord, percent: int | None) -> After:
         scene.systems.serving.take_over(manifest)
     else:
         scene.systems.serving.apply(manifest)
-    return {"release": str(record.release), "storageUri": record.storage_uri, "canaryTrafficPercent": percent}
+    share = share_of(manifest)
+    return {"release": str(record.release), "storageUri": record.storage_uri, "canaryTrafficPercent": share}
 
 
 def _stable(scene: Scene, percent: int | None) -> ReleaseRecord | None:
@@ -151,6 +170,9 @@ def _stable(scene: Scene, percent: int | None) -> ReleaseRecord | None:
     live, rollout = scene.facts.live, scene.facts.rollout
     if live is None or not live.standard or percent is None:
         return None
+    if live.succeeded and rollout is not None:
+        heir = scene.release_record(rollout.release)
+        return under_name(heir, deployed_name(live.name, rollout.stable_revision))
     release = live.beside or live.release
     if release is None or (rollout is not None and release != rollout.stable):
         expected = rollout.stable if rollout else "a release of ours"

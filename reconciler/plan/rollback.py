@@ -65,7 +65,7 @@ def _decide(facts: Facts, wanted: Release | None, lost: frozenset[int]) -> Decis
         return _close(facts, record, "the InferenceService is gone")
     if rolled_back(facts, record) is not None:
         return _take_back(facts, live, record)
-    if live.release == record.release and live.canary_percent is None:
+    if live.release == record.release and (live.canary_percent is None or live.succeeded):
         return None  # all traffic was given to it: the promotion is completed first
     if wanted == record.stable or _moved(facts, record) or (wanted is None and _unwanted(facts, record, lost)):
         return _take_back(facts, live, record)

@@ -126,6 +126,8 @@ def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> De
     release = record.release
     if live.canary_percent is None:
         return _start(live, record)
+    if live.succeeded:
+        return _succeed(live, record)
     if live.release != release:
         # The one before was taken to 0 % when this one superseded it.
         return act(StartCanary(release), "because it supersedes the candidate before, which has 0 %", Phase.CANARY)
@@ -136,6 +138,22 @@ def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> De
     step = _step(facts, live, record)
     # What was promoted by hand has no deadline any more: one that is over would be looked at again and again.
     return step if facts.orders.promote is not None else step.sooner(deadline)
+
+
+def _succeed(live: InferenceService, record: RolloutRecord) -> Decision:
+    """Let the stable predictor, which was made what the canary is, take over from it; then the canary goes."""
+    version = record.release.version
+    if not live.ready:
+        return stalled_by(
+            live, wait(f"version {version} to come up as the stable predictor{cause(live)}", Phase.PROMOTING)
+        )
+    if live.canary_percent:
+        why = f"because the stable predictor is version {version} as well, and ready"
+        return act(ShiftTraffic(record.release, 0, record.stable_revision), why, Phase.PROMOTING)
+    if effective_percent(live):
+        return wait("the canary to have no callers any more", Phase.PROMOTING)
+    why = f"because callers get version {version} of the stable predictor"
+    return act(RouteAll(record.release, record.stable_revision), why, Phase.PROMOTING)
 
 
 def cause(live: InferenceService) -> str:

@@ -93,8 +93,8 @@ def _replace(facts: Facts, live: InferenceService, stable: Release, release: Rel
 
 
 def _rolling(facts: Facts, live: InferenceService, record: RolloutRecord, release: Release | None) -> Decision:
-    routed = live.release == record.release and live.canary_percent is None
-    if routed and sole_release(live, record) == record.release:
+    routed = live.release == record.release and (live.canary_percent is None or live.succeeded)
+    if live.canary_percent is None and routed and sole_release(live, record) == record.release:
         return keep(facts, live, record.release)
     if release is None or release == record.release or routed:
         return continue_rollout(facts, live, record)

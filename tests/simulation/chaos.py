@@ -65,7 +65,7 @@ class Chaos:
         self.world.training.server_ids = self.tape.byte() >= 128
         self.world.source.rule(PolicySpec(deletion=DeletionLimits(models=1, share=0.5)))
         self.names = NAMES[: self.tape.pick((1, 1, 2, 3))]
-        self.world.serving.routing = self.tape.pick(("weights", "weights", "weights", "ignored", "none"))
+        self.world.serving.routing = self.tape.pick(self.world.serving.routings)
         for name in self.names:
             self.commit(name, Wish(mode=self.tape.pick(MODES)))
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from reconciler.demo.kserve.knative import (
     Component,
@@ -18,7 +18,7 @@ from reconciler.demo.kserve.knative import (
     route,
     traffic_targets,
 )
-from reconciler.errors import Conflict, Transient
+from reconciler.errors import Conflict, Refused, Transient
 from reconciler.observed import (
     LABEL_MODEL,
     LABEL_RELEASE,
@@ -125,6 +125,7 @@ class SimServing:
     lagging: bool = False
     before_delete: Callable[[Key], None] = lambda _: None
     viewer: int = 0
+    routings: ClassVar[tuple[standard.Routing, ...]] = ("weights", "weights", "weights", "ignored", "none")
     routing: standard.Routing = "weights"
     _seen_by: dict[int, dict[Key, InferenceService]] = field(default_factory=dict)
 
@@ -197,6 +198,7 @@ class SimServing:
             _check(live, meta)
             if not is_ours(live):
                 raise Conflict("the object is not ours")
+            _admit(live, manifest)
             self.writes += self._applied(live, _onto(live.fields, wanted))
         self._show()
 
@@ -439,6 +441,13 @@ def _check(live: Live, meta: Mapping[str, Any]) -> None:
     """Refuse what is meant for the object as it was before."""
     if meta.get("uid", live.uid) != live.uid or meta.get("resourceVersion", live.shown) != live.shown:
         raise Transient("the object was changed meanwhile")
+
+
+def _admit(live: Live, manifest: Mapping[str, Any]) -> None:
+    """Refuse what KServe's webhook refuses (validatePredictorNameChange)."""
+    before, after = live.manifest["spec"]["predictor"], manifest["spec"]["predictor"]
+    if before.get("name") != after.get("name") and before["model"]["storageUri"] == after["model"]["storageUri"]:
+        raise Refused("predictor.name change requires a model change (e.g. storageUri)")
 
 
 def _key_of(manifest: Mapping[str, Any]) -> Key:

@@ -24,7 +24,7 @@ from reconciler.source.history import leads_on, refusal
 from tests.simulation.faults import LIFETIME, Faults, Kind
 from tests.simulation.history import History, Snapshot
 from tests.simulation.registry import SimRegistry
-from tests.simulation.serving import SimServing
+from tests.simulation.serving import Live, SimServing
 
 LINE = "main"
 PIPELINE = "pipelines/iris.yaml"
@@ -207,11 +207,16 @@ class SimProber:
 
     def probe(self, target: ProbeTarget, rows: Sequence[object], requests: int) -> ProbeResult:
         namespace, name, revision = target.url.removeprefix("http://").split("/")
-        live = self.serving.live.get((namespace, name))
+        live = self.serving.live.get((namespace, name)) if name else self._behind(namespace, revision)
         failing = live is None or self.fails(live.releases.get(revision), live.templates.get(revision, ""))
         side = Side(requests, requests if failing else 0, () if failing else (5.0,) * requests)
         result = ProbeResult(side, (None if failing else 1,) * len(rows))
         return self.faults.call(f"probe {target.model}", lambda: result, Kind.READ)
+
+    def _behind(self, namespace: str, service: str) -> Live | None:
+        """Return the object of which a Service is one predictor."""
+        found = (live for key, live in self.serving.live.items() if key[0] == namespace and service in live.templates)
+        return next(found, None)
 
     def fails(self, release: Release | None, template: str) -> bool:
         """Return whether what is served so answers with errors."""

@@ -122,9 +122,10 @@ def joined(
     ready = {name for name, found in workloads.items() if found.ready}
     fresh = newest in ready and workloads[newest].release == service.release and followed
     latest_ready = newest if fresh else stable if stable in ready else None
+    renewed = stable in ready and workloads[stable].release == (service.beside or service.release)
     told = replace(
         service,
-        ready=service.ready and latest_ready == newest and stable in ready,
+        ready=service.ready and latest_ready == newest and renewed,
         message=_message(service, workloads.get(newest), newest),
         failure=service.failure if newest == stable else None,
         traffic=_targets(service, shares, link),

@@ -29,7 +29,8 @@ class Driven(KServe):
     """One process's adapter; `sleep` lets time pass."""
 
     def __init__(self, api: WireApi, now: Clock, sleep: Callable[[float], None]) -> None:
-        super().__init__(api, Options(monotonic=api.monotonic), now, Random(1))
+        options = Options(monotonic=api.monotonic, service_url="http://{namespace}//{service}")
+        super().__init__(api, options, now, Random(1))
         self._wire = api
         self._sleep = sleep
         self._driven = [Watch(p, r.steps()) for p, r in zip(_PLURALS, self._reflectors, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from reconciler.demo.kserve import revisions
 from reconciler.demo.kserve import status as statuses
@@ -15,9 +15,11 @@ from reconciler.demo.kserve.status import NO, UNKNOWN, YES, Condition, Seen
 from reconciler.demo.kserve.template import build
 from reconciler.observed import Failure, InferenceService, Known, Unknown
 from reconciler.ports import Clock
-from reconciler.systems.serving.api import INFERENCE_SERVICES, REVISIONS, Call, Resource
+from reconciler.systems.serving.api import DEPLOYMENTS, HTTP_ROUTES, INFERENCE_SERVICES, REVISIONS, Call, Resource
 from tests.simulation.faults import Faults
 from tests.simulation.serving import Key, Live, SimServing
+from tests.simulation.standard import Routing
+from tests.simulation.wire import standard
 from tests.simulation.wire.driven import Driven
 from tests.simulation.wire.kube_api import WireApi
 from tests.simulation.wire.kubernetes import MERGE, Json, Kubernetes, RefusalError
@@ -37,8 +39,10 @@ def calmest(options: Sequence[Any]) -> Any:
 class WireServing(SimServing):
     """SimServing's Knative and its truth; between it and the reconciler stand Kubernetes and the real adapter.
 
-    `sleep` lets time pass, in seconds: a call that waits for its watch does.
+    `sleep` lets time pass, in seconds: a call that waits for its watch does. HTTPRoutes are always served here.
     """
+
+    routings: ClassVar[tuple[Routing, ...]] = ("weights", "weights", "weights", "ignored")
 
     def __init__(self, faults: Faults, clock: Clock, sleep: Callable[[float], None], pick: Pick = calmest) -> None:
         super().__init__(faults, clock)
@@ -49,6 +53,7 @@ class WireServing(SimServing):
         self.api = WireApi(self.kubernetes, faults, self.monotonic, pick, self._before, lambda: self.blind)
         self.kubernetes.store.subscribe(self._follow)
         self.adapter = Driven(self.api, clock, sleep)
+        self._written: dict[str, dict[str, Json]] = {}
 
     def restart(self) -> None:
         """Begin a new process: nothing that was seen is known any more; what was sent is still on its way."""
@@ -107,6 +112,8 @@ class WireServing(SimServing):
         changes = self.kubernetes.store.changes_since(INFERENCE_SERVICES.qualified, self._shown)
         self._shown = self.kubernetes.store.revision
         for change in changes:
+            if change.kind == "DELETED":
+                self._collect(str(change.record.value["metadata"]["uid"]))
             key = (change.record.key.namespace, change.record.key.name)
             if change.kind == "DELETED":
                 self.live.pop(key, None)
@@ -115,6 +122,11 @@ class WireServing(SimServing):
             live = self.live.setdefault(key, Live(value, value["metadata"]["uid"]))
             live.manifest, live.generation = value, value["metadata"]["generation"]
             live.resource_version = change.revision
+
+    def _collect(self, uid: str) -> None:
+        """Remove what belonged to an object that is gone, as the garbage collector does."""
+        for path in self._written.pop(uid, {}):
+            self.kubernetes.ask("DELETE", path)
 
     def edit_by_hand(self, key: Key, field_name: str, value: object) -> None:
         try:
@@ -147,7 +159,40 @@ class WireServing(SimServing):
         if not has_finalizer(live.manifest):
             self._finalize(key, live, [FINALIZER])
             return True
-        return super().tick(key, turn)
+        moved = super().tick(key, turn)
+        if key in self.live and self.live[key].standard:
+            self._publish(self.live[key])
+        return moved
+
+    def _publish(self, live: Live) -> None:
+        """Write what KServe and Kubernetes' own controllers write in Standard mode."""
+        stuck = {name for name in live.templates if self._stuck(live.releases[name]) and name not in live.ready}
+        wanted = [(DEPLOYMENTS, obj) for obj in standard.deployments(live, stuck).values()]
+        route = standard.http_route(live) if self.routing != "none" else None
+        wanted += [(HTTP_ROUTES, route)] if route else []
+        written = self._written.setdefault(live.uid, {})
+        for path in [path for path in written if path not in {r.path(*_key(o)) for r, o in wanted}]:
+            self.kubernetes.ask("DELETE", path)
+            del written[path]
+        for resource, obj in wanted:
+            path = resource.path(*_key(obj))
+            if written.get(path) != obj:
+                self._write(resource, path, obj, new=path not in written)
+                written[path] = obj
+        after = standard.status(live)
+        if after != live.manifest.get("status"):
+            self._write_status(INFERENCE_SERVICES, {**live.manifest, "status": after})
+
+    def _write(self, resource: Resource, path: str, obj: Json, *, new: bool) -> None:
+        if new:
+            self.kubernetes.ask("POST", resource.path(obj["metadata"]["namespace"]), _CONTROLLER, obj)
+        else:
+            spec = {"metadata": {"labels": obj["metadata"].get("labels", {})}, "spec": obj["spec"]}
+            self.kubernetes.ask("PATCH", path, _CONTROLLER, spec, MERGE)
+        if "status" in obj:
+            there = self.kubernetes.ask("GET", path)
+            seen = {**obj["status"], "observedGeneration": there["metadata"]["generation"]}
+            self._write_status(resource, {**there, "status": seen})
 
     def _finalize(self, key: Key, live: Live, finalizers: list[str]) -> None:
         self._ask("PATCH", key, {"metadata": {"finalizers": finalizers, "resourceVersion": str(live.resource_version)}})
