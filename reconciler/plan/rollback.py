@@ -63,9 +63,11 @@ def _decide(facts: Facts, wanted: Release | None, lost: frozenset[int]) -> Decis
         return None
     if live is None:
         return _close(facts, record, "the InferenceService is gone")
-    if rolled_back(facts, record) is not None:
+    given = live.release == record.release and live.canary_percent is None
+    # In Standard mode the stable predictor is gone by then: there is nothing to go back to but by another rollout.
+    if rolled_back(facts, record) is not None and not (live.standard and given):
         return _take_back(facts, live, record)
-    if live.release == record.release and (live.canary_percent is None or live.succeeded):
+    if given or live.succeeded:
         return None  # all traffic was given to it: the promotion is completed first
     if wanted == record.stable or _moved(facts, record) or (wanted is None and _unwanted(facts, record, lost)):
         return _take_back(facts, live, record)
