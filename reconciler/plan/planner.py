@@ -35,6 +35,7 @@ from reconciler.plan.facts import Facts, gather, served
 from reconciler.plan.ownership import respect_owners
 from reconciler.plan.removal import decide_removal
 from reconciler.plan.rollback import decide_rollback
+from reconciler.plan.rollout import goes_back_by
 from reconciler.plan.selection import Selected, candidates, production_of, select
 from reconciler.plan.serve import decide_serving, other_mode
 from reconciler.plan.training import decide_training, next_trigger
@@ -205,7 +206,8 @@ def _guarded(facts: Facts, rules: Rules, decision: Decision) -> Decision:
     frozen, changes = _freeze(facts.desired.name, rules.policy, facts.now)
     if decision.action is None or always_allowed(decision.action):
         return _suspended(facts, decision).sooner(changes)
-    block = _block(facts, rules, frozen)
+    # A revert is a rollback that a person asked for.
+    block = _block(facts, rules, "" if goes_back_by(facts, decision.action) else frozen)
     if not block:
         return decision
     held = replace(decision, action=None, reason="", blocked_by=f"{block}; held up: {_name(decision.action)}")

@@ -17,9 +17,11 @@ from reconciler.desired.holds import UNTIL_APPROVED, Step
 from reconciler.manifest import inherited
 from reconciler.observed import TAG_RELEASE, InferenceService, Order, Release
 from reconciler.plan.action import (
+    Action,
     Analyse,
     BeginStep,
     Deploy,
+    Promote,
     RouteAll,
     ShiftTraffic,
     StageCandidate,
@@ -185,6 +187,17 @@ def reverts(facts: Facts, stable: Release, release: Release) -> bool:
     if version is None or live is None:
         return False
     return release_from_tag(version.tags.get(TAG_RELEASE), live.namespace) == release
+
+
+def goes_back_by(facts: Facts, action: Action) -> bool:
+    """Return whether an action is a step of going back to what callers had, as a reverted commit asks."""
+    match action:
+        case StageCandidate(release, stable):
+            return reverts(facts, stable, release)
+        case StartCanary() | ShiftTraffic() | RouteAll() | Promote():
+            return facts.rollout is not None and goes_back(facts, facts.rollout)
+        case _:
+            return False
 
 
 def waits(facts: Facts, record: RolloutRecord) -> bool:

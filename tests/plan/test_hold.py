@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.desired.documents import PolicySpec
 from reconciler.observed import TAG_RELEASE, Memory, Order, OrderKind, Side, Stage
 from reconciler.plan.action import Analyse, BeginStep, CutTraffic, RouteAll, ShiftTraffic
 from reconciler.plan.facts import release_to_tag
@@ -166,6 +167,17 @@ def test_going_back_waits_until_the_older_version_is_ready() -> None:
 
 
 STEPS = [{"traffic": 10, "hold": "10m"}]
+FREEZE = PolicySpec.model_validate({"freezes": [{"name": "fair", "start": "0 9 * * *", "duration": "2h"}]})
+
+
+def test_no_freeze_holds_up_going_back_to_what_callers_had() -> None:
+    assert replace(reverting(), policy=FREEZE).decide().action == RouteAll(reverting().release(2), STABLE)
+    untagged = replace(reverting(served=False), policy=FREEZE).decide()
+    assert (untagged.action, untagged.blocked_by.partition(" until")[0]) == (None, "the freeze fair")
+
+
+def test_suspension_holds_up_going_back_as_git_asks_for_both() -> None:
+    assert reverting(suspend=True).decide().blocked_by.startswith("spec.suspend is true")
 
 
 @pytest.mark.parametrize(
