@@ -273,4 +273,5 @@ def _parsed(body: object) -> object:
 
 def _cause(error: Exception) -> str:
     """Return the end of the client's chain of names, which is what people know: "Connection refused"."""
-    return str(error).rpartition(": ")[2]
+    inner = error.args[-1] if error.args else None
+    return str(inner if isinstance(inner, Exception) else error).rpartition(": ")[2]

@@ -102,6 +102,8 @@ def clients_of(kubeconfig: Path, directory: Path, namespace: str) -> Iterator[Cl
 def http_of(configuration: Any) -> httpx.Client:
     """Return a plain client with the server's address and the credentials of a kubeconfig."""
     tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if not configuration.verify_ssl:
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     if configuration.cert_file:
         tls.load_cert_chain(configuration.cert_file, configuration.key_file)
     token = configuration.get_api_key_with_prefix("authorization")

@@ -105,9 +105,11 @@ def write_kubeconfig(path: Path, admin: client.ApiClient, namespace: str, secret
     if secret:
         asked["spec"]["boundObjectRef"] = {"apiVersion": "v1", "kind": "Secret", "name": secret}
     token = client.CoreV1Api(admin).create_namespaced_service_account_token(ACCOUNT, namespace, asked).status.token
-    cluster = {"server": admin.configuration.host}
+    cluster: Json = {"server": admin.configuration.host}
     if authority := admin.configuration.ssl_ca_cert:
         cluster["certificate-authority"] = authority
+    if not admin.configuration.verify_ssl:
+        cluster["insecure-skip-tls-verify"] = True
     content = {
         "current-context": "tested",
         "clusters": [{"name": "tested", "cluster": cluster}],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socketserver
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +161,29 @@ def test_an_answer_that_does_not_come(server: Server, call: Call, error: type[Re
         server.connection.call(call)
 
     assert len(server.script.asked) == 1
+
+
+class HangsUp(socketserver.BaseRequestHandler):
+    """Reads a request and closes the connection."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+
+
+def test_an_answer_that_breaks_off_is_told_in_the_words_that_people_know(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    with socketserver.TCPServer(("127.0.0.1", 0), HangsUp) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_address[1]}"
+        write_kubeconfig(path, host, "token")
+        connection = Connection(KubernetesSettings(kubeconfig=path))
+
+        with pytest.raises(UnknownOutcome) as caught:
+            connection.call(PATCH)
+
+        connection.close()
+        server.shutdown()
+    assert caught.value.message.endswith(f"no answer from {host}: Remote end closed connection without response")
 
 
 def test_a_server_that_is_not_there_has_done_nothing(tmp_path: Path) -> None:

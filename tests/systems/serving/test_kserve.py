@@ -113,7 +113,8 @@ def test_a_status_is_seen_and_wakes_the_loop(kserve: KServe, world: World) -> No
 def revision(name: str, label: str) -> dict[str, Any]:
     labels = {"serving.kserve.io/inferenceservice": "iris", "component": "predictor", LABEL_RELEASE: label}
     metadata = {"name": name, "labels": labels}
-    return {"apiVersion": "serving.knative.dev/v1", "kind": "Revision", "metadata": metadata, "spec": {}}
+    spec = {"containers": [{"image": "tests:1"}]}
+    return {"apiVersion": "serving.knative.dev/v1", "kind": "Revision", "metadata": metadata, "spec": spec}
 
 
 def test_revisions_are_joined_to_their_service(kserve: KServe, world: World) -> None:

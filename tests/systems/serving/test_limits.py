@@ -96,6 +96,8 @@ def throttled(world: World) -> Iterator[None]:
 
 def test_a_server_that_is_asked_too_much_at_once_says_how_long_to_wait(guarded: Guarded) -> None:
     world = guarded.world
+    if not shares_its_time(world.api):
+        pytest.skip("this API server takes as many calls as come")
     with serving(guarded) as kserve, connected(guarded) as connection, throttled(world):
         error = eventually(lambda: turned_away(connection, world))
         assert "the Kubernetes API asks to wait" in error.message
@@ -103,6 +105,11 @@ def test_a_server_that_is_asked_too_much_at_once_says_how_long_to_wait(guarded: 
         # One after the other there is a place for everybody.
         assert eventually(lambda: succeeds(kserve, world, 2))
     assert world.live("iris")["spec"]["predictor"]["model"]["storageUri"] == "s3://models/iris/2"
+
+
+def shares_its_time(api: client.ApiClient) -> bool:
+    _, _, headers = client.VersionApi(api).get_code_with_http_info()
+    return "x-kubernetes-pf-flowschema-uid" in {name.lower() for name in headers}
 
 
 def turned_away(connection: Connection, world: World) -> Transient | None:
