@@ -15,8 +15,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 
 START_SECONDS = 120
+
+
+def pytest_configure() -> None:
+    """Let an example take as long as a busy machine needs; the tests have time-outs of their own."""
+    chosen = settings.get_profile(settings.get_current_profile_name())
+    settings.register_profile("unhurried", chosen, deadline=None)
+    settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
