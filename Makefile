@@ -27,8 +27,9 @@ help: ## Show this
 demo: $(STAMP) ## Watch models being trained, canaried, promoted and rolled back, on this machine
 	@$(BIN)/reconciler demo $(ARGS)
 
+# Two at a time, a file never apart from itself: tests of one file share what they start.
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 chaos: $(STAMP) ## Kill, stop and starve the real service; CHAOS=long goes through each fault alone
 	CHAOS=$${CHAOS:-short} $(BIN)/python -m pytest tests/chaos $(ARGS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import SettingsError
 from reconciler.settings import load_settings
 from tests.cli.conftest import Run
 
@@ -14,11 +15,12 @@ from tests.cli.conftest import Run
 def test_every_setting_that_is_listed_can_be_set_by_its_variable(run: Run) -> None:
     settings = json.loads(run("config", "-o", "json").stdout)
     samples = {"duration": "90s", "number": "7", "mapping": '{"a": "b"}', "list": '["models"]'}
+    particular = {"git.acceptRewrite": "a" * 40, "kubernetes.serviceUrl": "http://{service}.{namespace}:8080"}
     environ = {}
     for setting in settings:
         kind = setting["type"]
-        if setting["path"] == "git.acceptRewrite":
-            environ[setting["variable"]] = "a" * 40
+        if setting["path"] in particular:
+            environ[setting["variable"]] = particular[setting["path"]]
             continue
         environ[setting["variable"]] = samples.get(kind, kind.split(" or ")[0] if " or " in kind else "some-text")
     loaded = load_settings(None, environ)
@@ -27,6 +29,14 @@ def test_every_setting_that_is_listed_can_be_set_by_its_variable(run: Run) -> No
     assert str(loaded.git.token.file) == "some-text"
     assert loaded.kubernetes.namespaces == ("models",)
     assert len(settings) == len({setting["path"] for setting in settings}) > 40
+
+
+@pytest.mark.parametrize(
+    "url", ["{service}", "http://gateway", "http://{service}.{zone}", "http://{service", "http://{0}.{service}"]
+)
+def test_the_address_of_a_service_names_it_and_nothing_else(url: str) -> None:
+    with pytest.raises(SettingsError, match="kubernetes.serviceUrl"):
+        load_settings(None, {"RECONCILER_KUBERNETES__SERVICE_URL": url})
 
 
 def test_each_line_has_type_default_and_meaning(run: Run) -> None:
