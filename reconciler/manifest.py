@@ -91,6 +91,8 @@ def _standard_spec(record: ReleaseRecord, percent: int | None, stable: ReleaseRe
     if stable is None:
         raise ValueError(f"release {record.release} cannot stand beside nothing")
     canary = {name: value for name, value in _named(record).items() if name not in _AUTOSCALING}
+    # KServe's definition asks for a name in a canary's model, though nowhere else; empty it is as good as none.
+    canary["model"] = {"name": "", **canary["model"]}
     replicas = min(_replicas(record), _replicas(stable))
     # By default it would have none at 0 %, and could not be probed.
     canary["minReplicas"] = max(1, math.ceil(replicas * percent / 100))

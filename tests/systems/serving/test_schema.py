@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from reconciler.desired.documents import Model, Serving
-from reconciler.manifest import inference_service, release_of, serving_fields
+from reconciler.manifest import inference_service, release_of, serving_fields, under_name
 from reconciler.observed import ReleaseRecord
 from tests.systems.serving.world import manifest, ready_status
 
@@ -78,6 +78,34 @@ def test_what_is_applied(validator: jsonschema.Draft202012Validator, predictor: 
     record = ReleaseRecord(release_of(3, serving), "s3://models/3", serving_fields(serving))
 
     assert problems(validator, inference_service("iris", record, canary)) == []
+
+
+def standard(version: int, predictor: Json) -> ReleaseRecord:
+    fields = {**predictor, "minReplicas": predictor.get("minReplicas") or 1}
+    serving = Serving.model_validate({"namespace": "models", "mode": "Standard", "predictor": fields})
+    return ReleaseRecord(release_of(version, serving), f"s3://models/{version}", serving_fields(serving))
+
+
+@pytest.mark.parametrize("share", [None, 0, 50, 100])
+@pytest.mark.parametrize("predictor", PREDICTORS.values(), ids=PREDICTORS.keys())
+def test_what_is_applied_in_standard_mode(
+    validator: jsonschema.Draft202012Validator, predictor: Json, share: int | None
+) -> None:
+    candidate, stable = standard(4, predictor), standard(3, PREDICTORS["a bare model"])
+
+    assert problems(validator, inference_service("iris", candidate, share, stable)) == []
+
+
+@pytest.mark.parametrize("name", ["", "v3-aaaaa"])
+def test_what_is_applied_in_standard_mode_for_a_predictor_that_keeps_its_name(
+    validator: jsonschema.Draft202012Validator, name: str
+) -> None:
+    heir = under_name(standard(4, PREDICTORS["a bare model"]), name)
+    manifest = inference_service("iris", heir, None)
+
+    assert manifest["spec"]["predictor"].get("name", "") == name
+    assert problems(validator, manifest) == []
+    assert problems(validator, inference_service("iris", standard(4, PREDICTORS["a bare model"]), 100, heir)) == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "example-repo" / "models").glob("*.yaml")), ids=lambda path: path.stem)
