@@ -1,0 +1,346 @@
+"""Standard mode, where a canary is a second predictor: what is different from Knative mode, rule by rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from reconciler.manifest import CANARY, serving_fields
+from reconciler.observed import (
+    STANDARD,
+    TAG_RELEASE,
+    Failure,
+    HeldField,
+    InferenceService,
+    Memory,
+    Rejection,
+    Release,
+    ReleaseRecord,
+    Stage,
+    TrafficTarget,
+)
+from reconciler.plan.action import (
+    Action,
+    BeginStep,
+    CutTraffic,
+    Deploy,
+    Promote,
+    PutBack,
+    RestoreStable,
+    RouteAll,
+    ShiftTraffic,
+    StageCandidate,
+    StartCanary,
+)
+from reconciler.plan.decision import act
+from reconciler.plan.facts import RolloutRecord, release_to_tag, unroutable, wanted_digest
+from reconciler.plan.ownership import respect_owners
+from reconciler.plan.rollout import goes_back_by
+from reconciler.status import Health, Phase, Sync
+from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
+from tests.plan.test_ordering import facts_of
+
+MODEL = {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}
+STEPS = [{"traffic": 10, "hold": "10m"}, {"traffic": 50, "hold": "10m"}]
+SECOND = timedelta(seconds=1)
+
+
+def serving(**changes: Any) -> dict[str, Any]:
+    return {"namespace": "models", "mode": "Standard", "predictor": {"model": MODEL}, **changes}
+
+
+def split(newest: int) -> tuple[TrafficTarget, ...]:
+    return TrafficTarget(CANDIDATE, newest, "latest", latest=True), TrafficTarget(STABLE, 100 - newest, "prev")
+
+
+def seen(scene: Scene, **changes: Any) -> Scene:
+    assert scene.live is not None
+    return replace(scene, live=replace(scene.live, **changes))
+
+
+def live(scene: Scene) -> InferenceService:
+    assert scene.live is not None
+    return scene.live
+
+
+def one(**changes: Any) -> Scene:
+    """Let version 1 serve in Standard mode."""
+    return seen(settled(**{"serving": serving(), **changes}), mode=STANDARD)
+
+
+def canary(percent: int | None, step: int = 1, age: timedelta = MINUTE, /, **changes: Any) -> Scene:
+    """Let version 2 stand beside version 1 with this share, which shows."""
+    made = wanting(serving=serving()).version(1, Stage.PRODUCTION).rolling(percent, step, age)
+    beside = None if percent is None else made.release(1)
+    return seen(made, **{"mode": STANDARD, "beside": beside, "applied_at": NOW - SECOND, **changes})
+
+
+def record(scene: Scene) -> RolloutRecord:
+    found = RolloutRecord.from_tag(scene.versions[-1].tags["reconciler.dev/rollout"])
+    assert found is not None
+    return found
+
+
+def against(scene: Scene) -> Scene:
+    """Let the ledger remember that this very rollout was decided against."""
+    rollout, wanted = record(scene), wanted_digest(scene.wanted.spec)
+    return scene.sees(memory=Memory(rejections=(Rejection(rollout.release, wanted, "bad", NOW, rollout.started),)))
+
+
+# A rollout that would get no callers, or try what is not promoted.
+
+
+def test_where_nothing_splits_a_canary_does_not_begin() -> None:
+    decision = seen(one().version(2), splits=False).decide()
+    assert (decision.action, decision.cause) == (None, "TrafficNotRouted")
+    assert decision.stalled == ("version 2 would never get its share of the traffic: this cluster has no HTTPRoutes")
+    assert decision.waits_for.startswith("strategy: blueGreen in Git, or a KServe newer than v0.20.0")
+    assert decision.phase is Phase.DEPLOYING
+
+
+def test_where_nothing_splits_what_needs_no_shares_begins() -> None:
+    blue = {"strategy": "blueGreen", "hold": "10m"}
+    for scene in (one(rollout=blue), one(rollout={})):
+        assert isinstance(seen(scene.version(2), splits=False).decide().action, StageCandidate)
+    assert isinstance(one().version(2).decide().action, StageCandidate)
+    before = one()
+    tags: dict[str, Any] = {TAG_RELEASE: release_to_tag("models", before.release(1))}
+    pinned = one(promotion={"version": "1"})
+    back = replace(pinned, versions=()).version(1, **tags).version(2, Stage.PRODUCTION).serving(2)
+    assert isinstance(seen(back, mode=STANDARD, splits=False).decide().action, StageCandidate)
+
+
+def beside_record(**predictor: Any) -> Scene:
+    """Let it be known how version 1 was applied."""
+    scene = one()
+    fields = {**serving(), "predictor": {"model": MODEL, **predictor}}
+    return scene.version(2).sees(records={scene.release(1): ReleaseRecord(scene.release(1), "s3://m/1", fields)})
+
+
+def test_what_a_canary_would_inherit_is_named_and_it_does_not_begin() -> None:
+    decision = beside_record(serviceAccountName="reader", nodeSelector={"gpu": "yes"}).decide()
+    assert (decision.action, decision.cause, decision.phase) == (None, "CanaryInherits", Phase.DEPLOYING)
+    assert "its canary would inherit nodeSelector, serviceAccountName from 1-" in decision.stalled
+    assert decision.waits_for.startswith("a commit that says what nodeSelector is to be")
+
+
+def test_what_a_canary_has_itself_or_never_gets_is_not_inherited() -> None:
+    assert isinstance(beside_record().decide().action, StageCandidate)
+    assert isinstance(beside_record(maxReplicas=4, minReplicas=2, name="v1").decide().action, StageCandidate)
+
+
+# Shares that do not show.
+
+
+@pytest.mark.parametrize(("since", "unrouted"), [(59 * SECOND, False), (MINUTE, True), (None, False)])
+def test_a_share_has_a_minute_to_show(since: timedelta | None, *, unrouted: bool) -> None:
+    at = None if since is None else NOW - since
+    assert unroutable(live(canary(10)), at, NOW) is unrouted
+    assert unroutable(replace(live(canary(10)), splits=False), at, NOW)
+    assert not unroutable(replace(live(canary(10)), mode="Knative"), at, NOW)
+
+
+def test_a_share_that_does_not_show_is_waited_for_and_then_told() -> None:
+    hidden: dict[str, Any] = {"traffic": split(0)}
+    waiting = canary(10, 0, applied_at=NOW - 20 * SECOND, **hidden).decide()
+    assert (waiting.action, waiting.stalled) == (None, "")
+    assert waiting.waits_for == "10 % of the traffic to reach version 2"
+    assert waiting.look_again_at == NOW + 40 * SECOND
+    told = canary(10, 0, applied_at=NOW - MINUTE, **hidden).decide()
+    assert (told.action, told.cause, told.phase) == (None, "TrafficNotRouted", Phase.CANARY)
+    assert told.stalled == "version 2 would never get 10 % of the traffic: the HTTPRoute sends it 0 %"
+    none = canary(10, 0, splits=False, **hidden).decide()
+    assert none.stalled == "version 2 would never get 10 % of the traffic: there is no HTTPRoute"
+    unknown = canary(10, 0, applied_at=None, **hidden).decide()
+    assert (unknown.stalled, unknown.look_again_at) == ("", NOW - MINUTE + timedelta(hours=1))
+    assert isinstance(canary(10, 0, applied_at=NOW - MINUTE).decide().action, BeginStep)
+
+
+# The way from the last step to the promotion.
+
+
+def test_after_the_last_step_everything_is_asked_for_before_the_stable_predictor_goes() -> None:
+    over = canary(50, 2, 10 * MINUTE)
+    asked = over.decide()
+    assert asked.action == ShiftTraffic(over.release(2), 100, STABLE)
+    assert asked.reason.startswith("because every step passed (")
+    assert asked.phase is Phase.PROMOTING
+    assert canary(100, 2, 10 * MINUTE).decide().action == RouteAll(over.release(2), STABLE)
+
+
+def test_everything_has_to_show_before_the_promotion_unless_nothing_routes_it() -> None:
+    waiting = canary(100, 2, 10 * MINUTE, traffic=split(50), applied_at=NOW - 20 * SECOND).decide()
+    assert (waiting.action, waiting.waits_for) == (None, "all traffic to reach version 2")
+    assert (waiting.look_again_at, waiting.phase) == (NOW + 40 * SECOND, Phase.PROMOTING)
+    for changes in ({"applied_at": NOW - MINUTE}, {"splits": False}):
+        decision = canary(100, 2, 10 * MINUTE, traffic=split(50), **changes).decide()
+        assert isinstance(decision.action, RouteAll)
+
+
+def test_everything_that_was_asked_for_in_another_step_is_lowered_to_that_step() -> None:
+    scene = canary(100, 1, 10 * MINUTE)
+    assert scene.decide().action == ShiftTraffic(scene.release(2), 10, STABLE)
+
+
+# A release with the artifact of the stable one: the stable predictor becomes what the canary is.
+
+
+def succeeded(percent: int, **changes: Any) -> Scene:
+    scene = canary(percent, 2, 10 * MINUTE)
+    return seen(scene, **{"beside": scene.release(2), **changes})
+
+
+def test_the_stable_predictor_takes_over_once_it_is_ready_and_the_canary_goes_last() -> None:
+    release = canary(0).release(2)
+    coming = succeeded(100, ready=False, message="loading").decide()
+    assert (coming.action, coming.phase) == (None, Phase.PROMOTING)
+    assert coming.waits_for == "version 2 to come up as the stable predictor: loading"
+    slow = succeeded(100, ready=False, failure=Failure("Slow", "pulling", terminal=False)).decide()
+    assert slow.stalled == "Slow: pulling"
+    ready = succeeded(100).decide()
+    assert (ready.action, ready.phase) == (ShiftTraffic(release, 0, STABLE), Phase.PROMOTING)
+    assert ready.reason == "because the stable predictor is version 2 as well, and ready"
+    lowered = succeeded(0, traffic=split(5)).decide()
+    assert (lowered.action, lowered.waits_for) == (None, "the canary to have no callers any more")
+    assert lowered.phase is Phase.PROMOTING
+    done = succeeded(0).decide()
+    assert (done.action, done.phase) == (RouteAll(release, STABLE), Phase.PROMOTING)
+    assert done.reason == "because callers get version 2 of the stable predictor"
+
+
+def test_what_took_over_is_not_taken_back_nor_superseded_on_its_way() -> None:
+    release = canary(0).release(2)
+    for scene in (
+        succeeded(100).version(3),
+        succeeded(100).wants(spec=spec(serving=serving(), promotion={"version": "1"})),
+    ):
+        assert scene.decide().action == ShiftTraffic(release, 0, STABLE)
+
+
+# Taking back.
+
+
+def test_a_promotion_is_final_though_it_was_decided_against() -> None:
+    scene = against(canary(None))
+    whole = seen(scene, traffic=(TrafficTarget(CANDIDATE, 100, "latest", latest=True),))
+    assert isinstance(whole.decide().action, Promote)
+    assert isinstance(seen(whole, mode="Knative").decide().action, RestoreStable)
+
+
+def test_a_canary_that_was_decided_against_loses_its_callers_before_it_goes() -> None:
+    assert isinstance(against(canary(10)).decide().action, CutTraffic)
+    still = against(canary(0, traffic=split(10))).decide()
+    assert (still.action, still.waits_for) == (None, "0 % of the traffic to reach version 2")
+    assert still.phase is Phase.ROLLING_BACK
+    gone = against(canary(0)).decide()
+    assert gone.action == RestoreStable(canary(0).release(1))
+    assert isinstance(seen(against(canary(0)), mode="Knative", traffic=split(10)).decide().action, RestoreStable)
+
+
+# Another mode than Git asks for.
+
+
+def test_a_mode_is_never_changed_and_what_serves_is_kept() -> None:
+    scene = seen(settled(), mode=STANDARD)
+    decision = scene.decide()
+    assert (decision.action, decision.health, decision.phase) == (None, Health.HEALTHY, Phase.IDLE)
+    assert decision.stalled == "it runs in Standard mode, which KServe never changes, and Git asks for Knative"
+    assert decision.waits_for == (
+        "serving.mode: Standard in Git, another namespace or name, or the object to be deleted"
+    )
+    newer = scene.version(2).decide()
+    assert (newer.action, newer.stalled) == (None, decision.stalled)
+    assert seen(scene, ready=False).decide().health is Health.DEGRADED
+
+
+def test_in_another_mode_what_is_on_its_way_goes_on_and_what_serves_is_promoted() -> None:
+    unpromoted = seen(wanting().version(1).serving(1), mode=STANDARD)
+    assert isinstance(unpromoted.decide().action, Promote)
+    rolling = seen(wanting().version(1, Stage.PRODUCTION).rolling(10, 1, 20 * MINUTE), mode=STANDARD)
+    assert "which KServe never changes" not in rolling.decide().stalled
+
+
+def test_in_another_mode_what_never_came_up_is_waited_for() -> None:
+    scene = seen(wanting().version(1).serving(1), mode=STANDARD, traffic=(), latest_ready=None, latest_rolledout=None)
+    decision = scene.decide()
+    assert decision.action is None
+    assert "which KServe never changes" in decision.stalled
+    assert decision.health is Health.MISSING
+
+
+@pytest.mark.parametrize("changes", [{"ours": False}, {"namespace": "elsewhere"}, {"mode": "Knative"}])
+def test_only_our_object_where_git_wants_it_has_another_mode(changes: dict[str, Any]) -> None:
+    decision = seen(settled(), **{"mode": STANDARD, **changes}).decide()
+    assert "which KServe never changes" not in decision.stalled
+
+
+# What the route does not tell, and what somebody split.
+
+
+def test_a_route_that_tells_nothing_yet_is_waited_for() -> None:
+    decision = seen(one(), traffic=()).decide()
+    assert (decision.action, decision.stalled) == (None, "")
+    assert (decision.waits_for, decision.phase) == ("the HTTPRoute to tell who gets how much", Phase.DEPLOYING)
+    fresh = seen(one(), traffic=(), latest_rolledout=None).decide()
+    assert "HTTPRoute" not in fresh.waits_for
+    assert "HTTPRoute" not in seen(settled(), traffic=()).decide().waits_for
+
+
+def test_a_split_by_hand_is_told_in_the_words_of_the_mode() -> None:
+    decision = seen(one(), canary_percent=10).decide()
+    assert decision.stalled == "the share in spec.canary is 10, but no rollout is on record"
+    assert decision.waits_for.startswith("somebody to remove the share in spec.canary from")
+    assert decision.sync is Sync.OUT_OF_SYNC
+    assert seen(settled(), canary_percent=10).decide().stalled.startswith("canaryTrafficPercent is 10")
+
+
+# Whose field the canary is.
+
+
+def test_a_canary_that_somebody_else_holds_is_not_removed_nor_taken() -> None:
+    scene = canary(10)
+    fields = scene.wanted.spec.serving
+    assert fields is not None
+    records = {r: ReleaseRecord(r, "s3://m", serving_fields(fields)) for r in (scene.release(1), scene.release(2))}
+    held = seen(scene, held=(HeldField(CANARY, "kubectl", []),)).sees(records=records)
+
+    def left(action: Action, of: Scene = held) -> str:
+        return respect_owners(facts_of(of), act(action, "because", Phase.CANARY)).cause
+
+    release, stable = scene.release(2), scene.release(1)
+    # All of these write or drop spec.canary.
+    dropping = (RouteAll(release, STABLE), RestoreStable(stable))
+    for action in (*dropping, ShiftTraffic(release, 50, STABLE), StartCanary(release), PutBack(release, ())):
+        assert left(action) == "FieldsHeld", action
+    assert left(CutTraffic(release, "w", NOW)) == "FieldsHeld", "a cut is a write of that very field"
+    unknown = held.sees(records={release: records[release]})
+    assert left(ShiftTraffic(release, 50, STABLE), unknown) == "NeedsChange", "nobody knows what stands beside"
+    assert left(Deploy(release), seen(held, held=())) == "NeedsChange"
+
+
+# Going back to what callers had, as a reverted commit asks.
+
+
+def test_which_actions_are_steps_of_going_back() -> None:
+    scene = one(promotion={"version": "1"})
+    tags: dict[str, Any] = {TAG_RELEASE: release_to_tag("models", scene.release(1))}
+    back = replace(scene, versions=()).version(1, **tags).version(2, Stage.PRODUCTION).serving(2)
+    old, new = scene.release(1), scene.release(2)
+    facts = facts_of(back)
+    assert goes_back_by(facts, StageCandidate(old, new, STABLE))
+    assert not goes_back_by(facts, StageCandidate(new, old, STABLE))
+    steps: tuple[Action, ...] = (
+        StartCanary(old), ShiftTraffic(old, 10, STABLE), RouteAll(old, STABLE), Promote(1, old),
+    )  # fmt: skip
+    rollout = RolloutRecord(old, new, STABLE, 0, NOW, NOW, facts.wanted)
+    under_way = replace(facts, rollout=rollout)
+    onward = replace(facts, rollout=replace(rollout, release=new, stable=old))
+    for action in steps:
+        assert goes_back_by(under_way, action)
+        assert not goes_back_by(facts, action)
+        assert not goes_back_by(onward, action)
+    assert not goes_back_by(under_way, Deploy(old))
+    assert not goes_back_by(under_way, BeginStep(Release(1, "x"), 1, NOW))
