@@ -35,7 +35,7 @@ def test_every_setting_that_is_listed_can_be_set_by_its_variable(run: Run) -> No
     "url", ["{service}", "http://gateway", "http://{service}.{zone}", "http://{service", "http://{0}.{service}"]
 )
 def test_the_address_of_a_service_names_it_and_nothing_else(url: str) -> None:
-    with pytest.raises(SettingsError, match="kubernetes.serviceUrl"):
+    with pytest.raises(SettingsError, match=r"kubernetes\.serviceUrl"):
         load_settings(None, {"RECONCILER_KUBERNETES__SERVICE_URL": url})
 
 
