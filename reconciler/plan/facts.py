@@ -93,6 +93,8 @@ class RolloutRecord:
             return None
 
 
+# KServe clears what it said of the spec before within its first look at the new one.
+JUDGED_AFTER = timedelta(seconds=10)
 # A route takes a second or two.
 ROUTED_WITHIN = timedelta(minutes=1)
 
@@ -297,6 +299,13 @@ def sole_release(live: InferenceService, rollout: RolloutRecord | None) -> Relea
     """Return the release that gets all traffic, None while it is split or not told."""
     releases = {release for release, _ in served(live, rollout)}
     return releases.pop() if len(releases) == 1 else None
+
+
+def beyond_help(live: InferenceService, now: datetime) -> bool:
+    """Return whether only another spec can help, as KServe says of this one and not still of the one before."""
+    if live.failure is None or not live.failure.terminal:
+        return False
+    return live.applied_at is None or now >= live.applied_at + JUDGED_AFTER
 
 
 def unroutable(live: InferenceService, since: datetime | None, now: datetime) -> bool:

@@ -22,6 +22,7 @@ from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import (
     Facts,
     RolloutRecord,
+    beyond_help,
     previous_target,
     revision_release,
     served,
@@ -122,7 +123,7 @@ def _wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> str |
     """Say what is wrong with the rollout, None when nothing is."""
     if (moved := _previous_moved(live, record)) is not None:
         return moved
-    if live.failure is not None and live.failure.terminal and not candidate_ready(live, record):
+    if live.failure is not None and beyond_help(live, facts.now) and not candidate_ready(live, record):
         return f"the candidate cannot be served: {live.failure.reason}: {live.failure.message}"
     promoted = facts.orders.promote is not None
     verdicts = check_verdicts(facts, record)

@@ -29,9 +29,11 @@ from reconciler.plan.action import (
 )
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import (
+    JUDGED_AFTER,
     ROUTED_WITHIN,
     Facts,
     RolloutRecord,
+    beyond_help,
     release_from_tag,
     revision_release,
     settled,
@@ -136,7 +138,7 @@ def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> De
     deadline = deadline_of(facts, record)
     if not candidate_ready(live, record):
         what = f"candidate version {release.version} to become ready{cause(live)}"
-        return stalled_by(live, wait(what, Phase.CANARY, until=deadline))
+        return stalled_by(live, wait(what, Phase.CANARY, until=deadline)).sooner(_judged_at(facts, live))
     step = _step(facts, live, record)
     # What was promoted by hand has no deadline any more: one that is over would be looked at again and again.
     return step if facts.orders.promote is not None else step.sooner(deadline)
@@ -301,6 +303,13 @@ def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: 
 
 def _shift(record: RolloutRecord, step: Step, why: str) -> Decision:
     return act(ShiftTraffic(record.release, step.traffic, record.stable_revision), why, Phase.CANARY)
+
+
+def _judged_at(facts: Facts, live: InferenceService) -> datetime | None:
+    """Return when a failure that no waiting helps counts, None where it does already."""
+    if live.failure is None or not live.failure.terminal or live.applied_at is None:
+        return None
+    return None if beyond_help(live, facts.now) else live.applied_at + JUDGED_AFTER
 
 
 def _routed_by(live: InferenceService) -> datetime | None:

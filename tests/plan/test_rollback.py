@@ -232,6 +232,16 @@ def test_a_failure_that_may_pass_cuts_nothing_and_a_terminal_one_only_while_the_
     assert not isinstance(canary(0).rolling(0, failure=final).decide().action, CutTraffic)
 
 
+def test_what_kserve_says_right_after_an_apply_may_be_of_the_spec_before() -> None:
+    final = Failure("NoRuntime", "none", terminal=True)
+    gone: dict[str, Any] = {"latest_created": RESTORED, "latest_ready": STABLE, "failure": final}
+    fresh = canary(0).rolling(0, applied_at=NOW - timedelta(seconds=9), **gone).decide()
+    assert (fresh.action, fresh.look_again_at) == (None, NOW + timedelta(seconds=1))
+    assert fresh.stalled.startswith("NoRuntime")
+    told = canary(0).rolling(0, applied_at=NOW - timedelta(seconds=10), **gone).decide()
+    assert isinstance(told.action, CutTraffic)
+
+
 def test_a_check_that_fails_before_any_traffic_is_none_of_the_running_step() -> None:
     before = canary(0, 0, **CHECKED)
     side = Side(20, 20)
