@@ -16,16 +16,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from reconciler.analysis.agreement import agrees
+from reconciler.demo.kserve.exchange import Answer, Connections, NoAnswer
 from reconciler.demo.kserve.router import REVISION_HEADER
-from reconciler.demo.posting import Answer, NoAnswer, Poster
 from reconciler.demo.stack import NAMESPACE
 from reconciler.ports import ProbeTarget
 from reconciler.systems.inference import Malformed, answer_of, request_for
 
 RECENT = 250
 NO_ANSWER = "no answer"
+_JSON = ((b"content-type", b"application/json"),)
 _TIMEOUT_SECONDS = 10.0
 # Until a model answers for the first time, it is asked this often to find out when it does.
 _FIRST_PER_SECOND = 5.0
@@ -114,7 +116,9 @@ class _Line:
         target = ProbeTarget(f"{ingress_url}/serving/{NAMESPACE}/{caller.model}", caller.model, "v2")
         self._protocol = target.protocol
         requests = [request_for(target, row) for row in caller.rows]
-        self._poster = Poster(requests[0][0], _TIMEOUT_SECONDS)
+        address = urlsplit(requests[0][0])
+        self._port, self._path = address.port or 80, address.path.encode()
+        self._connections = Connections(_TIMEOUT_SECONDS)
         self._bodies = [body for _, body in requests]
         self._open: set[asyncio.Task[None]] = set()
 
@@ -133,11 +137,11 @@ class _Line:
             task.add_done_callback(self._open.discard)
             number += 1
         await asyncio.gather(*self._open)
-        self._poster.close()
+        self._connections.close()
 
     async def _ask(self, row: int) -> None:
         try:
-            answer = await self._poster.post(self._bodies[row])
+            answer = await self._connections.ask(self._port, "POST", self._path, _JSON, self._bodies[row])
         except NoAnswer as error:
             self._count(NO_ANSWER, str(error))
             return
@@ -156,7 +160,7 @@ class _Line:
         self.seen.last_failure = failure or self.seen.last_failure
 
     def _compare(self, answer: Answer, row: int) -> None:
-        revision = answer.headers.get(REVISION_HEADER, "?")
+        revision = answer.header(REVISION_HEADER.encode()).decode()
         self.seen.recent.append(revision)
         self.seen.by_revision[revision] += 1
         if not self._is_expected(answer.content, row):

@@ -21,7 +21,7 @@ PATIENCE = 20.0
 class Served(ThreadingHTTPServer):
     """Answers as it is told; `arrivals` are the times of the requests."""
 
-    daemon_threads = True
+    daemon_threads = False  # closing it waits for them, and so for the callers to hang up
     request_queue_size = 128
 
     def __init__(self, answer: Answer) -> None:

@@ -2,7 +2,7 @@
 
 Host names do not resolve on a laptop, so services are told apart by path, as KServe's ingress does
 with `pathTemplate: "/serving/{{ .Namespace }}/{{ .Name }}"`; a tag gets `{{ .Name }}--<tag>`.
-`/stats` counts what went where.
+`/stats` counts what went where, `/metrics` says it to Prometheus.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from reconciler.demo.kserve.exchange import Connections, NoAnswer
+from reconciler.demo.kserve.metrics import CONTENT_TYPE, Family, Metrics
 from reconciler.demo.kserve.pods import RevisionId
 from reconciler.demo.kserve.traffic import Traffic
 
@@ -75,9 +76,10 @@ class Router:
         self._in_flight: Counter[RevisionId] = Counter()
         self._last_used: dict[RevisionId, float] = {}
         self._traffic = Traffic(clock)
+        self._metrics = Metrics()
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client = httpx.AsyncClient(trust_env=False)
+        self._servers = Connections(_REQUEST_SECONDS)
 
     def publish(self, service: Entry, routes: Mapping[Entry, Split]) -> None:
         """Replace all routes of one service, in one step."""
@@ -111,6 +113,7 @@ class Router:
         app = Starlette(
             routes=[
                 Route("/stats", self._stats),
+                Route("/metrics", self._exposition),
                 Route("/serving/{namespace}/{name}/{rest:path}", self._forward, methods=_METHODS),
                 Route("/serving/{namespace}/{name}", self._forward, methods=_METHODS),
             ],
@@ -131,12 +134,10 @@ class Router:
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30)
-        # The pool's idle connections expire before the model servers (65 s) close them.
-        async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, limits=limits, trust_env=False) as client:
-            self._client, self._loop = client, asyncio.get_running_loop()
-            yield
-            self._loop = None
+        self._loop = asyncio.get_running_loop()
+        yield
+        self._loop = None
+        self._servers.close()
 
     def _announce(self) -> None:
         self._changed.set()
@@ -145,6 +146,9 @@ class Router:
     async def _stats(self, _request: Request) -> Response:
         return JSONResponse({"windowSeconds": 10, "routes": self._traffic.report()})
 
+    async def _exposition(self, _request: Request) -> Response:
+        return Response(self._metrics.exposition(), media_type=CONTENT_TYPE)
+
     async def _forward(self, request: Request) -> Response:
         entry = Entry(request.path_params["namespace"], request.path_params["name"])
         split = self._routes.get(entry)
@@ -152,11 +156,13 @@ class Router:
             return JSONResponse({"error": f"no route to {entry}"}, status_code=404)
         body = await request.body()
         # From the choice to the count there is no await: a revision that is chosen counts as busy.
-        revision = self._choose(split.weights)
+        revision, began = self._choose(split.weights), self._clock()
         with self._busy(revision):
             response = await self._answer(request, body, revision, split)
         response.headers[REVISION_HEADER] = revision.name
         self._traffic.count(str(entry), revision.name, response.status_code)
+        family: Family = "knative" if split.waits else "istio"
+        self._metrics.answered(family, revision, response.status_code, self._clock() - began)
         return response
 
     def _choose(self, weights: Weights) -> RevisionId:
@@ -183,8 +189,8 @@ class Router:
                 return await self._send(request, body, port)
         except TimeoutError:
             error = f"{revision} did not become ready within {self._activation_timeout:g} s"
-        except httpx.HTTPError as failure:
-            error = f"{revision} did not answer: {failure!r}"
+        except NoAnswer as failure:
+            error = f"{revision} did not answer: {failure}"
         return JSONResponse({"error": error}, status_code=503)
 
     async def _activated(self, revision: RevisionId) -> int:
@@ -200,19 +206,9 @@ class Router:
         rest = request.scope["raw_path"].split(b"/", 4)[4:]
         path = b"/" + b"".join(rest)
         query = request.scope["query_string"]
-        outgoing = self._client.build_request(
-            request.method,
-            httpx.URL(f"http://127.0.0.1:{port}", raw_path=path + (b"?" + query if query else b"")),
-            headers=[(name, value) for name, value in request.headers.raw if name not in _HOP_BY_HOP],
-            content=body,
-        )
-        incoming = await self._client.send(outgoing, stream=True)
-        try:
-            content = b"".join([chunk async for chunk in incoming.aiter_raw()])
-        finally:
-            await incoming.aclose()
-        response = Response(content, incoming.status_code)
-        response.raw_headers = [
-            (name.lower(), value) for name, value in incoming.headers.raw if name.lower() not in _HOP_BY_HOP
-        ]
+        target = path + (b"?" + query if query else b"")
+        headers = [(name, value) for name, value in request.headers.raw if name not in _HOP_BY_HOP]
+        answer = await self._servers.ask(port, request.method, target, headers, body)
+        response = Response(answer.content, answer.status)
+        response.raw_headers = [(name, value) for name, value in answer.headers if name not in _HOP_BY_HOP]
         return response
