@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,25 @@ def controllers_run(kubeconfig: Path) -> bool:
     with new_namespace(api) as name:
         while not found and time.monotonic() < ends:
             found = bool(core.list_namespaced_service_account(name, _request_timeout=TIMEOUT).items)
+            time.sleep(0.05)
+    api.rest_client.pool_manager.clear()
+    return found
+
+
+@cache
+def deployments_run(kubeconfig: Path) -> bool:
+    """Tell whether somebody makes Pods of Deployments on a cluster."""
+    api = api_client(kubeconfig)
+    apps, labels = client.AppsV1Api(api), {"app": "none"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "none", "image": "none"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    ends = time.monotonic() + CONTROLLER_SECONDS / 2
+    found = False
+    with new_namespace(api) as name:
+        apps.create_namespaced_deployment(name, {"metadata": {"name": "none"}, "spec": spec}, _request_timeout=TIMEOUT)
+        while not found and time.monotonic() < ends:
+            told = apps.read_namespaced_deployment("none", name, _request_timeout=TIMEOUT).status
+            found = told.observed_generation is not None
             time.sleep(0.05)
     api.rest_client.pool_manager.clear()
     return found

@@ -21,7 +21,7 @@ from kubernetes.client import ApiClient, Configuration, CoreV1Api, CustomObjects
 from reconciler.demo.kserve.standin import KServeStandIn, Options
 from reconciler.demo.kserve.webhook import register
 from reconciler.demo.kubeapi import KubeApi
-from tests.clusters import api_client, named_namespace, nobody_serves
+from tests.clusters import api_client, deployments_run, named_namespace, nobody_serves
 
 Json = dict[str, Any]
 ISVC = ("serving.kserve.io", "v1beta1", "models", "inferenceservices")
@@ -273,11 +273,10 @@ def free(real_cluster: Path, controllers: bool) -> Iterator[ApiClient]:  # a fac
     """Open a client of a cluster where the stand-in is in nobody's way, with a namespace `models`."""
     if not (controllers and nobody_serves(real_cluster)):
         pytest.skip("the stand-in needs Kubernetes' own controllers, no KServe and nobody else's InferenceServices")
-    with api_client(real_cluster) as client:
-        if CoreV1Api(client).list_node(limit=1).items:
-            pytest.skip("the stand-in plays the kubelet and what makes Pods of Deployments, and this cluster has nodes")
-        with named_namespace(client, "models"):
-            yield client
+    if deployments_run(real_cluster):
+        pytest.skip("the stand-in makes Pods of Deployments, and here somebody else does")
+    with api_client(real_cluster) as client, named_namespace(client, "models"):
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -36,12 +36,21 @@ class Guarded:
         """Take one verb on one resource out of the role that gives it."""
         for name in self.roles.values():
             role = self.rbac.read_cluster_role(name)
-            rules = [rule for rule in role.rules if resource in rule.resources and verb in rule.verbs]
-            for rule in rules:
-                rule.verbs.remove(verb)
-            if rules:
-                role.rules = [rule for rule in role.rules if rule.verbs]
+            rules = [left for rule in role.rules for left in _without(rule, resource, verb)]
+            if rules != role.rules:
+                role.rules = rules
                 self.rbac.replace_cluster_role(name, role)
+
+
+def _without(rule: client.V1PolicyRule, resource: str, verb: str) -> Iterator[client.V1PolicyRule]:
+    if resource not in rule.resources or verb not in rule.verbs:
+        yield rule
+        return
+    others = [one for one in rule.resources if one != resource]
+    verbs = [one for one in rule.verbs if one != verb]
+    for resources, left in ((others, rule.verbs), ([resource], verbs)):
+        if resources and left:
+            yield client.V1PolicyRule(api_groups=rule.api_groups, resources=resources, verbs=left)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -11,7 +12,7 @@ from random import Random
 import pytest
 
 from reconciler.errors import Terminal
-from reconciler.observed import InferenceService, Known, Unknown
+from reconciler.observed import STANDARD, InferenceService, Known, Unknown
 from reconciler.ports import JobRequest
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.jobs import KubernetesJobs
@@ -43,6 +44,7 @@ def serve(kserve: KServe, world: World) -> None:
     assert kserve.drift(manifest(world.namespace, "iris", 2, 10))
     kserve.take_over(manifest(world.namespace, "iris", 2, 10))
     kserve.trouble(shown(kserve, world))
+    kserve.trouble(replace(shown(kserve, world), mode=STANDARD, latest_created="iris-v1-predictor"))
     kserve.delete(world.namespace, "iris", shown(kserve, world).uid)
 
 
@@ -63,7 +65,8 @@ def test_what_the_manifests_give_suffices(guarded: Guarded) -> None:
         check(connection, guarded.world)
 
 
-READS = [("inferenceservices", "list"), ("inferenceservices", "watch"), ("revisions", "list"), ("revisions", "watch")]
+WATCHED = ("inferenceservices", "revisions", "deployments", "httproutes")
+READS = [(resource, verb) for resource in WATCHED for verb in ("list", "watch")]
 
 
 @pytest.mark.parametrize(("resource", "verb"), READS)
@@ -87,6 +90,7 @@ WRITES = [
     ("inferenceservices", "patch"),
     ("inferenceservices", "delete"),
     ("pods", "list"),
+    ("events", "list"),
 ]
 
 
