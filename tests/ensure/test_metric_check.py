@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from reconciler.desired.checks import Check
-from reconciler.ensure.metric_check import measure_metrics
+from reconciler.ensure.metric_check import _values, measure_metrics
 from reconciler.ensure.scene import Scene
 from reconciler.errors import Refused
 from reconciler.observed import Measurement, Metered, Side
@@ -133,3 +133,11 @@ def test_without_a_rollout_stables_version_is_left_empty() -> None:
     gone = replace(scene, facts=replace(scene.facts, rollout=None))
     _, theirs = sides(measure_metrics(Analyse(release, 1, check.name), check, check.prometheus, gone))
     assert theirs.query == THEIRS.replace(" 1 ", "  ")
+
+
+@pytest.mark.parametrize(("mode", "workload"), [("Knative", "r2-deployment"), ("Standard", "r2")])
+def test_a_query_names_the_workload_of_the_mode(mode: str, workload: str) -> None:
+    scene, _ = staged()
+    asked = check_of().prometheus
+    assert asked is not None
+    assert _values(scene, replace(scene.live(), mode=mode), asked, "r2", 2)["workload"] == workload
