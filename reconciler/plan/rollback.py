@@ -200,8 +200,9 @@ def _leave_candidate(facts: Facts, live: InferenceService, record: RolloutRecord
         why = f"because {reason or f'Git wants {record.stable} again'}"
         cut = CutTraffic(record.release, facts.wanted, record.started) if reason else _lower(record)
         return act(cut, why, Phase.ROLLING_BACK, Health.DEGRADED)
-    if live.standard and _has_callers(live, record):
-        # KServe takes a canary's pods down before it changes the route.
+    if live.standard and effective_percent(live):
+        # KServe takes a canary's pods down before it changes the route. What stable serves by then does not matter: it
+        # may be the candidate's release as well.
         return wait(f"0 % of the traffic to reach version {record.release.version}", Phase.ROLLING_BACK)
     why = f"because the candidate is not wanted and version {record.stable.version} is stable"
     return act(RestoreStable(record.stable), why, Phase.ROLLING_BACK, Health.DEGRADED)

@@ -200,3 +200,23 @@ def test_settings_in_the_environment_and_a_base_are_two_comparisons(run: Run, mo
     done = run("plan", "--base", "main")
     assert done.exit_code == 1
     assert "add --offline" in done.stderr
+
+
+# What is edited beside a model in Standard mode, and what the plan says.
+IN_STANDARD = {
+    "other parameters": ("n_estimators: 50", "n_estimators: 100", "canary 10 % for 15s, 50 % for 15s, then 100 %"),
+    "other serving fields": ("minReplicas: 1", "minReplicas: 2", "the same, served anew"),
+    "another mode": ("mode: Standard", "mode: Knative", "it runs in Standard mode, which KServe never changes"),
+}
+
+
+@pytest.mark.parametrize("what", IN_STANDARD)
+def test_a_model_in_standard_mode_is_planned_without_systems(run: Run, repository: Repository, what: str) -> None:
+    before, after, said = IN_STANDARD[what]
+    repository.edit("models/iris.yaml", "mode: Knative", "mode: Standard")
+    base = repository.commit("In Standard mode from the start")
+    repository.edit("models/iris.yaml", before, after)
+    done = run("plan", "--base", base)
+    assert done.exit_code == 2
+    assert said in done.stdout
+    assert done.stdout.endswith("Nothing else changes (1 model).\n")
