@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from reconciler.observe import Observer
-from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, Known, ModelVersion, RegisteredModel
-from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rollout_of
+from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, InferenceService, Known, ModelVersion, RegisteredModel
+from reconciler.plan.facts import ROUTED_WITHIN, RolloutRecord, rejection_from_tag, rollout_of
 from reconciler.ports import Moment, Recorded
 from reconciler.reconcile import ModelReconciler
 from tests.simulation.faults import Faults
-from tests.simulation.invariants import Truth
+from tests.simulation.invariants import Exposure, Truth
 from tests.simulation.registry import SimRegistry
 from tests.simulation.serving import Live, SimServing
 from tests.simulation.systems import SimLedger, SimMemory, SimProber, SimSource, SimTraining
@@ -29,6 +29,8 @@ _NUMBERS = itertools.count()
 _SECOND = timedelta(seconds=1)
 # Older than every constant that a run's end is held against: back-off, and the registry's lag.
 _LONG_AGO = 150
+_ROUTED = ROUTED_WITHIN // _SECOND
+_LIVE = frozenset({"ready", "updating", "applied_at"})
 
 # The fields that `digest` looks at itself, or that nothing depends on.
 KNOWN: Mapping[type, frozenset[str]] = {
@@ -67,7 +69,7 @@ _NEW = {kind: tuple(f.name for f in fields(kind) if f.name not in known) for kin
 
 def digest(world: World) -> int:
     """Return a number that two worlds share if the same happens in both from here on."""
-    systems = (_registry(world), _serving(world.serving), _training(world), _ledger(world), _memory(world.memory))
+    systems = (_registry(world), _serving(world), _training(world), _ledger(world), _memory(world.memory))
     others = (_source(world.source), _truth(world.truth), _process(world), _under_way(world))
     return hash((systems, others, tuple(sorted(world.bad)), tuple(_unnamed(world))))
 
@@ -116,21 +118,30 @@ def _tag(world: World, key: str, value: str) -> object:
     return value
 
 
-def _serving(serving: SimServing) -> Part:
-    live = tuple((key, _live(x), _shown(serving, key, x)) for key, x in sorted(serving.live.items()))
+def _serving(world: World) -> Part:
+    serving = world.serving
+    live = tuple((key, _live(world, x), _shown(world, key, x)) for key, x in sorted(serving.live.items()))
     gone = tuple(sorted(serving._seen.keys() - serving.live.keys()))
     return (live, gone, serving.uids, serving.blind, serving.lagging, tuple(sorted(serving.never_ready)))
 
 
-def _live(live: Live) -> Part:
-    return tuple(repr(getattr(live, f.name)) for f in fields(live) if f.name != "ready") + tuple(sorted(live.ready))
+def _live(world: World, live: Live) -> Part:
+    sets = (tuple(sorted(live.ready)), tuple(sorted(live.updating)), _routed(world, live))
+    return tuple(repr(getattr(live, f.name)) for f in fields(live) if f.name not in _LIVE) + sets
 
 
-def _shown(serving: SimServing, key: Any, live: Live) -> object:
+def _routed(world: World, live: Live | InferenceService) -> int | None:
+    """Return how long a route had to follow; only canaries of Standard mode are given up on."""
+    age = _age(world, live.applied_at) if live.standard else None
+    return None if age is None else min(age, _ROUTED)
+
+
+def _shown(world: World, key: Any, live: Live) -> object:
     """Return what the watch shows, None when that is how it is."""
-    seen = serving._seen.get(key)
-    newest = seen is not None and (seen.uid, seen.resource_version) == (live.uid, str(live.resource_version))
-    return None if newest else repr(seen)
+    seen = world.serving._seen.get(key)
+    if seen is None or (seen.uid, seen.resource_version) == (live.uid, str(live.resource_version)):
+        return seen is None
+    return repr(replace(seen, applied_at=None)), _routed(world, seen)
 
 
 def _training(world: World) -> Part:
@@ -217,12 +228,14 @@ def _wishes(state: Any) -> object:
 
 
 def _truth(truth: Truth) -> Part:
-    known = tuple(
-        (name, tuple(sorted(e.allowed.items())), tuple(sorted(e.cut.items())), tuple(sorted(e.out)))
-        for name, e in sorted(truth.exposures.items())
-    )
+    known = tuple((name, _exposure(exposure)) for name, exposure in sorted(truth.exposures.items()))
     intended = [(entry.model, entry.action) for entry in truth.intended[truth.serving.viewer].values()]
     return (known, tuple(sorted(truth.edited)), tuple(sorted(intended)))
+
+
+def _exposure(exposure: Exposure) -> Part:
+    pairs = (tuple(sorted(exposure.allowed.items())), tuple(sorted(exposure.cut.items())))
+    return (*pairs, tuple(sorted(exposure.out)), tuple(sorted(exposure.promoted)))
 
 
 def _process(world: World) -> Part:

@@ -68,6 +68,12 @@ def second_is_bad(world: World) -> None:
     commit(parameters=2)(world)
 
 
+def second_is_bad_in_standard_mode(world: World) -> None:
+    """Let version 2 answer its callers with errors."""
+    world.bad.add(2)
+    commit(mode="Standard", parameters=2)(world)
+
+
 def second_hangs(world: World) -> None:
     """Keep version 2 from becoming ready."""
     world.serving.never_ready.add(2)
@@ -116,4 +122,7 @@ STORIES: tuple[Story, ...] = (
         commit(approval="required", parameters=2),
         commit(approval="required", parameters=2, version="2"),
     ),
+    told("change in Standard mode", commit(mode="Standard"), commit(mode="Standard", parameters=2)),
+    told("bad candidate in Standard mode", commit(mode="Standard"), second_is_bad_in_standard_mode),
+    told("resources in Standard mode", commit(mode="Standard"), commit(mode="Standard", replicas=2)),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
@@ -97,7 +97,7 @@ def _hash(value: Any, memo: Memo) -> Any:
 
 
 def _names(kind: type) -> tuple[str, ...]:
-    return tuple(kind.__dataclass_fields__)  # type: ignore[attr-defined]  # of every dataclass
+    return tuple(field.name for field in fields(kind))
 
 
 def _object(value: Any, memo: Memo) -> Any:
