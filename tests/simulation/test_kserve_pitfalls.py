@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from reconciler.observed import LABEL_RELEASE, TAG_REJECTED, Stage
+from reconciler.observed import TAG_REJECTED, Stage
 from reconciler.registry_roles import role
+from tests.simulation.serving import asked_of
 from tests.simulation.stories import Script, good, spec, training, world
 from tests.simulation.world import KEY, NAME, World
 
@@ -57,9 +58,9 @@ class Film:
         self.made.check()
         if KEY in self.made.serving.live:
             live = self.made.serving.live[KEY]
-            release = live.manifest["spec"]["predictor"]["labels"][LABEL_RELEASE]
-            asked = int(release.partition("-")[0])
-            self.pictures.append(Picture(asked, live.percent, self.made.serving.shares(KEY)))
+            release, percent = asked_of(live.manifest)
+            assert release is not None
+            self.pictures.append(Picture(release.version, percent, self.made.serving.shares(KEY)))
         return moved
 
 

@@ -144,7 +144,10 @@ def _effective(
 ) -> tuple[dict[str, int], bool]:
     """Return the percent that each predictor gets, and whether that is settled."""
     if routes is None:
-        # Callers come by the Ingress, to the stable predictor alone.
+        # Callers come by the Ingress, to the stable predictor alone; KServe moves it once it has cleared away.
+        left_over = workloads.keys() - {service.latest_created, service.latest_rolledout}
+        if any(workloads[name].release for name in left_over):
+            return {}, False
         stable = workloads.get(service.latest_rolledout or "")
         return ({stable.name: _HUNDRED} if stable and stable.available and service.url else {}), True
     found = routes.get(service.name)

@@ -1,0 +1,242 @@
+"""Standard mode in the simulated world: two predictors and the weights of a route, event by event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.manifest import share_of
+from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, Stage
+from reconciler.plan.rollout import NOT_ROUTED
+from reconciler.ports import Result
+from tests.simulation.standard import Routing, stable_name
+from tests.simulation.stories import Script, good, world
+from tests.simulation.test_kserve_pitfalls import Film, roles, share, shares
+from tests.simulation.wishes import Wish, spec_of
+from tests.simulation.world import KEY, NAME
+
+FIRST = Wish(mode="Standard")
+SECOND = replace(FIRST, parameters=2)
+GREEN = replace(SECOND, strategy="blueGreen")
+
+
+def commit(film: Film, wish: Wish) -> None:
+    film.made.source.write(NAME, spec_of(wish))
+
+
+def in_production(routing: Routing = "weights", wish: Wish = FIRST) -> Film:
+    """Begin with version 1 in Production."""
+    film = Film(world(Script(), good))
+    film.made.serving.routing = routing
+    commit(film, wish)
+    film.rest()
+    assert shares(film) == {1: 100}
+    return film
+
+
+def in_canary(wish: Wish = SECOND) -> Film:
+    """Begin with version 2 at 10 % over version 1."""
+    film = in_production()
+    commit(film, wish)
+    film.until(lambda: shares(film) == {1: 90, 2: 10} and "step 1 of 2" in waits_for(film))
+    return film
+
+
+def waits_for(film: Film) -> str:
+    status = film.made.status()
+    return status.waits_for if status else ""
+
+
+def stalled(film: Film) -> str:
+    """Return why nothing goes on, by its word."""
+    status = film.made.status()
+    return status.conditions.stalled.reason if status else ""
+
+
+def name_of(film: Film) -> str:
+    """Return the Deployment of the stable predictor."""
+    return stable_name(film.made.serving.live[KEY].manifest)
+
+
+def asked(film: Film) -> int | None:
+    return share_of(film.made.serving.live[KEY].manifest)
+
+
+def began(film: Film) -> int:
+    """Return how many steps were begun."""
+    return sum(r.entry.action == "BeginStep" and r.entry.result is Result.DONE for r in film.made.ledger.of[NAME])
+
+
+def test_a_canary_goes_by_its_steps_and_stable_goes_when_nobody_is_sent_to_it() -> None:
+    film = in_production()
+    commit(film, SECOND)
+    pictures = film.rest()
+    percents = [p.percent for p in pictures if p.asked == 2]
+    assert [p for n, p in enumerate(percents) if n == 0 or percents[n - 1] != p] == [0, 10, 50, 100, None]
+    assert share(pictures, 2) == {0, 10, 50, 100}
+    alone = next(p for p in pictures if p.asked == 2 and p.percent is None)
+    assert alone.shares == {2: 100}
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
+    assert list(film.made.serving.live[KEY].templates) == [name_of(film)]
+
+
+def test_a_step_begins_when_the_route_has_its_share_and_not_when_the_spec_does() -> None:
+    film = in_production()
+    commit(film, SECOND)
+    film.until(lambda: asked(film) == 10)
+    for _ in range(10):
+        assert film.made.one_pass() == ""
+    assert began(film) == 0
+    assert "10 % of the traffic to reach version 2" in waits_for(film)
+    film.until(lambda: shares(film) == {1: 90, 2: 10})
+    film.until(lambda: began(film) == 1)
+
+
+def test_what_keeps_its_artifact_is_promoted_under_the_name_that_stable_had() -> None:
+    film = in_production()
+    before, old = name_of(film), set(film.made.serving.releases(KEY))
+    commit(film, replace(FIRST, replicas=2))
+    pictures = film.rest()
+    assert name_of(film) == before
+    assert list(film.made.serving.live[KEY].templates) == [before]
+    assert film.made.serving.live[KEY].manifest["spec"]["predictor"]["minReplicas"] == 2
+    assert {10, 50, 100} <= {p.percent for p in pictures}
+    assert not old & film.made.serving.releases(KEY).keys()
+    status = film.made.status()
+    assert status is not None
+    assert status.sync == "Synced"
+
+
+def test_a_canary_that_the_route_ignores_stalls_and_is_taken_back_at_its_deadline() -> None:
+    film = in_production("ignored")
+    commit(film, SECOND)
+    film.until(lambda: stalled(film) == NOT_ROUTED)
+    assert asked(film) == 10
+    assert began(film) == 0
+    pictures = film.rest()
+    assert share(pictures, 2) == {0}
+    assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
+    assert "did not end within 10m" in film.made.registry.models[NAME].versions[1].tags[TAG_REJECTED]
+    assert asked(film) is None
+
+
+def test_a_canary_is_not_begun_where_there_are_no_routes() -> None:
+    film = in_production("none")
+    commit(film, SECOND)
+    pictures = film.rest()
+    assert stalled(film) == NOT_ROUTED
+    assert {p.asked for p in pictures} == {1}
+    assert shares(film) == {1: 100}
+    assert TAG_ROLLOUT not in film.made.registry.models[NAME].versions[1].tags
+
+
+@pytest.mark.parametrize("routing", ["weights", "ignored", "none"])
+def test_blue_green_moves_callers_in_one_step_whoever_routes_them(routing: Routing) -> None:
+    film = in_production(routing)
+    commit(film, GREEN)
+    pictures = film.rest()
+    assert share(pictures, 2) == {0, 100}
+    assert any(r.entry.action == "Analyse" for r in film.made.ledger.of[NAME])
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
+
+
+@pytest.mark.parametrize("routing", ["weights", "ignored", "none"])
+def test_blue_green_that_answers_badly_never_has_a_caller(routing: Routing) -> None:
+    film = in_production(routing)
+    film.made.bad.add(2)
+    commit(film, GREEN)
+    pictures = film.rest()
+    assert share(pictures, 2) == {0}
+    assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
+
+
+def test_a_bad_candidate_loses_its_callers_before_its_pods() -> None:
+    film = in_canary()
+    stable = name_of(film)
+    film.made.bad.add(2)
+    film.until(lambda: asked(film) == 0)
+    # The route does not follow yet.
+    assert shares(film) == {1: 90, 2: 10}
+    for _ in range(10):
+        assert film.made.one_pass() == ""
+    assert asked(film) == 0
+    film.until(lambda: asked(film) is None)
+    assert shares(film) == {1: 100}
+    film.rest()
+    assert list(film.made.serving.live[KEY].templates) == [stable]
+    assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
+
+
+def test_a_candidate_that_never_becomes_ready_gets_nothing_and_its_pods_go() -> None:
+    film = in_production()
+    stable = name_of(film)
+    film.made.serving.never_ready.add(2)
+    commit(film, SECOND)
+    pictures = film.rest()
+    assert share(pictures, 1) == {100}
+    assert list(film.made.serving.live[KEY].templates) == [stable]
+    assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
+
+
+def test_serving_fields_edited_in_the_middle_of_a_canary_start_anew_at_no_share() -> None:
+    film = in_canary()
+    old = film.made.serving.live[KEY].releases[film.made.serving.live[KEY].newest]
+    commit(film, replace(SECOND, replicas=2))
+    film.until(lambda: film.made.serving.live[KEY].releases.get(film.made.serving.live[KEY].newest) != old)
+    assert asked(film) == 0
+    assert shares(film) == {1: 100}
+    later = film.rest()
+    assert {0, 10, 50, 100} <= share(later, 2)
+    assert old not in film.made.serving.releases(KEY)
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
+
+
+@pytest.mark.parametrize(("before", "after"), [("Knative", "Standard"), ("Standard", "Knative")])
+def test_another_mode_in_git_is_told_and_changes_nothing(before: str, after: str) -> None:
+    film = in_production(wish=Wish(mode=before))
+    manifest, writes = film.made.serving.live[KEY].manifest, film.made.serving.writes
+    commit(film, Wish(mode=after))
+    film.rest()
+    status = film.made.status()
+    assert status is not None
+    assert f"it runs in {before} mode, which KServe never changes" in status.conditions.stalled.message
+    assert (film.made.serving.live[KEY].manifest, film.made.serving.writes) == (manifest, writes)
+
+
+def test_a_second_canary_in_a_row_runs_against_the_version_that_won_the_first_one() -> None:
+    film = in_production()
+    commit(film, SECOND)
+    film.until(lambda: shares(film) == {2: 100} and asked(film) is None)
+    commit(film, replace(FIRST, parameters=3))
+    pictures = film.rest()
+    assert share(pictures, 1) == {0}
+    assert {10, 50, 100} <= share(pictures, 3)
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.ARCHIVED, 3: Stage.PRODUCTION}
+
+
+def test_two_releases_of_one_version_in_a_row_are_never_named_alike_while_they_stand_beside_each_other() -> None:
+    film = in_production()
+    before = name_of(film)
+    for replicas in (2, 1, 2):
+        commit(film, replace(FIRST, replicas=replicas))
+        film.rest()
+        assert name_of(film) == before
+        assert film.made.serving.live[KEY].manifest["spec"]["predictor"]["minReplicas"] == replicas
+
+
+def test_a_first_deployment_replaced_before_it_is_shown_keeps_its_name_and_its_callers() -> None:
+    film = Film(world(Script(), good))
+    commit(film, FIRST)
+    film.until(lambda: KEY in film.made.serving.live)
+    name = name_of(film)
+    # It comes up and has callers, but nobody is told before Git wants something else.
+    for _ in range(3):
+        assert film.made.tick()
+    assert shares(film) == {1: 100}
+    assert not any(film.made.serving.live[KEY].told)
+    commit(film, replace(FIRST, replicas=2))
+    film.until(lambda: film.made.serving.live[KEY].manifest["spec"]["predictor"]["minReplicas"] == 2)
+    pictures = film.rest()
+    assert name_of(film) == name
+    assert share(pictures, 1) == {100}
