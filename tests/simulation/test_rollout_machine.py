@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.observed import TAG_GATES
+from tests.simulation.serving import SimServing
+from tests.simulation.standard import Routing
 from tests.simulation.stories import Script, good, world
 from tests.simulation.wishes import Wish, spec_of
 from tests.simulation.world import KEY, NAME, World
@@ -75,18 +77,25 @@ def served(made: World) -> None:
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(events=st.lists(EVENTS, min_size=20, max_size=120), last=WISHES)
+@given(
+    mode=st.sampled_from(["Knative", "Standard"]),
+    routing=st.sampled_from(SimServing.routings),
+    events=st.lists(EVENTS, min_size=20, max_size=120),
+    last=WISHES,
+)
 def test_callers_always_have_a_ready_version_that_was_proven_and_it_ends(
-    events: list[str | int | Wish], last: Wish
+    mode: str, routing: Routing, events: list[str | int | Wish], last: Wish
 ) -> None:
     made = world(Script(), good)
-    made.source.write(NAME, spec_of(Wish()))
+    made.serving.routing = routing
+    made.source.write(NAME, spec_of(Wish(mode=mode)))
     made.settle()
     for event in events:
-        happen(made, event)
+        # What came up in one mode stays in it.
+        happen(made, replace(event, mode=mode) if isinstance(event, Wish) else event)
         served(made)
     made.serving.never_ready.clear()
-    made.source.write(NAME, spec_of(replace(last, hold="5s")))  # nobody is waited for any more
+    made.source.write(NAME, spec_of(replace(last, mode=mode, hold="5s")))  # nobody is waited for any more
     made.settle()
     served(made)
     status = made.status()
