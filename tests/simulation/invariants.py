@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reconciler.desired.documents import OnRemoval
+from reconciler.desired.documents import OnRemoval, Rollout
 from reconciler.observed import TAG_GATES, Release, RunState, Stage
 from reconciler.plan.facts import rollout_of, wanted_digest
 from reconciler.plan.orders import ACTIONS as ORDERS
@@ -15,6 +15,13 @@ from tests.simulation.serving import Key, SimServing
 from tests.simulation.systems import SimLedger, SimProber, SimSource, SimTraining
 
 MOST_ATTEMPTS = 3
+EVERYTHING = 100
+
+
+def gives_all(entry: Entry, rollout: Rollout) -> bool:
+    """Tell whether this ends the steps; in Standard mode the share does that, before the split goes."""
+    all_at_once = entry.action == "ShiftTraffic" and entry.after["percent"] == EVERYTHING
+    return entry.action == "RouteAll" or (all_at_once and all(s.traffic != EVERYTHING for s in rollout.course))
 
 
 @dataclass(slots=True)
@@ -210,6 +217,7 @@ class Truth:
                 if not self._has_traffic(entry.model, release):
                     exposure.allowed[release] = 0
             case "ShiftTraffic" if release is not None:
+                self._is_good(entry, release)
                 exposure.allowed[release] = max(exposure.allowed.get(release, 0), int(entry.after["percent"]))
             case "CutTraffic" if release is not None:
                 exposure.cut[release] = str(entry.after["wanted"])
@@ -251,7 +259,7 @@ class Truth:
         """Hold that a candidate that answers with errors is found out before it gets all traffic."""
         desired = self.source.published.models.get(entry.model) if self.source.published else None
         promoted = self._last_order(entry.model) == "OrderPromote"
-        if entry.action != "RouteAll" or desired is None or promoted:
+        if desired is None or promoted or not gives_all(entry, desired.spec.rollout):
             return
         rollout = desired.spec.rollout
         if release in self.exposure(entry.model).promoted and rollout.on_revert == "immediate":

@@ -23,6 +23,7 @@ from reconciler.observed import (
 from reconciler.plan.facts import RolloutRecord
 from reconciler.ports import Entry, Moment, Result
 from reconciler.registry_roles import role
+from tests.simulation.invariants import gives_all
 from tests.simulation.serving import Key
 from tests.simulation.world import World
 
@@ -154,13 +155,14 @@ class Warden:
         )
         late = not held_open and entry.at >= (record.counted or record.started) + rollout.deadline
         assert not late, f"I2: {release} is given more after the deadline of its rollout"
-        everything = entry.action == "RouteAll"
+        everything = gives_all(entry, rollout)
         assert not (everything and steps and not record.step), f"I2: {release} is given all without a step"
         if not 0 < record.step <= len(steps):
             return
         here = steps[record.step - 1]
         ahead = steps[record.step].traffic if record.step < len(steps) else None
-        if record.percent == here.traffic and entry.after.get("percent") == ahead and ahead != here.traffic:
+        asked = None if everything else entry.after.get("percent")
+        if record.percent == here.traffic and asked == ahead and ahead != here.traffic:
             self._left(entry, spec, record, here)
 
     def _had_before(self, name: str, record: RolloutRecord, rollout: Rollout) -> bool:
