@@ -21,6 +21,7 @@ help: ## Show this
 	@echo "Options go into ARGS:"
 	@echo "  make demo ARGS=--exit          end after the stories; exit code 0 if the end states hold"
 	@echo "  make demo ARGS=--reset         start anew"
+	@echo "  make demo ARGS=--standard      in KServe's Standard mode"
 	@echo "  make test ARGS='tests/plan -x'"
 	@echo "  make demo PYTHON=python3.12    only matters while $(VENV) does not exist yet"
 
@@ -62,7 +63,7 @@ format: $(STAMP) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format
 
 clean: ## Remove the environment, caches and what the demo left
-	rm -rf $(VENV) .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo .demo-standard build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made anew only when what is to be installed changes.

@@ -20,6 +20,7 @@ Examples:
   reconciler demo                 tell both stories, then keep running until Ctrl-C
   reconciler demo --exit          end after the stories; exit code 0 only if the end states are right
   reconciler demo --reset         start anew instead of where it stopped
+  reconciler demo --standard      the same stories in KServe's Standard mode
 """
 
 
@@ -27,7 +28,10 @@ def demo(
     *,
     exit_when_done: Annotated[bool, typer.Option("--exit", help="End after the stories and check the end.")] = False,
     reset: Annotated[bool, typer.Option("--reset", help="Throw away what an earlier demo left.")] = False,
-    directory: Annotated[Path, typer.Option("--dir", help="Where everything is kept.")] = Path(".demo"),
+    standard: Annotated[bool, typer.Option("--standard", help="In KServe's Standard mode, not Knative mode.")] = False,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Where everything is kept. [default: .demo, or .demo-standard]")
+    ] = None,
 ) -> None:
     """Watch models being trained, registered, deployed, canaried, promoted and rolled back, on this machine.
 
@@ -42,5 +46,7 @@ def demo(
             )
         from reconciler.demo.main import Options, run_demo  # noqa: PLC0415  only in the [demo] extra
 
-        code = run_demo(Options(directory, "exit" if exit_when_done else "stay", reset))
+        kept = directory or Path(".demo-standard" if standard else ".demo")
+        then = "exit" if exit_when_done else "stay"
+        code = run_demo(Options(kept, "Standard" if standard else "Knative", then, reset))
     raise typer.Exit(code)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from reconciler.audit.database import open_for_reading
 from reconciler.audit.ledger import LedgerReader
@@ -19,6 +20,7 @@ from reconciler.settings import load_settings
 from reconciler.systems.registry.rest import MlflowRegistry
 
 CANDIDATE = "iris"
+_SERVER = {"Knative": "revision", "Standard": "Deployment"}
 LEAST_OF_RATE = 0.9
 
 
@@ -99,14 +101,27 @@ def _traffic(stack: Stack, models: Mapping[str, RegisteredModel]) -> Iterator[Ch
             live = objects.get_namespaced_custom_object(
                 "serving.kserve.io", "v1beta1", NAMESPACE, "inferenceservices", name
             )
-            shares = [(t["revisionName"], t["percent"]) for t in live["status"]["components"]["predictor"]["traffic"]]
+            shares = _routed(objects, name, live) if stack.mode == "Standard" else _shares(live)
             run = models[name].get(version)
             uri = str(live["spec"]["predictor"]["model"]["storageUri"])
             whole = [percent for _, percent in shares if percent] == [100]
-            yield Check(f"{name}: one revision has all traffic", whole, str(shares))
+            yield Check(f"{name}: one {_SERVER[stack.mode]} has all traffic", whole, str(shares))
             label = str(live["spec"]["predictor"]["labels"]["reconciler.dev/release"])
             right = run is not None and label.startswith(f"{version}-")
             yield Check(f"{name}: version {version} is what is served", right, f"{label} from {uri}")
+
+
+def _shares(live: Mapping[str, Any]) -> list[tuple[str, int]]:
+    return [(t["revisionName"], t["percent"]) for t in live["status"]["components"]["predictor"]["traffic"]]
+
+
+def _routed(objects: Any, name: str, live: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return what the route sends where, in percent: weights are relative to each other."""
+    namespace = live["metadata"]["namespace"]
+    route = objects.get_namespaced_custom_object("gateway.networking.k8s.io", "v1", namespace, "httproutes", name)
+    weights = [(b["name"], b.get("weight", 1)) for rule in route["spec"]["rules"] for b in rule["backendRefs"]]
+    total = sum(weight for _, weight in weights)
+    return [(backend, round(100 * weight / total)) for backend, weight in weights if weight]
 
 
 def _rollout(stack: Stack) -> Rollout:

@@ -37,14 +37,14 @@ _FIRST_PER_SECOND = 5.0
 class Seen:
     """What the callers of one model saw since its first answer; `recent` are the revisions that answered last.
 
-    `per_second` is the rate that was asked for; `late` counts requests that were sent more than a second after they
-    were due, as on a machine that has no time.
+    `per_second` is the rate that was asked for; since `began`, `due` requests were sent, whether answered or not.
     """
 
     per_second: float = 0.0
     since: float | None = None
+    began: float | None = None
+    due: int = 0
     sent: int = 0
-    late: int = 0
     unexpected: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
     by_revision: Counter[str] = field(default_factory=Counter)
@@ -64,8 +64,8 @@ class Seen:
 
     @property
     def rate(self) -> float:
-        """Return how many requests a second were answered, or given up, since the first answer."""
-        return self.sent / max(time.monotonic() - self.since, 0.001) if self.since is not None else 0.0
+        """Return how many requests a second were sent."""
+        return self.due / max(time.monotonic() - self.began, 0.001) if self.began is not None else 0.0
 
     def share(self, revision: str) -> float:
         """Return the observed share of a revision among the last answers, 0 to 1."""
@@ -127,15 +127,14 @@ class _Line:
         while self.seen.since is None and not done.is_set():
             await self._ask(0)
             await asyncio.sleep(1 / _FIRST_PER_SECOND)
-        began, number = time.monotonic(), 0
+        self.seen.began = began = time.monotonic()
         while not done.is_set():
-            due = began + number / self.caller.per_second
+            due = began + self.seen.due / self.caller.per_second
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            self.seen.late += time.monotonic() - due > 1.0
-            task = asyncio.create_task(self._ask(number % len(self._bodies)))
+            task = asyncio.create_task(self._ask(self.seen.due % len(self._bodies)))
             self._open.add(task)
             task.add_done_callback(self._open.discard)
-            number += 1
+            self.seen.due += 1
         await asyncio.gather(*self._open)
         self._connections.close()
 

@@ -23,6 +23,7 @@ from reconciler.audit.database import open_for_reading
 from reconciler.audit.ledger import LedgerReader
 from reconciler.demo.checks import CANDIDATE, Check, end_checks
 from reconciler.demo.load import Caller, Seen, caller_of, load
+from reconciler.demo.repository import Mode
 from reconciler.demo.stack import Folders, Stack, running_stack
 from reconciler.demo.story import Statuses, Story
 from reconciler.demo.view import Picture, View, open_view
@@ -36,9 +37,10 @@ MARK = ".model-reconciler-demo"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where the demo lives, and what it does: `then` is "exit" or "stay"."""
+    """Where the demo lives, what it does (`then` is "exit" or "stay"), and in which of KServe's modes."""
 
     directory: Path
+    mode: Mode
     then: str
     reset: bool
 
@@ -51,11 +53,12 @@ def run_demo(options: Options) -> int:
     with _alone(root):
         if options.reset:
             reset(root)
+        keep_mode(root, options.mode)
         known = _newest_entry(root)
         with (
             _interruptible(),
             open_view(console) as view,
-            running_stack(root, lambda what: view.say(f"Starting {what}")) as stack,
+            running_stack(root, options.mode, view.say) as stack,
             load(stack.ingress_url, _callers(stack)) as seen,
             _watcher(stack, view, seen, known, started) as watcher,
         ):
@@ -97,6 +100,15 @@ def _alone(root: Path) -> Iterator[None]:
         except BlockingIOError:
             raise Refused(f"another demo runs in {root}", help="end that one, or choose another --dir") from None
         yield
+
+
+def keep_mode(root: Path, mode: Mode) -> None:
+    """Raise Refused where another mode was begun: KServe changes no service from one to the other."""
+    folders = Folders(root)
+    begun = folders.mode.read_text(encoding="utf-8") if folders.mode.exists() else "Knative"
+    if folders.repository.exists() and begun != mode:
+        raise Refused(f"{root} holds a demo in {begun} mode", help="choose another --dir, or begin anew with --reset")
+    folders.mode.write_text(mode, encoding="utf-8")
 
 
 def _newest_entry(root: Path) -> int:
@@ -141,7 +153,8 @@ class Watcher:
         for recorded in self.ledger.entries(after_seq=self.told_to):
             self.told_to = recorded.seq
             self.view.event(recorded)
-        self.view.show(Picture(timedelta(seconds=time.monotonic() - self.started), statuses, self.seen))
+        elapsed = timedelta(seconds=time.monotonic() - self.started)
+        self.view.show(Picture(elapsed, statuses, self.seen))
         return statuses
 
     def _statuses(self) -> Statuses:
@@ -215,6 +228,8 @@ def where_to_look(stack: Stack, options: Options) -> Iterator[str]:
     yield f"  logs               {_short(folders.logs)}"
     if running:
         yield f"  MLflow             {stack.mlflow_url}"
+        if stack.prometheus_url:
+            yield f"  Prometheus         {stack.prometheus_url}"
         yield f"  reconciler         {stack.reconciler_url}/api/v1/models"
         yield f"  cluster            kubectl --kubeconfig {_short(folders.kubeconfig)} -n models get inferenceservices"
     yield "What to ask"

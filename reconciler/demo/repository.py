@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from reconciler.errors import Refused
 
+Mode = Literal["Knative", "Standard"]
+Flavour = Literal["knative", "istio"]
+FLAVOURS: tuple[Flavour, ...] = ("knative", "istio")
+_ANALYSIS = "    analysis:\n"
+_CHECKS = """\
+      - name: errors
+        interval: 5s
+        prometheus: {{template: error-rate, flavour: {flavour}, window: 10s, max: 0.01}}
+      - name: latency
+        interval: 5s
+        prometheus: {{template: latency-p95, flavour: {flavour}, window: 10s, max: 1}}
+"""
 AUTHOR = ("Ana", "ana@example.org")
 
 
@@ -59,6 +74,29 @@ class DemoRepository:
         """Commit everything."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
+
+    def serve_in(self, mode: Mode) -> None:
+        """Have every model served in a mode of KServe."""
+        said = re.compile(r"^    mode: \w+$", re.MULTILINE)
+        self._rewrite(lambda text: said.sub(f"    mode: {mode}", text), f"Serve in {mode} mode")
+
+    def ask(self, flavour: Flavour | None) -> None:
+        """Have every model's checks ask Prometheus, in the words of these metrics, or (None) nobody but the probe."""
+
+        def asking(text: str) -> str:
+            for known in FLAVOURS:
+                text = text.replace(_CHECKS.format(flavour=known), "")
+            more = _CHECKS.format(flavour=flavour) if flavour else ""
+            return text.replace(_ANALYSIS, _ANALYSIS + more)
+
+        self._rewrite(asking, "Ask Prometheus for errors and latency too" if flavour else "Ask nobody but the probe")
+
+    def _rewrite(self, change: Callable[[str], str], message: str) -> None:
+        """Change the text of every model, and commit if that made a difference."""
+        for path in sorted((self.folder / "models").glob("*.yaml")):
+            path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+        if self.git("status", "--porcelain", "models"):
+            self.commit(message)
 
     def edit(self, edit: Edit, message: str) -> bool:
         """Make one edit and commit it; False when the line is not there (somebody changed it already)."""

@@ -9,7 +9,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,13 @@ from reconciler.demo.kserve.standin import KServeStandIn, Options
 from reconciler.demo.kserve.webhook import register
 from reconciler.demo.kubeapi import KubeApi
 from reconciler.demo.processes import child
-from reconciler.demo.repository import DemoRepository
+from reconciler.demo.prometheus import installed, running_prometheus
+from reconciler.demo.repository import DemoRepository, Flavour, Mode
 from reconciler.systems.training.local import LocalTraining, child_environment
 
 NAMESPACE = "models"
+# In which words the ingress tells what it measured.
+FLAVOUR: Mapping[Mode, Flavour] = {"Knative": "knative", "Standard": "istio"}
 START_SECONDS = 120.0
 QUIET = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -43,6 +46,11 @@ class Folders:
     def repository(self) -> Path:
         """Return the Git repository that people edit."""
         return self.root / "repo"
+
+    @property
+    def mode(self) -> Path:
+        """Return where stands in which mode of KServe this demo serves."""
+        return self.root / "mode"
 
     @property
     def state(self) -> Path:
@@ -87,27 +95,30 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running stack."""
+    """A running stack; `prometheus_url` is empty where there is no Prometheus."""
 
     folders: Folders
+    mode: Mode
     repository: DemoRepository
     mlflow_url: str
+    prometheus_url: str
     ingress_url: str
     reconciler_url: str
     reconciler: subprocess.Popen[bytes]
 
 
 @contextmanager
-def running_stack(root: Path, said: Callable[[str], None]) -> Iterator[Stack]:
-    """Start everything, in order; stop everything at the end. `said` is told what is being started."""
+def running_stack(root: Path, mode: Mode, said: Callable[[str], None]) -> Iterator[Stack]:
+    """Start everything, in order; stop everything at the end. `said` is told what is going on."""
     from kubernetes import client, config  # noqa: PLC0415  not for the other commands
 
     folders = Folders(root)
     root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        said("a Git repository made from example-repo")
+        said("Starting a Git repository made from example-repo")
         repository = DemoRepository.open(folders.repository)
-        said("a Kubernetes API, in this process")
+        repository.serve_in(mode)
+        said("Starting a Kubernetes API, in this process")
         api = stack.enter_context(KubeApi.serve(root / "kubernetes"))
         register(api.admission)
         api.write_kubeconfig(folders.kubeconfig)
@@ -115,15 +126,19 @@ def running_stack(root: Path, said: Callable[[str], None]) -> Iterator[Stack]:
         config.load_kube_config(str(folders.kubeconfig), client_configuration=configuration)
         cluster = stack.enter_context(client.ApiClient(configuration))
         _ensure_namespace(client, cluster)
-        said("KServe's stand-in")
+        said("Starting KServe's stand-in")
         kserve = stack.enter_context(KServeStandIn.start(cluster, root / "kserve", Options(ingress_port=_free_port())))
-        said("the MLflow server (its first start takes a quarter of a minute)")
+        prometheus_url = stack.enter_context(prometheus(root / "prometheus", kserve.ingress_url, said))
+        repository.ask(FLAVOUR[mode] if prometheus_url else None)
+        said("Starting the MLflow server (its first start takes a quarter of a minute)")
         mlflow_url = stack.enter_context(_mlflow(folders))
-        said("the reconciler")
+        said("Starting the reconciler")
         stack.callback(_stop_training, folders, mlflow_url)
-        _write_settings(folders, mlflow_url)
+        _write_settings(folders, mlflow_url, prometheus_url, kserve.ingress_url)
         process = stack.enter_context(_reconciler(folders))
-        yield Stack(folders, repository, mlflow_url, kserve.ingress_url, _address(folders), process)
+        yield Stack(
+            folders, mode, repository, mlflow_url, prometheus_url, kserve.ingress_url, _address(folders), process
+        )
 
 
 def _ensure_namespace(client: object, cluster: object) -> None:
@@ -146,7 +161,21 @@ def _mlflow(folders: Folders) -> Iterator[str]:
         yield url
 
 
-def _write_settings(folders: Folders, mlflow_url: str) -> None:
+@contextmanager
+def prometheus(folder: Path, ingress_url: str, said: Callable[[str], None]) -> Iterator[str]:
+    """Run a Prometheus where there is one; yield its address, "" where there is none."""
+    program = installed()
+    if program is None:
+        said("There is no prometheus on PATH: candidates are proven by probes alone")
+        yield ""
+        return
+    said("Starting Prometheus")
+    url = f"http://127.0.0.1:{_free_port()}"
+    with running_prometheus(program, folder, url, ingress_url, _answers):
+        yield url
+
+
+def _write_settings(folders: Folders, mlflow_url: str, prometheus_url: str, ingress_url: str) -> None:
     settings = {
         "stateDir": str(folders.state),
         "git": {"url": str(folders.repository), "ref": "main", "pollInterval": "2s"},
@@ -156,7 +185,12 @@ def _write_settings(folders: Folders, mlflow_url: str) -> None:
             # KServe's stand-in reads MLflow's artifact store on this disk.
             "artifactDestinations": {"mlflow-artifacts:/": f"file://{folders.artifacts}/"},
         },
-        "kubernetes": {"kubeconfig": str(folders.kubeconfig)},
+        "kubernetes": {
+            "kubeconfig": str(folders.kubeconfig),
+            # Names inside the cluster do not resolve here.
+            "serviceUrl": f"{ingress_url}/serving/{{namespace}}/{{service}}",
+        },
+        "prometheus": {"url": prometheus_url},
         "training": {"backend": "local", "pollInterval": "1s"},
         "http": {"port": 0},
         "api": {"tokens": str(folders.tokens)},

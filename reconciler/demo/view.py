@@ -17,11 +17,14 @@ from rich.text import Text
 
 from reconciler.cli.present import clean, one_line, span
 from reconciler.demo.load import Seen
+from reconciler.demo.verdicts import Verdicts
 from reconciler.ports import Moment, Recorded, Result
 from reconciler.status import timestamp
 
 BAR = 30
-EVENTS = 9
+EVENTS, FEWEST_EVENTS, SENTENCES = 9, 2, 6
+# The title, and above and below the events.
+FRAME = 4
 GLYPHS = {"Healthy": "✔", "Progressing": "◌", "Degraded": "✖", "Suspended": "॥", "Missing": "∅", "Unknown": "?"}
 STYLES = {"Healthy": "green", "Progressing": "cyan", "Degraded": "bold red"}
 
@@ -73,6 +76,7 @@ class LineView:
     """One line an event, for logs and CI."""
 
     console: Console
+    verdicts: Verdicts = field(default_factory=Verdicts)
 
     def say(self, text: str) -> None:
         """Print a sentence."""
@@ -80,7 +84,7 @@ class LineView:
 
     def event(self, recorded: Recorded) -> None:
         """Print an entry."""
-        if text := describe_event(recorded):
+        if text := self.verdicts.take(recorded.entry) or describe_event(recorded):
             self.console.print(Text(f"   {timestamp(recorded.entry.at)} {text}"), soft_wrap=True)
 
     def show(self, picture: Picture) -> None:
@@ -92,8 +96,9 @@ class LiveView:
     """The whole picture, redrawn in place."""
 
     live: Live
-    sentences: deque[str] = field(default_factory=lambda: deque(maxlen=6))
+    sentences: deque[str] = field(default_factory=lambda: deque(maxlen=SENTENCES))
     events: deque[Text] = field(default_factory=lambda: deque(maxlen=EVENTS))
+    verdicts: Verdicts = field(default_factory=Verdicts)
 
     def say(self, text: str) -> None:
         """Add a sentence to the story."""
@@ -102,6 +107,7 @@ class LiveView:
 
     def event(self, recorded: Recorded) -> None:
         """Add an entry to the log."""
+        self.verdicts.take(recorded.entry)
         if text := describe_event(recorded):
             at = f"{recorded.entry.at:%H:%M:%S} "
             self.events.append(Text.assemble((at, "dim"), text, overflow="ellipsis", no_wrap=True))
@@ -109,19 +115,23 @@ class LiveView:
     def show(self, picture: Picture) -> None:
         """Draw everything."""
         title = Text.assemble(("model-reconciler demo  ", "bold"), (span(picture.elapsed), "dim"))
-        parts = [title, self._story(), Text(), _table(picture.statuses), Text(), *_traffic(picture), Text()]
-        log = Group(*self.events) if self.events else Text("nothing yet", style="dim")
-        parts.append(Panel(log, title="what it did, and why (the ledger)", title_align="left", border_style="dim"))
-        self.live.update(Group(*parts))
+        rest = Group(Text(), _table(picture.statuses), Text(), *_traffic(picture, self.verdicts), Text())
+        room = self.live.console.height - len(self.live.console.render_lines(rest)) - FRAME
+        story = max(1, min(SENTENCES, room - EVENTS))
+        events = list(self.events)[-max(FEWEST_EVENTS, room - story) :]
+        log = Group(*events) if events else Text("nothing yet", style="dim")
+        panel = Panel(log, title="what it did, and why (the ledger)", title_align="left", border_style="dim")
+        self.live.update(Group(title, self._story(story), rest, panel))
 
-    def _story(self) -> RenderableType:
-        lines = [Text(clean(s), style="dim") for s in list(self.sentences)[:-1]]
-        newest = [Text(f"▶ {clean(self.sentences[-1])}", style="bold")] if self.sentences else []
+    def _story(self, most: int = SENTENCES) -> RenderableType:
+        sentences = list(self.sentences)[-most:]
+        lines = [Text(clean(s), style="dim") for s in sentences[:-1]]
+        newest = [Text(f"▶ {clean(sentences[-1])}", style="bold")] if sentences else []
         return Group(*lines, *newest)
 
 
 def _table(statuses: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True)
     for name in ("NAME", "REGISTRY", "SYNC", "HEALTH", "PHASE"):
         table.add_column(name, no_wrap=True)
     table.add_column("WAITS FOR", overflow="ellipsis", no_wrap=True, ratio=1)
@@ -144,7 +154,7 @@ def _registry(status: Mapping[str, Any]) -> str:
     return ", ".join(words[:4]) or "nothing"
 
 
-def _traffic(picture: Picture) -> Iterator[RenderableType]:
+def _traffic(picture: Picture, verdicts: Verdicts) -> Iterator[RenderableType]:
     for name, status in sorted(picture.statuses.items()):
         seen = picture.seen.get(name, Seen())
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
@@ -152,8 +162,12 @@ def _traffic(picture: Picture) -> Iterator[RenderableType]:
             table.add_row(*_bar(share, seen))
         failed = Text(f"{seen.failed} failed", style="bold red" if seen.failed else "green")
         odd = f", {seen.unexpected} unexpected answers" if seen.unexpected else ""
-        yield Text.assemble((f"{one_line(name)}  ", "bold"), f"{seen.sent} requests, ", failed, odd)
+        yield Text.assemble(
+            (f"{one_line(name)}  ", "bold"), f"{seen.sent:,} requests, {seen.per_second:g} a second, ", failed, odd
+        )
         yield table if status["live"] else Text("  nothing is served yet", style="dim")
+        if checks := verdicts.table(name):
+            yield checks
 
 
 def _bar(share: Mapping[str, Any], seen: Seen) -> tuple[RenderableType, ...]:

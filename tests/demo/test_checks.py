@@ -29,10 +29,10 @@ def seen(failed: int = 0, wrong: dict[str, int] | None = None, sent: int = 1000)
     statuses = Counter({"200": sent - failed, "503": failed}) if failed else Counter({"200": sent})
     return Seen(
         RATE,
-        time.monotonic() - sent / RATE,
-        sent,
-        0,
-        sum(wrong.values()),
+        began=time.monotonic() - sent / RATE,
+        due=sent,
+        sent=sent,
+        unexpected=sum(wrong.values()),
         by_status=statuses,
         unexpected_by_revision=Counter(wrong),
     )
@@ -65,7 +65,7 @@ def test_nobody_called_proves_nothing() -> None:
 
 def test_a_rate_that_was_not_kept_proves_nothing() -> None:
     slow = seen()
-    slow.since = time.monotonic() - 2 * slow.sent / RATE
+    slow.began = time.monotonic() - 2 * slow.due / RATE
     assert broken("iris", slow) == ["iris: 50 requests a second all the while"]
 
 
