@@ -256,3 +256,23 @@ def test_locations_need_no_reading_where_nothing_is_adopted() -> None:
 def test_gates_under_earlier_rules_count() -> None:
     scene = replace(asking(), versions=()).version(1, gates="passed earlier")
     assert isinstance(decided(scene).action, Adopt)
+
+
+@pytest.mark.parametrize(("own", "name"), [({"name": "theirs"}, "theirs"), ({}, "")])
+def test_in_standard_mode_the_predictor_keeps_its_name_and_its_release_is_none_of_it(
+    own: dict[str, Any], name: str
+) -> None:
+    wanted = asking(mode="Standard").wanted.spec.serving
+    assert wanted is not None
+    found = {**fields(**own), "mode": "Standard"}
+    made = adopted_record(replace(FOUND, found=found, mode="Standard"), wanted, 1)
+    assert made == ReleaseRecord(
+        Release(1, digest(serving_fields(wanted))),
+        ONE,
+        {**serving_fields(wanted), "predictor": {**serving_fields(wanted)["predictor"], "name": name}},
+    )
+
+
+def test_in_knative_mode_a_predictor_gets_no_name() -> None:
+    made, _ = record(fields())
+    assert "name" not in made.serving["predictor"]

@@ -367,3 +367,15 @@ def test_a_release_tried_again_is_shown_while_it_is_rolled_out() -> None:
     assert shown(facts_of(scene, retry)) == (retry,)
     assert shown(facts_of(scene, replace(retry, release=scene.release(3)))) == ()
     assert shown(facts_of(settled(), retry)) == ()
+
+
+def test_a_rejection_that_is_to_be_tried_again_counts_no_more_and_one_of_another_time_does() -> None:
+    scene = settled()
+    release = scene.release(2)
+    mark = rejection_to_tag(Rejection(release, wanted_digest(scene.wanted.spec), "too many errors", NOW))
+    marked = scene.version(2, rejected=mark)
+    again = given(RETRY, scene, release=release, rejected_at=NOW)
+    assert facts_of(marked).rejected(release) is not None
+    assert facts_of(marked, again).rejected(release) is None
+    assert facts_of(marked, replace(again, rejected_at=NOW - MINUTE)).rejected(release) is not None
+    assert facts_of(marked, replace(again, release=Release(9, "x"))).rejected(release) is not None

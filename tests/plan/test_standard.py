@@ -84,10 +84,10 @@ def record(scene: Scene) -> RolloutRecord:
     return found
 
 
-def against(scene: Scene) -> Scene:
+def against(scene: Scene, wanted: str = "") -> Scene:
     """Let the ledger remember that this very rollout was decided against."""
-    rollout, wanted = record(scene), wanted_digest(scene.wanted.spec)
-    return scene.sees(memory=Memory(rejections=(Rejection(rollout.release, wanted, "bad", NOW, rollout.started),)))
+    rollout, wishes = record(scene), wanted or wanted_digest(scene.wanted.spec)
+    return scene.sees(memory=Memory(rejections=(Rejection(rollout.release, wishes, "bad", NOW, rollout.started),)))
 
 
 # A rollout that would get no callers, or try what is not promoted.
@@ -125,6 +125,14 @@ def test_what_a_canary_would_inherit_is_named_and_it_does_not_begin() -> None:
     assert (decision.action, decision.cause, decision.phase) == (None, "CanaryInherits", Phase.DEPLOYING)
     assert "its canary would inherit nodeSelector, serviceAccountName from 1-" in decision.stalled
     assert decision.waits_for.startswith("a commit that says what nodeSelector is to be")
+
+
+def test_in_knative_mode_nothing_is_inherited() -> None:
+    scene = settled()
+    fields = {**serving(mode="Knative"), "predictor": {"model": MODEL, "serviceAccountName": "reader"}}
+    applied = ReleaseRecord(scene.release(1), "s3://m/1", fields)
+    decision = scene.version(2).sees(records={scene.release(1): applied}).decide()
+    assert isinstance(decision.action, StageCandidate)
 
 
 def test_what_a_canary_has_itself_or_never_gets_is_not_inherited() -> None:
@@ -212,12 +220,10 @@ def test_the_stable_predictor_takes_over_once_it_is_ready_and_the_canary_goes_la
 
 
 def test_what_took_over_is_not_taken_back_nor_superseded_on_its_way() -> None:
-    release = canary(0).release(2)
-    for scene in (
-        succeeded(100).version(3),
-        succeeded(100).wants(spec=spec(serving=serving(), promotion={"version": "1"})),
-    ):
+    release, pinned = canary(0).release(2), spec(serving=serving(), promotion={"version": "1"})
+    for scene in (succeeded(100).version(3), succeeded(100).wants(spec=pinned)):
         assert scene.decide().action == ShiftTraffic(release, 0, STABLE)
+    assert succeeded(0).wants(spec=pinned).decide().action == RouteAll(release, STABLE)
 
 
 # Taking back.
@@ -232,6 +238,7 @@ def test_a_promotion_is_final_though_it_was_decided_against() -> None:
 
 def test_a_canary_that_was_decided_against_loses_its_callers_before_it_goes() -> None:
     assert isinstance(against(canary(10)).decide().action, CutTraffic)
+    assert isinstance(against(canary(10), wanted="before Git changed").decide().action, CutTraffic)
     still = against(canary(0, traffic=split(10))).decide()
     assert (still.action, still.waits_for) == (None, "0 % of the traffic to reach version 2")
     assert still.phase is Phase.ROLLING_BACK
@@ -319,6 +326,28 @@ def test_a_canary_that_somebody_else_holds_is_not_removed_nor_taken() -> None:
     unknown = held.sees(records={release: records[release]})
     assert left(ShiftTraffic(release, 50, STABLE), unknown) == "NeedsChange", "nobody knows what stands beside"
     assert left(Deploy(release), seen(held, held=())) == "NeedsChange"
+    for action in dropping:
+        assert left(action, held.sees(records={})) == "FieldsHeld", "whoever drops it need not know what is in it"
+
+
+def test_a_canary_that_somebody_else_holds_is_not_begun_either() -> None:
+    scene = one().version(2)
+    fields = scene.wanted.spec.serving
+    assert fields is not None
+    records = {r: ReleaseRecord(r, "s3://m", serving_fields(fields)) for r in (scene.release(1), scene.release(2))}
+    held = seen(scene, held=(HeldField(CANARY, "kubectl", []),)).sees(records=records)
+    decided = act(StartCanary(scene.release(2)), "because", Phase.CANARY)
+    assert respect_owners(facts_of(held), decided).cause == "FieldsHeld"
+
+
+def test_a_promotion_takes_no_field_of_others_though_nobody_knows_what_stands_beside() -> None:
+    scene = canary(100)
+    asked = {**serving(), "predictor": {"model": MODEL, "minReplicas": 1}}
+    replicas = HeldField(("f:spec", "f:predictor", "f:minReplicas"), "kubectl", 7)
+    records = {scene.release(2): ReleaseRecord(scene.release(2), "s3://m", asked)}
+    held = seen(scene, held=(replicas,)).sees(records=records)
+    decided = act(RouteAll(scene.release(2), STABLE), "because", Phase.PROMOTING)
+    assert respect_owners(facts_of(held), decided).cause == "FieldsHeld"
 
 
 # Going back to what callers had, as a reverted commit asks.
