@@ -423,3 +423,25 @@ def test_nothing_else_is_taken_for_what_became_ours(sentence: str) -> None:
     assert live is not None
     assert _just_adopted(live)
     assert not _just_adopted(replace(live, **changes))
+
+
+# A template that a person applied without a split, while a rollout is on record.
+
+
+def applied_over(newest: int) -> Scene:
+    """Let another template than the candidate's be asked for, while the candidate has this share."""
+    scene = wanting().version(1, Stage.PRODUCTION).rolling(None, 2)
+    traffic = (TrafficTarget(CANDIDATE, newest), TrafficTarget(STABLE, 100 - newest))
+    return seen(scene, release=Release(7, "x"), traffic=traffic)
+
+
+def test_another_version_supersedes_a_rollout_over_which_something_was_applied() -> None:
+    scene = applied_over(0).version(3)
+    assert scene.decide().action == StageCandidate(scene.release(3), scene.release(1), STABLE)
+
+
+def test_a_candidate_with_all_traffic_over_which_something_was_applied_is_staged_against_what_serves() -> None:
+    scene = applied_over(100)
+    decision = scene.decide()
+    assert not isinstance(decision.action, Deploy)
+    assert decision.phase is not Phase.IDLE

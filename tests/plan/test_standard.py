@@ -15,6 +15,7 @@ from reconciler.observed import (
     Failure,
     HeldField,
     InferenceService,
+    Known,
     Memory,
     Rejection,
     Release,
@@ -39,6 +40,7 @@ from reconciler.plan.decision import act
 from reconciler.plan.facts import RolloutRecord, release_to_tag, unroutable, wanted_digest
 from reconciler.plan.ownership import respect_owners
 from reconciler.plan.rollout import goes_back_by
+from reconciler.plan.serve import other_mode
 from reconciler.status import Health, Phase, Sync
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
 from tests.plan.test_ordering import facts_of
@@ -99,6 +101,11 @@ def test_where_nothing_splits_a_canary_does_not_begin() -> None:
     assert decision.stalled == ("version 2 would never get its share of the traffic: this cluster has no HTTPRoutes")
     assert decision.waits_for.startswith("strategy: blueGreen in Git, or a KServe newer than v0.20.0")
     assert decision.phase is Phase.DEPLOYING
+
+
+def test_drift_is_put_back_also_where_no_rollout_can_begin() -> None:
+    drifted = seen(one().version(2), splits=False).sees(drift=Known(("spec.x",), NOW))
+    assert drifted.decide().action == PutBack(drifted.release(1), ("spec.x",))
 
 
 def test_where_nothing_splits_what_needs_no_shares_begins() -> None:
@@ -165,6 +172,8 @@ def test_a_share_that_does_not_show_is_waited_for_and_then_told() -> None:
     unknown = canary(10, 0, applied_at=None, **hidden).decide()
     assert (unknown.stalled, unknown.look_again_at) == ("", NOW - MINUTE + timedelta(hours=1))
     assert isinstance(canary(10, 0, applied_at=NOW - MINUTE).decide().action, BeginStep)
+    knative = seen(wanting().version(1, Stage.PRODUCTION).rolling(10), traffic=split(0), applied_at=NOW - SECOND)
+    assert knative.decide().look_again_at == NOW - MINUTE + timedelta(hours=1)
 
 
 # The way from the last step to the promotion.
@@ -186,6 +195,14 @@ def test_everything_has_to_show_before_the_promotion_unless_nothing_routes_it() 
     for changes in ({"applied_at": NOW - MINUTE}, {"splits": False}):
         decision = canary(100, 2, 10 * MINUTE, traffic=split(50), **changes).decide()
         assert isinstance(decision.action, RouteAll)
+
+
+def test_a_canary_of_one_step_is_promoted_as_well_and_in_knative_mode_nothing_is_asked_for_beyond_the_steps() -> None:
+    scene = canary(100, 1, 10 * MINUTE)
+    alone = scene.wants(spec=spec(serving=serving(), rollout={"steps": STEPS[:1]}))
+    assert alone.decide().action == RouteAll(scene.release(2), STABLE)
+    knative = wanting().version(1, Stage.PRODUCTION).rolling(100, 2, 10 * MINUTE)
+    assert knative.decide().action == ShiftTraffic(knative.release(2), 50, STABLE)
 
 
 def test_everything_that_was_asked_for_in_another_step_is_lowered_to_that_step() -> None:
@@ -268,6 +285,8 @@ def test_in_another_mode_what_is_on_its_way_goes_on_and_what_serves_is_promoted(
     assert isinstance(unpromoted.decide().action, Promote)
     rolling = seen(wanting().version(1, Stage.PRODUCTION).rolling(10, 1, 20 * MINUTE), mode=STANDARD)
     assert "which KServe never changes" not in rolling.decide().stalled
+    holding = seen(wanting().version(1, Stage.PRODUCTION).rolling(10, 1), mode=STANDARD).decide()
+    assert (holding.action, holding.stalled) == (None, "")
 
 
 def test_in_another_mode_what_never_came_up_is_waited_for() -> None:
@@ -276,12 +295,18 @@ def test_in_another_mode_what_never_came_up_is_waited_for() -> None:
     assert decision.action is None
     assert "which KServe never changes" in decision.stalled
     assert decision.health is Health.MISSING
+    other = seen(
+        wanting().version(1, Stage.PRODUCTION).version(2).serving(2),
+        mode=STANDARD, traffic=(), latest_ready=None, latest_rolledout=None,
+    )  # fmt: skip
+    assert other.decide().action is None, "nor is what callers had deployed in the mode that Git asks for"
 
 
 @pytest.mark.parametrize("changes", [{"ours": False}, {"namespace": "elsewhere"}, {"mode": "Knative"}])
 def test_only_our_object_where_git_wants_it_has_another_mode(changes: dict[str, Any]) -> None:
-    decision = seen(settled(), **{"mode": STANDARD, **changes}).decide()
-    assert "which KServe never changes" not in decision.stalled
+    scene = seen(settled(), **{"mode": STANDARD, **changes})
+    assert "which KServe never changes" not in scene.decide().stalled
+    assert other_mode(facts_of(scene)) is False
 
 
 # What the route does not tell, and what somebody split.
@@ -291,6 +316,8 @@ def test_a_route_that_tells_nothing_yet_is_waited_for() -> None:
     decision = seen(one(), traffic=()).decide()
     assert (decision.action, decision.stalled) == (None, "")
     assert (decision.waits_for, decision.phase) == ("the HTTPRoute to tell who gets how much", Phase.DEPLOYING)
+    odd = seen(one(), traffic=(TrafficTarget("by-hand", 100),)).decide()
+    assert "no rollout on record explains" in odd.stalled
     fresh = seen(one(), traffic=(), latest_rolledout=None).decide()
     assert "HTTPRoute" not in fresh.waits_for
     assert "HTTPRoute" not in seen(settled(), traffic=()).decide().waits_for
@@ -360,7 +387,7 @@ def test_which_actions_are_steps_of_going_back() -> None:
     old, new = scene.release(1), scene.release(2)
     facts = facts_of(back)
     assert goes_back_by(facts, StageCandidate(old, new, STABLE))
-    assert not goes_back_by(facts, StageCandidate(new, old, STABLE))
+    assert goes_back_by(facts, StageCandidate(new, old, STABLE)) is False
     steps: tuple[Action, ...] = (
         StartCanary(old), ShiftTraffic(old, 10, STABLE), RouteAll(old, STABLE), Promote(1, old),
     )  # fmt: skip
@@ -371,5 +398,5 @@ def test_which_actions_are_steps_of_going_back() -> None:
         assert goes_back_by(under_way, action)
         assert not goes_back_by(facts, action)
         assert not goes_back_by(onward, action)
-    assert not goes_back_by(under_way, Deploy(old))
-    assert not goes_back_by(under_way, BeginStep(Release(1, "x"), 1, NOW))
+    assert goes_back_by(under_way, Deploy(old)) is False
+    assert goes_back_by(under_way, BeginStep(Release(1, "x"), 1, NOW)) is False
