@@ -315,6 +315,7 @@ def test_kserves_own_definition_replaces_the_light_one(api: KubeApi, kube: Clien
     assert 'k:{\\"name\\":\\"A\\"}' in json.dumps(applied["metadata"]["managedFields"])
 
 
+@pytest.mark.usefixtures("api")
 def test_calls_are_quick_enough_for_benchmarks(kube: Clients) -> None:
     """Guard against a delay per call (Nagle, lost keep-alive), not against a slow machine."""
     begun = time.perf_counter()

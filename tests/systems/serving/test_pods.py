@@ -10,6 +10,7 @@ from kubernetes import client
 
 from reconciler.systems.serving.kserve import KServe
 from reconciler.systems.serving.pods import cause_of
+from tests.clusters import with_account
 from tests.systems.serving.test_kserve import shown
 from tests.systems.serving.world import World, manifest
 
@@ -95,6 +96,7 @@ def test_the_cause_nearest_to_the_root_is_told_of_several_pods() -> None:
 
 
 def test_the_pods_of_the_newest_revision_are_asked_and_no_others(kserve: KServe, world: World) -> None:
+    with_account(world.api, world.namespace)
     core = client.CoreV1Api(world.api)
     for name, revision in (("old", "iris-predictor-00001"), ("new", "iris-predictor-00002")):
         meta = {"name": name, "labels": {"serving.knative.dev/revision": revision}}
