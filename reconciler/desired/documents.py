@@ -242,6 +242,7 @@ _NOT_IN_STANDARD = {
 _NOT_OF_PREDICTORS = {
     "name": "each release gets a predictor of its own name, which no other may have",
     "workerSpec": "KServe makes no canary of several nodes",
+    "storageUris": "KServe ignores them in a canary",
 }
 # KServe's label `app: isvc.<name>-<predictor>-predictor` has at most 63 characters.
 LONGEST_STANDARD_NAME = 30

@@ -57,6 +57,10 @@ REFUSED: dict[str, tuple[str, int, str, str]] = {
         model("iris", SERVED.replace("minReplicas: 2", "workerSpec: {}")),
         10, "workerSpec cannot be used in Standard mode", "KServe makes no canary of several nodes",
     ),
+    "several artifacts": (
+        model("iris", SERVED.replace("minReplicas: 2", "storageUris: []")),
+        10, "storageUris cannot be used in Standard mode", "KServe ignores them in a canary",
+    ),
     "metrics of Knative": (
         checked("knative"), 16, "metrics of flavour knative come from Knative", "flavour: istio or kserve",
     ),

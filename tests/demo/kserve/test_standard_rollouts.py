@@ -81,13 +81,16 @@ class Story:
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Look again and again until something holds."""
-        eventually(lambda: self._look() or holds())
 
-    def _look(self) -> None:
-        self.reconciler.refresh_source()
-        self.reconciler.refresh_registry()
-        result = self.reconciler.reconcile(NAME)
-        self.acted += [result.acted] if result.acted else []
+        def look() -> bool:
+            self.reconciler.refresh_source()
+            self.reconciler.refresh_registry()
+            result = self.reconciler.reconcile(NAME)
+            # What KServe's writes came before is tried again.
+            self.acted += [result.acted] if result.acted and result.error is None else []
+            return holds()
+
+        eventually(look)
 
     @property
     def status(self) -> ModelStatus:

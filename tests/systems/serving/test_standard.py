@@ -271,6 +271,13 @@ TRAFFIC: dict[str, tuple[InferenceService, tuple[TrafficTarget, ...]]] = {
         without_routes(replace(IN_CANARY, canary_percent=50), BOTH),
         (target(CANARY, 0, "latest"), target(STABLE, 100, "prev")),
     ),
+    "no HTTPRoutes are served and KServe has not cleared away what was before": (
+        without_routes(SERVING, {STABLE: UP, "iris-before-predictor": replace(UP, name="iris-before-predictor")}), (),
+    ),
+    "no HTTPRoutes are served and something stands there that was never ours": (
+        without_routes(SERVING, {STABLE: UP, "other": replace(UP, name="other", release=None)}),
+        (target(STABLE, 100, "latest"),),
+    ),
     "there is one predictor": (told(SERVING, {STABLE: UP}, {STABLE: 100}), (target(STABLE, 100, "latest"),)),
     "the route still goes to one that is not in the spec any more": (
         told(replace(SERVING, latest_created=CANARY, latest_rolledout=CANARY), BOTH, SPLIT),
