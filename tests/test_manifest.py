@@ -18,7 +18,7 @@ from reconciler.manifest import (
     under_name,
 )
 from reconciler.observed import LABEL_RELEASE, ReleaseRecord
-from reconciler.systems.serving.standard import deployment_name
+from reconciler.systems.serving.standard import COMPONENT_LABEL, SERVICE_LABEL, deployment_name
 
 PREDICTOR: dict[str, Any] = {"model": {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}, "minReplicas": 1}
 SERVING = Serving.model_validate({"namespace": "models", "predictor": PREDICTOR, "transformer": {"minReplicas": 2}})
@@ -161,6 +161,14 @@ def test_a_release_keeps_the_name_that_is_on_record(name: str) -> None:
     assert predictor_name(record) == name
     assert record.release == standard(3).release
     assert inference_service("iris", record, None)["spec"]["predictor"].get("name", "") == name
+
+
+@pytest.mark.parametrize("percent", [None, 0, 50])
+def test_nothing_of_ours_has_the_labels_by_which_kserve_deletes(percent: int | None) -> None:
+    manifest = inference_service("iris", standard(4), percent, standard(3))
+    predictors = [manifest["spec"]["predictor"], *(c["predictor"] for c in manifest["spec"].get("canary", ()))]
+    for labels in (manifest["metadata"]["labels"], *(predictor["labels"] for predictor in predictors)):
+        assert {SERVICE_LABEL, COMPONENT_LABEL}.isdisjoint(labels)
 
 
 MODEL = PREDICTOR["model"]
