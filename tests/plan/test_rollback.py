@@ -33,7 +33,7 @@ from reconciler.plan.action import (
     Withdraw,
 )
 from reconciler.plan.decision import act, wait
-from reconciler.plan.facts import RolloutRecord, rejection_to_tag, wanted_digest
+from reconciler.plan.facts import RolloutRecord, beyond_help, rejection_to_tag, wanted_digest
 from reconciler.plan.rollback import _hold_while_stable_is_ill
 from reconciler.status import Health, Phase
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
@@ -415,3 +415,40 @@ def test_a_deadline_blames_the_check_that_holds_the_step_and_none_that_passed() 
     made = Measurement("quick", record(scene).release, 1, NOW, good, good)
     decision = scene.sees(memory=Memory(measurements=(made,))).decide()
     assert decision.reason == "because the rollout did not end within 1h; answers: 0 of 20 samples, not counted yet"
+
+
+# What KServe says of the spec before is not said of this one.
+
+FINAL, PASSING = Failure("NoRuntime", "none", terminal=True), Failure("Slow", "pulling", terminal=False)
+
+
+@pytest.mark.parametrize(
+    ("failure", "ago", "counts"),
+    [(None, 60, False), (PASSING, 60, False), (FINAL, None, True), (FINAL, 10, True), (FINAL, 9, False)],
+)
+def test_a_failure_that_no_waiting_helps_counts_once_the_new_spec_was_looked_at(
+    failure: Failure | None, ago: int | None, *, counts: bool
+) -> None:
+    live = canary().live
+    assert live is not None
+    at = None if ago is None else NOW - timedelta(seconds=ago)
+    assert beyond_help(replace(live, failure=failure, applied_at=at), NOW) is counts
+
+
+@pytest.mark.parametrize(
+    ("failure", "ago", "looks"),
+    [(FINAL, 4, 6), (FINAL, 9, 1), (PASSING, 4, 3540), (None, 4, 3540), (PASSING, None, 3540)],
+)
+def test_until_then_it_is_waited_for(failure: Failure | None, ago: int | None, looks: int) -> None:
+    at = None if ago is None else NOW - timedelta(seconds=ago)
+    scene = canary(0).rolling(0, failure=failure, applied_at=at, latest_created=RESTORED, latest_ready=STABLE)
+    decision = scene.decide()
+    assert (decision.action, decision.look_again_at) == (None, NOW + timedelta(seconds=looks))
+    assert decision.waits_for.startswith("candidate version 2 to become ready")
+
+
+@pytest.mark.parametrize("ago", [10, None])
+def test_and_then_the_candidate_is_taken_back(ago: int | None) -> None:
+    at = None if ago is None else NOW - timedelta(seconds=ago)
+    scene = canary(0).rolling(0, failure=FINAL, applied_at=at, latest_created=RESTORED, latest_ready=STABLE)
+    assert isinstance(scene.decide().action, CutTraffic)

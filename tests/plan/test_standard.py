@@ -259,6 +259,8 @@ def test_a_canary_that_was_decided_against_loses_its_callers_before_it_goes() ->
     still = against(canary(0, traffic=split(10))).decide()
     assert (still.action, still.waits_for) == (None, "0 % of the traffic to reach version 2")
     assert still.phase is Phase.ROLLING_BACK
+    alike = {STABLE: canary(0).release(2), CANDIDATE: canary(0).release(2)}
+    assert isinstance(against(canary(0, revisions=alike)).decide().action, RestoreStable), "stable may be of it as well"
     gone = against(canary(0)).decide()
     assert gone.action == RestoreStable(canary(0).release(1))
     assert isinstance(seen(against(canary(0)), mode="Knative", traffic=split(10)).decide().action, RestoreStable)
