@@ -35,6 +35,7 @@ from reconciler.plan.action import (
 from reconciler.plan.decision import act, wait
 from reconciler.plan.facts import RolloutRecord, beyond_help, rejection_to_tag, wanted_digest
 from reconciler.plan.rollback import _hold_while_stable_is_ill
+from reconciler.plan.rollout import _judged_at
 from reconciler.status import Health, Phase
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
 from tests.plan.test_rules import facts_of
@@ -452,3 +453,11 @@ def test_and_then_the_candidate_is_taken_back(ago: int | None) -> None:
     at = None if ago is None else NOW - timedelta(seconds=ago)
     scene = canary(0).rolling(0, failure=FINAL, applied_at=at, latest_created=RESTORED, latest_ready=STABLE)
     assert isinstance(scene.decide().action, CutTraffic)
+
+
+def test_a_failure_that_counts_already_is_looked_at_at_no_time_gone_by() -> None:
+    scene = canary(0).rolling(0, failure=FINAL, applied_at=NOW - timedelta(seconds=10))
+    assert scene.live is not None
+    assert _judged_at(facts_of(scene), scene.live) is None
+    fresh = replace(scene.live, applied_at=NOW)
+    assert _judged_at(facts_of(scene), fresh) == NOW + timedelta(seconds=10)
