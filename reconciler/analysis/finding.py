@@ -79,6 +79,8 @@ def number(value: float, unit: str) -> str:
             return f"{value * 100:.3g} %"
         case "ms":
             return f"{value:.0f} ms"
+        case "s" if value >= 10:
+            return f"{value:.4g} s"
         case "s":
             return f"{value * 1000:.4g} ms"
         case "/s":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.analysis.finding import CheckVerdict, Verdict
+from reconciler.analysis.finding import CheckVerdict, Verdict, number
 from reconciler.analysis.metering import findings, perfect
 from reconciler.analysis.verdict import describe_limits, judge
 from reconciler.desired.checks import Check
@@ -196,3 +196,11 @@ def test_what_a_forecast_takes_for_a_query_that_keeps_its_limits(
     asked = check(asking(**limits))
     assert asked.prometheus is not None
     assert perfect(asked, asked.prometheus).candidate == Metered("up", value, samples)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.0123456, "12.35 ms"), (1.0, "1000 ms"), (9.999, "9999 ms"), (10.0, "10 s"), (75.5, "75.5 s")],
+)
+def test_seconds_are_written_so_that_they_can_be_read(value: float, written: str) -> None:
+    assert number(value, "s") == written
