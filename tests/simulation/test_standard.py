@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from reconciler.manifest import share_of
-from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, Stage
+from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, OrderKind, Stage
 from reconciler.plan.rollout import NOT_ROUTED
 from reconciler.ports import Result
-from tests.simulation.standard import Routing, stable_name
+from tests.simulation.standard import Routing, canary_of, release_of, stable_name
 from tests.simulation.stories import Script, good, world
 from tests.simulation.test_kserve_pitfalls import Film, roles, share, shares
 from tests.simulation.wishes import Wish, spec_of
@@ -106,6 +106,27 @@ def test_what_keeps_its_artifact_is_promoted_under_the_name_that_stable_had() ->
     status = film.made.status()
     assert status is not None
     assert status.sync == "Synced"
+
+
+@pytest.mark.parametrize("lowered", [False, True])
+def test_an_abort_in_the_middle_of_a_promotion_in_place_goes_back_to_what_was_there(*, lowered: bool) -> None:
+    film = in_production()
+    made, old = film.made, set(film.made.serving.releases(KEY))
+    commit(film, replace(FIRST, replicas=2))
+
+    def promoting() -> bool:
+        manifest = made.serving.live[KEY].manifest
+        canary = canary_of(manifest)
+        alike = canary is not None and release_of(manifest["spec"]["predictor"]) == release_of(canary["predictor"])
+        return alike and (asked(film) == 0) is lowered
+
+    film.until(promoting)
+    answer = made.order(OrderKind.ABORT)
+    film.rest()
+    assert not isinstance(answer, str)
+    assert set(made.serving.releases(KEY)) == old
+    assert canary_of(made.serving.live[KEY].manifest) is None
+    assert made.serving.live[KEY].manifest["spec"]["predictor"]["minReplicas"] == 1
 
 
 def test_a_canary_that_the_route_ignores_stalls_and_is_taken_back_at_its_deadline() -> None:
