@@ -290,6 +290,13 @@ TRAFFIC: dict[str, tuple[InferenceService, tuple[TrafficTarget, ...]]] = {
     "no HTTPRoutes are served and stable has no pod": (
         without_routes(SERVING, {STABLE: replace(UP, ready=False, available=0)}), (),
     ),
+    "no HTTPRoutes are served and one that is not in the spec any more is still there": (
+        without_routes(replace(SERVING, latest_created=CANARY, latest_rolledout=CANARY), BOTH), (),
+    ),
+    "no HTTPRoutes are served and somebody else's Deployment has the labels of KServe": (
+        without_routes(SERVING, {STABLE: UP, "other": replace(UP, name="other", release=None)}),
+        (target(STABLE, 100, "latest"),),
+    ),
     "no HTTPRoutes are served and there is no address": (without_routes(replace(SERVING, url=None), {STABLE: UP}), ()),
 }  # fmt: skip
 
