@@ -236,7 +236,7 @@ def test_a_second_canary_in_a_row_runs_against_the_version_that_won_the_first_on
     assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.ARCHIVED, 3: Stage.PRODUCTION}
 
 
-def test_two_releases_of_one_version_in_a_row_are_never_named_alike_while_they_stand_beside_each_other() -> None:
+def test_releases_of_one_version_are_never_named_alike_side_by_side() -> None:
     film = in_production()
     before = name_of(film)
     for replicas in (2, 1, 2):

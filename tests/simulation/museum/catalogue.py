@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.museum import acting, judging, rolling, wire
+from tests.simulation.museum import acting, judging, rolling, splitting, wire
 
 # What the world lacks to find them.
 NOT_YET = {
@@ -10,7 +10,12 @@ NOT_YET = {
     "old-measurements-count": "a hold shorter than the interval of its check is rare",
     "previous-not-checked": "no revision of somebody else's comes up between a decision and the write",
     **{bug.name: "it was not hunted for long enough yet" for bug in wire.BUGS if bug.name != "two-in-production"},
+    **{
+        bug.name: "few tapes ask for Standard mode; it fails a story (test_museum)"
+        for bug in splitting.BUGS
+        if bug.name not in ("heir-not-awaited", "never-routed-never-told")
+    },
     "deleted-without-uid": "nobody deletes an object and makes it anew between a look and a deletion",
 }
-ALL = {bug.name: bug for bug in (*judging.BUGS, *rolling.BUGS, *acting.BUGS, *wire.BUGS)}
+ALL = {bug.name: bug for bug in (*judging.BUGS, *rolling.BUGS, *acting.BUGS, *splitting.BUGS, *wire.BUGS)}
 BUGS = {name: bug for name, bug in ALL.items() if name not in NOT_YET}
