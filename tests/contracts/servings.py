@@ -194,10 +194,16 @@ class NoKubelet(Kubelet):
 
 
 class Http:
-    """The adapter with the real client over HTTP; `hold` keeps versions from becoming ready."""
+    """The adapter with the real client over HTTP; `hold` keeps versions from becoming ready.
 
-    def __init__(self, api: client.ApiClient, namespace: str, serving: KServe, hold: Callable[..., None]) -> None:
+    What is stored is at rest when nothing changed for so many seconds: `rests_after`.
+    """
+
+    def __init__(
+        self, api: client.ApiClient, namespace: str, serving: KServe, hold: Callable[..., None], rests_after: float
+    ) -> None:
         self.namespace = namespace
+        self._rests_after = rests_after
         self.serving = serving
         self.hang = hold
         self._api = api
@@ -215,7 +221,7 @@ class Http:
         """Wait until what is stored has stayed the same for a while, and the watch shows it."""
         ends = time.monotonic() + PATIENCE_SECONDS
         since, last = time.monotonic(), ""
-        while time.monotonic() - since < 0.15 or not self._shows(last):
+        while time.monotonic() - since < self._rests_after or not self._shows(last):
             assert time.monotonic() < ends, "the controllers do not come to rest"
             now = self._version()
             if now != last:
@@ -302,7 +308,7 @@ def controlled(kubeconfig: Path) -> Iterator[InstantPods]:
 
 
 @contextmanager
-def over_http(kubeconfig: Path, hold: Callable[..., None]) -> Iterator[Http]:
+def over_http(kubeconfig: Path, hold: Callable[..., None], rests_after: float = 0.15) -> Iterator[Http]:
     """Make a namespace on this cluster, follow it with the real adapter, and take it away again."""
     api = api_client(kubeconfig)
     with ExitStack() as stack:
@@ -313,4 +319,4 @@ def over_http(kubeconfig: Path, hold: Callable[..., None]) -> Iterator[Http]:
         options = Options(namespaces=(name,))
         serving = stack.enter_context(KServe(connection, options, standin.utc_now, random.Random(1)))
         assert serving.wait_synced(options.write_timeout), serving.read_all()
-        yield Http(api, name, serving, hold)
+        yield Http(api, name, serving, hold, rests_after)

@@ -68,14 +68,15 @@ def on(request: pytest.FixtureRequest, controlled: bool) -> Iterator[Bench]:  # 
         yield simulated() if request.param == "simulated" else over_the_wire()
         return
     kubeconfig, pods = request.getfixturevalue("cluster")
+    rests_after = 1.0 if request.config.getoption("--kubeconfig") else 0.15
     if pods is None:
         if controlled:
             pytest.skip("needs a KServe controller of which the test can say what becomes ready: the embedded one")
-        with over_http(kubeconfig, lambda *_: None) as bench:
+        with over_http(kubeconfig, lambda *_: None, rests_after) as bench:
             yield bench
         return
     assert isinstance(pods, InstantPods)
-    with over_http(kubeconfig, lambda *versions: pods.hang(frozenset(map(str, versions)))) as bench:
+    with over_http(kubeconfig, lambda *versions: pods.hang(frozenset(map(str, versions))), rests_after) as bench:
         yield bench
         pods.hang(frozenset())
 

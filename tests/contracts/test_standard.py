@@ -14,7 +14,7 @@ from reconciler.manifest import inference_service, predictor_name, release_of, s
 from reconciler.observed import InferenceService, ReleaseRecord
 from reconciler.systems.serving.standard import deployment_name
 from tests.clusters import deployments_run
-from tests.contracts.servings import Bench, InstantPods, live, over_http
+from tests.contracts.servings import Bench, InstantPods, over_http
 from tests.contracts.test_serving import cluster
 
 __all__ = ["cluster"]
@@ -26,7 +26,8 @@ def bench(cluster: tuple[Path, Any], real_cluster: Path | None) -> Iterator[Benc
     kubeconfig, pods = cluster
     if not isinstance(pods, InstantPods) or (real_cluster and deployments_run(real_cluster)):
         pytest.skip("needs the stand-in, and that nobody else makes Pods of Deployments")
-    with over_http(kubeconfig, lambda *versions: pods.hang(frozenset(map(str, versions)))) as found:
+    rests_after = 1.0 if real_cluster else 0.15
+    with over_http(kubeconfig, lambda *versions: pods.hang(frozenset(map(str, versions))), rests_after) as found:
         yield found
         pods.hang(frozenset())
 
@@ -82,10 +83,7 @@ def test_a_canary_that_does_not_load_gets_nothing(bench: Bench) -> None:
     bench.until(serves(bench, 1))
     bench.hang(2)
     bench.serving.apply(canary(bench, 50))
-    bench.until(lambda s: deployment(bench, 2) in s.unready)
-    bench.rest()
-    found = live(bench)
-    assert found is not None
+    found = bench.until(lambda s: deployment(bench, 2) in s.unready and bool(s.traffic))
     assert shares(found) == {deployment(bench, 1): 100}
     assert found.latest_ready != deployment(bench, 2)
 
