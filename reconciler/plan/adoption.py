@@ -49,11 +49,22 @@ def _unfit(live: InferenceService, serving: Serving) -> tuple[str, str] | None:
     mode = (live.found or {}).get("mode", "")
     if mode != serving.mode:
         return f"it runs in {mode} mode, and Git asks for {serving.mode.value}", "serving.mode to be as it is there"
+    if live.standard and (odd := _not_rolled_out(live.found or {})):
+        return f"nothing can be rolled out over {odd} in Standard mode", "it to go without that, or to be deleted"
     if live.canary_percent is not None or len({t.revision for t in live.traffic if t.percent}) > 1:
         return "its traffic is split", "somebody to end the split"
     if not live.ready or not settled(live):
         return "it is not ready", "it to become ready, or to be deleted"
     return None
+
+
+def _not_rolled_out(found: Mapping[str, Any]) -> str:
+    """Name what a canary's share would pass by, or what KServe refuses or ignores beside one; "" for nothing."""
+    predictor = found.get("predictor", {})
+    if predictor.get("minReplicas") == 0:
+        return "minReplicas: 0"
+    parts = [name for name in ("transformer", "explainer") if name in found]
+    return ", ".join([*parts, *(name for name in ("workerSpec", "storageUris") if name in predictor)])
 
 
 def _adopt(facts: Facts, live: InferenceService, serving: Serving, where: str) -> Decision:

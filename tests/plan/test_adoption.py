@@ -68,6 +68,28 @@ def rejected(scene: Scene) -> Scene:
     return replace(scene, versions=()).version(1, rejected=mark).version(2)
 
 
+# What an object in Standard mode has, and what is said of it.
+NOT_ROLLED_OUT: Mapping[str, tuple[dict[str, Any], str]] = {
+    "a transformer": ({"transformer": {}}, "transformer"),
+    "an explainer and a transformer": ({"explainer": {}, "transformer": {}}, "transformer, explainer"),
+    "several nodes": ({"predictor": {**fields()["predictor"], "workerSpec": {}}}, "workerSpec"),
+    "several artifacts": ({"predictor": {**fields()["predictor"], "storageUris": []}}, "storageUris"),
+    "no replicas, of which no canary may have more": (
+        {"predictor": {**fields()["predictor"], "minReplicas": 0}}, "minReplicas: 0",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NOT_ROLLED_OUT)
+def test_what_no_canary_can_stand_beside_is_not_adopted_in_standard_mode(what: str) -> None:
+    own, said = NOT_ROLLED_OUT[what]
+    found = {**fields(), **own}
+    decision = decided(asking(mode="Standard"), mode="Standard", found={**found, "mode": "Standard"})
+    assert decision.stalled == f"{WHERE} cannot be adopted: nothing can be rolled out over {said} in Standard mode"
+    assert decision.waits_for == "it to go without that, or to be deleted"
+    assert "rolled out over" not in decided(asking(), found=found).stalled
+
+
 LEFT_ALONE: Mapping[str, tuple[Scene, dict[str, Any], str, str]] = {
     "an object that a tool tracks, whatever Git says": (
         asking(), {"tracked": "Argo CD's application iris"},
