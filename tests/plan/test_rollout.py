@@ -438,3 +438,12 @@ def test_a_paused_rollout_whose_step_is_over_is_looked_at_when_its_next_measurem
     pause = Order(OrderKind.PAUSE, "ana", "it looks odd", NOW, rollout.wanted, rollout.release, rollout.started)
     decision = scene.sees(memory=Memory(measurements=measured(scene, MINUTE), orders=(pause,))).decide()
     assert (decision.action, decision.look_again_at) == (None, NOW + MINUTE)
+
+
+def test_a_paused_rollout_begins_no_step() -> None:
+    scene = canary(0, 0)
+    rollout = record(scene)
+    pause = Order(OrderKind.PAUSE, "ana", "it looks odd", NOW, rollout.wanted, rollout.release, rollout.started)
+    assert isinstance(scene.decide().action, ShiftTraffic)
+    decision = scene.sees(memory=Memory(orders=(pause,))).decide()
+    assert (decision.action, decision.blocked_by) == (None, "paused by ana: it looks odd")

@@ -301,7 +301,9 @@ def test_in_another_mode_what_never_came_up_is_waited_for() -> None:
         wanting().version(1, Stage.PRODUCTION).version(2).serving(2),
         mode=STANDARD, traffic=(), latest_ready=None, latest_rolledout=None,
     )  # fmt: skip
-    assert other.decide().action is None, "nor is what callers had deployed in the mode that Git asks for"
+    stray = replace(live(settled()), namespace="before", uid="stray")
+    for scene in (other, other.sees(strays=(stray,))):
+        assert scene.decide().action is None, "nor is what callers had deployed in the mode that Git asks for"
 
 
 @pytest.mark.parametrize("changes", [{"ours": False}, {"namespace": "elsewhere"}, {"mode": "Knative"}])
