@@ -219,7 +219,7 @@ def test_a_cut_that_is_meant_for_another_canary_cuts_nothing(kserve: KServe, wor
     world.edit("iris", {"spec": {"predictor": {"minReplicas": 5}}}, "kubectl-edit")
     eventually(lambda: world.live("iris")["metadata"]["resourceVersion"] == shown(kserve, world).resource_version)
     cut["spec"]["canary"][0]["predictor"]["name"] = "v3-ccccc"
-    with pytest.raises(Refused, match="does not fit the object"):
+    with pytest.raises(Refused, match="refuses InferenceService"):
         kserve.apply(cut)
     assert world.live("iris")["spec"]["canary"][0]["trafficPercent"] == 50
 
