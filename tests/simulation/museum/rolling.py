@@ -22,14 +22,22 @@ from tests.simulation.museum.planting import Bug, Patch
 def _share_at_once(_: Any) -> Any:
     def start(action: Any, scene: Any) -> Any:
         first = next(iter(scene.desired.spec.rollout.course), None)
-        return serving._apply(scene, serving._kept(scene, action.release), first.traffic if first else 0)
+        return serving._apply(
+            scene,
+            serving._kept(scene, serving._beside(scene, scene.release_record(action.release))),
+            first.traffic if first else 0,
+        )
 
     return start
 
 
 def _inherited(_: Any) -> Any:
     def start(action: Any, scene: Any) -> Any:
-        return serving._apply(scene, serving._kept(scene, action.release), scene.live().canary_percent or 0)
+        return serving._apply(
+            scene,
+            serving._kept(scene, serving._beside(scene, scene.release_record(action.release))),
+            scene.live().canary_percent or 0,
+        )
 
     return start
 
@@ -101,11 +109,11 @@ def _promoted_early(sound: Any) -> Any:
 
 
 def _promoted_at_first_step(sound: Any) -> Any:
-    def hold(seen: Any, record: Any, step: Any, number: int) -> Any:
+    def hold(seen: Any, live: Any, record: Any, step: Any, number: int) -> Any:
         holder = seen.holders(Stage.PRODUCTION)
         if record.release.version not in [v.version for v in holder]:
             return act(Promote(record.release.version, record.release), "it gets traffic", Phase.PROMOTING)
-        return sound(seen, record, step, number)
+        return sound(seen, live, record, step, number)
 
     return hold
 
@@ -120,7 +128,7 @@ def _git_instead(_: Any) -> Any:
 
 
 def _unkept(_: Any) -> Any:
-    return lambda scene, release: scene.release_record(release)
+    return lambda scene, record: record
 
 
 def _as_git_says(_: Any) -> Any:
@@ -132,8 +140,10 @@ def _as_git_says(_: Any) -> Any:
 
 
 def _no_hold(sound: Any) -> Any:
-    def hold(seen: Any, record: Any, step: Any, number: int) -> Any:
-        return sound(seen, replace(record, since=record.since), step.model_copy(update={"hold": timedelta()}), number)
+    def hold(seen: Any, live: Any, record: Any, step: Any, number: int) -> Any:
+        return sound(
+            seen, live, replace(record, since=record.since), step.model_copy(update={"hold": timedelta()}), number
+        )
 
     return hold
 
