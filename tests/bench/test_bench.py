@@ -31,7 +31,7 @@ def test_a_start_reads_each_system_once_and_lists_kubernetes_twice_but_asks_abou
         counts = running.counts
 
     assert counts.registry_requests == 2
-    assert (counts.kubernetes_lists, counts.kubernetes_other) == (4, 0), "a list is believed when a second one agrees"
+    assert (counts.kubernetes_lists, counts.kubernetes_other) == (8, 0), "four kinds; a second list confirms"
     assert counts.blobs_parsed == MODELS + 1, "each model's document, and the pipeline beside them"
 
 
@@ -56,8 +56,8 @@ EXPECTED = {
     "planning": {""},
     "steady": {"", "registry 2 bulk reads (1+1 pages), Kubernetes 0, ledger writes 0, database reads 0"},
     "cold": {
-        "registry 2 requests, Kubernetes 4 list pages and 0 other, 21 blobs, database reads 7, writes 3",
-        "registry 2 requests, Kubernetes 4 list pages and 0 other, 21 blobs, database reads 7, writes 0",
+        "registry 2 requests, Kubernetes 8 list pages and 0 other, 21 blobs, database reads 7, writes 3",
+        "registry 2 requests, Kubernetes 8 list pages and 0 other, 21 blobs, database reads 7, writes 0",
     },
     "quiet": {"Kubernetes 0"},
     "events": {""},
