@@ -30,7 +30,7 @@ demo: $(STAMP) ## Watch models being trained, canaried, promoted and rolled back
 
 # Two at a time, a file never apart from itself: tests of one file share what they start.
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(STAMP) ## Kill, stop and starve the real service; CHAOS=long goes through each fault alone
 	CHAOS=$${CHAOS:-short} $(BIN)/python -m pytest tests/chaos $(ARGS)

@@ -197,7 +197,7 @@ def _listed(reply: cluster.Reply, lines: tuple[bytes, ...] = ()) -> None:
             assert not isinstance(seen, Known) or all(s.name and sum(t.percent for t in s.traffic) in (0, 100)
                                                       for s in seen.value.values())  # fmt: skip
             alive = [thread.name for thread in threading.enumerate() if thread.name.startswith("watch ")]
-            assert len(alive) == 2, alive
+            assert len(alive) == 4, alive  # one for each kind that is watched
 
 
 def _until(holds: Callable[[], bool]) -> None:
