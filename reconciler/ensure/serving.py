@@ -73,7 +73,7 @@ def ensure_all_routed(action: RouteAll, scene: Scene) -> After:
     record, live = scene.release_record(action.release), scene.live()
     if not live.standard:
         return _apply(scene, record, None)
-    heir = under_name(record, deployed_name(live.name, action.stable_revision))
+    heir = _heir(live, record, action.stable_revision)
     if live.succeeded:
         return _apply(scene, _kept(scene, heir), None)
     if _same_artifact(scene, record):
@@ -81,6 +81,11 @@ def ensure_all_routed(action: RouteAll, scene: Scene) -> After:
         # on without it once it is ready.
         return _applied(scene, record, inference_service(scene.desired.name, record, live.canary_percent, heir))
     return _apply(scene, record, None)
+
+
+def _heir(live: InferenceService, record: ReleaseRecord, stable_revision: str) -> ReleaseRecord:
+    """Return what the stable predictor becomes where the canary cannot take its name over."""
+    return under_name(record, deployed_name(live.name, stable_revision))
 
 
 def _same_artifact(scene: Scene, record: ReleaseRecord) -> bool:
@@ -171,8 +176,7 @@ def _stable(scene: Scene, percent: int | None) -> ReleaseRecord | None:
     if live is None or not live.standard or percent is None:
         return None
     if live.succeeded and rollout is not None:
-        heir = scene.release_record(rollout.release)
-        return under_name(heir, deployed_name(live.name, rollout.stable_revision))
+        return _heir(live, scene.release_record(rollout.release), rollout.stable_revision)
     release = live.beside or live.release
     if release is None or (rollout is not None and release != rollout.stable):
         expected = rollout.stable if rollout else "a release of ours"

@@ -308,12 +308,14 @@ def beyond_help(live: InferenceService, now: datetime) -> bool:
     return live.applied_at is None or now >= live.applied_at + JUDGED_AFTER
 
 
-def unroutable(live: InferenceService, since: datetime | None, now: datetime) -> bool:
+def unroutable(live: InferenceService, now: datetime) -> bool:
     """Return whether nothing sends callers to a candidate that is ready, though it was asked for long enough ago.
 
     Releases of KServe up to v0.20.0 deploy a canary in Standard mode and leave the route alone (facts/KSERVE.md).
     """
-    return live.standard and (not live.splits or (since is not None and now >= since + ROUTED_WITHIN))
+    return live.standard and (
+        not live.splits or (live.applied_at is not None and now >= live.applied_at + ROUTED_WITHIN)
+    )
 
 
 def previous_target(live: InferenceService) -> TrafficTarget | None:

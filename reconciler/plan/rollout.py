@@ -292,7 +292,7 @@ def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: 
     if live.canary_percent != step.traffic:
         return _shift(record, step, f"because the candidate is ready; step {number} gives it {step.traffic} %")
     if effective_percent(live) != step.traffic:
-        if unroutable(live, live.applied_at, facts.now):
+        if unroutable(live, facts.now):
             why = f"the HTTPRoute sends it {effective_percent(live)} %" if live.splits else "there is no HTTPRoute"
             return not_routed(record.release, step.traffic, why, Phase.CANARY)
         what = f"{step.traffic} % of the traffic to reach version {record.release.version}{cause(live)}"
@@ -323,7 +323,7 @@ def _route_all(facts: Facts, live: InferenceService, record: RolloutRecord, why:
     """
     if live.standard and live.canary_percent != _ALL:
         return act(ShiftTraffic(record.release, _ALL, record.stable_revision), f"because {why}", Phase.PROMOTING)
-    if live.standard and effective_percent(live) != _ALL and not unroutable(live, live.applied_at, facts.now):
+    if live.standard and effective_percent(live) != _ALL and not unroutable(live, facts.now):
         what = f"all traffic to reach version {record.release.version}{cause(live)}"
         return wait(what, Phase.PROMOTING, until=_routed_by(live))
     return act(RouteAll(record.release, record.stable_revision), f"because {why}", Phase.PROMOTING)

@@ -227,7 +227,8 @@ def _first(facts: Facts, release: Release | None) -> Decision:
 
 def _no_stable(live: InferenceService) -> Decision | None:
     if live.standard and live.latest_rolledout and not live.traffic:
-        return wait("the HTTPRoute to tell who gets how much", Phase.DEPLOYING)
+        what = "the HTTPRoute to tell who gets how much" if live.splits else "KServe to clear older Deployments away"
+        return wait(what, Phase.DEPLOYING)
     if not live.latest_rolledout or not live.traffic:
         return None
     if _just_adopted(live):

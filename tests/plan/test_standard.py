@@ -153,9 +153,10 @@ def test_what_a_canary_has_itself_or_never_gets_is_not_inherited() -> None:
 @pytest.mark.parametrize(("since", "unrouted"), [(59 * SECOND, False), (MINUTE, True), (None, False)])
 def test_a_share_has_a_minute_to_show(since: timedelta | None, *, unrouted: bool) -> None:
     at = None if since is None else NOW - since
-    assert unroutable(live(canary(10)), at, NOW) is unrouted
-    assert unroutable(replace(live(canary(10)), splits=False), at, NOW)
-    assert not unroutable(replace(live(canary(10)), mode="Knative"), at, NOW)
+    asked = replace(live(canary(10)), applied_at=at)
+    assert unroutable(asked, NOW) is unrouted
+    assert unroutable(replace(asked, splits=False), NOW)
+    assert not unroutable(replace(asked, mode="Knative"), NOW)
 
 
 def test_a_share_that_does_not_show_is_waited_for_and_then_told() -> None:

@@ -120,10 +120,10 @@ class Cache:
             self._join(changed)
         self._tell(changed)
 
-    def drop_part(self, parts: Parts[P], part: P) -> None:
-        """Forget one part."""
+    def drop_part(self, parts: Parts[P], key: Key) -> None:
+        """Forget the part of this namespace and name."""
         with self._changed:
-            changed = parts.drop(part)
+            changed = parts.drop(key)
             self._join(changed)
         self._tell(changed)
 
@@ -138,7 +138,7 @@ class Cache:
     def no_parts(self, parts: Parts[P]) -> None:
         """Record that the cluster does not serve this kind."""
         with self._changed:
-            parts.held = None
+            parts.clear()
             self._join(self._entries)
 
     def _tell(self, keys: Iterable[Key]) -> None:

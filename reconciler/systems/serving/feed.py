@@ -90,14 +90,15 @@ class PartSink(Generic[P]):
         self._cache.replace_parts(self._parts, self._namespace, [one for one in listed if one])
 
     def put(self, obj: Json) -> None:
-        """Take over one object."""
+        """Take over one object; one that belongs to nobody any more is forgotten."""
         if found := self.translate(obj):
             self._cache.put_part(self._parts, found)
+        else:
+            self.drop(obj)
 
     def drop(self, obj: Json) -> None:
         """Forget one object."""
-        if found := self.translate(obj):
-            self._cache.drop_part(self._parts, found)
+        self._cache.drop_part(self._parts, key_of(obj))
 
     def not_served(self) -> None:
         """Hold nothing."""

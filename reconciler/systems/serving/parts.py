@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from reconciler.systems.serving.api import Key
@@ -28,10 +28,12 @@ P = TypeVar("P", bound=Part)
 class Parts(Generic[P]):
     """All parts of one kind, by the InferenceService they belong to; not for several threads at once.
 
-    `held` is None where the cluster does not serve the kind, and until it has been listed.
+    `held` is None where the cluster does not serve the kind, and until it has been listed; `owners` names the
+    InferenceService of each part.
     """
 
     held: dict[Key, Mapping[str, P]] | None = None
+    owners: dict[Key, Key] = field(default_factory=dict)
 
     def of(self, service: Key) -> Mapping[str, P]:
         """Return the parts of one InferenceService by name."""
@@ -39,16 +41,20 @@ class Parts(Generic[P]):
 
     def keys(self, namespace: str) -> frozenset[Key]:
         """Return namespace and name of the parts of a namespace, "" for all."""
-        known = [(service[0], names) for service, names in (self.held or {}).items()]
-        return frozenset((place, name) for place, names in known if namespace in ("", place) for name in names)
+        return frozenset(key for key in self.owners if namespace in ("", key[0]))
 
     def put(self, part: P) -> frozenset[Key]:
         """Take over one part; return the InferenceServices whose parts changed, here and below."""
-        return self._update({part.service: {**self.of(part.service), part.name: part}})
+        moved = self.owners.get((part.service[0], part.name), part.service) != part.service
+        left = self.drop((part.service[0], part.name)) if moved else frozenset[Key]()
+        return left | self._update({part.service: {**self.of(part.service), part.name: part}})
 
-    def drop(self, part: P) -> frozenset[Key]:
-        """Forget one part."""
-        return self._update({part.service: {n: p for n, p in self.of(part.service).items() if n != part.name}})
+    def drop(self, key: Key) -> frozenset[Key]:
+        """Forget the part of this namespace and name, whichever InferenceService it belonged to."""
+        service = self.owners.get(key)
+        if service is None:
+            return frozenset()
+        return self._update({service: {name: part for name, part in self.of(service).items() if name != key[1]}})
 
     def replace(self, namespace: str, parts: Iterable[P]) -> frozenset[Key]:
         """Take over a complete list of a namespace, "" for all."""
@@ -58,10 +64,19 @@ class Parts(Generic[P]):
         known = [service for service in self.held or () if namespace in ("", service[0])]
         return self._update({service: listed.get(service, {}) for service in (*known, *listed)})
 
+    def clear(self) -> None:
+        """Hold nothing: the kind is not served."""
+        self.held = None
+        self.owners.clear()
+
     def _update(self, parts: Mapping[Key, Mapping[str, P]]) -> frozenset[Key]:
         changed = {service: names for service, names in parts.items() if self.of(service) != names}
         held = self.held = self.held or {}
-        held.update(changed)
-        for service in [service for service, names in changed.items() if not names]:
-            del held[service]
+        for service, names in changed.items():
+            for name in self.of(service):
+                del self.owners[service[0], name]
+            held.pop(service, None)
+            if names:
+                held[service] = names
+        self.owners |= {(service[0], name): service for service, names in changed.items() for name in names}
         return frozenset(changed)

@@ -119,8 +119,8 @@ def test_only_services_whose_parts_changed_are_named() -> None:
     assert parts.put(replace(part("a"), ready=False)) == {KEY}
     assert parts.replace("models", [replace(part("a"), ready=False), part("c", "other")]) == {("models", "other")}
     assert parts.replace("elsewhere", []) == frozenset()
-    assert parts.drop(part("b")) == frozenset()
-    assert parts.drop(part("a")) == {KEY}
+    assert parts.drop((part("b").service[0], "b")) == frozenset()
+    assert parts.drop((part("a").service[0], "a")) == {KEY}
     assert parts.of(KEY) == {}
     assert parts.replace("models", []) == {("models", "other")}
 
