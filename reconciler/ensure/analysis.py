@@ -18,7 +18,7 @@ from reconciler.errors import ReconcilerError, Refused
 from reconciler.manifest import probe_protocol, serving_fields
 from reconciler.observed import InferenceService, JobRun, Measurement, Metered, Metering, Release, Side, TrafficTarget
 from reconciler.plan.action import Analyse
-from reconciler.plan.facts import moment, previous_target
+from reconciler.plan.facts import latest_target, moment, previous_target
 from reconciler.ports import ProbeTarget
 from reconciler.status import plain
 
@@ -70,7 +70,7 @@ def _measure(action: Analyse, check: Check, scene: Scene) -> Measurement:
 def _probe(action: Analyse, check: Check, probe: ProbeCheck, scene: Scene) -> Measurement:
     live = scene.live()
     inputs = _inputs(probe, action.release, scene)
-    candidate = _target(scene, live, next((t for t in live.traffic if t.tag == "latest"), None), "latest")
+    candidate = _target(scene, live, latest_target(live), "latest")
     stable = _target(scene, live, previous_target(live), "prev")
     ours = scene.systems.prober.probe(candidate, inputs.rows, probe.requests)
     theirs = scene.systems.prober.probe(stable, inputs.rows, probe.requests)

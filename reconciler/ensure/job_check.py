@@ -6,9 +6,9 @@ from reconciler.desired.checks import Check, JobCheck
 from reconciler.desired.digest import digest
 from reconciler.ensure.scene import Scene
 from reconciler.errors import Refused
-from reconciler.observed import InferenceService, JobRun, Measurement, Side
+from reconciler.observed import InferenceService, JobRun, Measurement, Side, TrafficTarget
 from reconciler.plan.action import Analyse
-from reconciler.plan.facts import previous_target
+from reconciler.plan.facts import latest_target, previous_target
 from reconciler.ports import JobRequest
 
 _NOTHING = Side(0, 0)
@@ -27,11 +27,9 @@ def measure_job(action: Analyse, check: Check, job: JobCheck, scene: Scene) -> M
 
 def _request(action: Analyse, check: Check, job: JobCheck, scene: Scene) -> JobRequest:
     live, rollout = scene.live(), scene.facts.rollout
-    ours = next((t.url for t in live.traffic if t.tag == "latest"), None)
-    previous = previous_target(live)
     given = {
-        "CANDIDATE_URL": _url(live, ours, "latest"),
-        "STABLE_URL": _url(live, previous.url if previous else None, "prev"),
+        "CANDIDATE_URL": _url(live, latest_target(live), "latest"),
+        "STABLE_URL": _url(live, previous_target(live), "prev"),
         "MODEL": live.name,
         "VERSION": str(action.release.version),
         "NAMESPACE": live.namespace,
@@ -57,7 +55,7 @@ def _made(action: Analyse, scene: Scene) -> list[Measurement]:
     return [m for m in scene.observed.memory.measurements if (m.check, m.release, m.step) == wanted]
 
 
-def _url(live: InferenceService, url: str | None, tag: str) -> str:
-    if url is None:
+def _url(live: InferenceService, target: TrafficTarget | None, tag: str) -> str:
+    if target is None or target.url is None:
         raise Refused(f"the route of {live.namespace}/{live.name} has no address tagged {tag}")
-    return url
+    return target.url

@@ -11,9 +11,9 @@ from reconciler.desired.duration import format_duration
 from reconciler.desired.queries import resolve
 from reconciler.ensure.scene import Scene
 from reconciler.errors import Refused
-from reconciler.observed import InferenceService, Measurement, Metered, Metering, Side
+from reconciler.observed import InferenceService, Measurement, Metered, Metering, Side, TrafficTarget
 from reconciler.plan.action import Analyse
-from reconciler.plan.facts import previous_target
+from reconciler.plan.facts import latest_target, previous_target
 from reconciler.ports import Metrics
 
 # Prometheus by itself looks back this far for a value that has not been scraped since.
@@ -37,9 +37,8 @@ def measure_metrics(action: Analyse, check: Check, asked: PrometheusCheck, scene
         raise Refused(NO_PROMETHEUS, help=SET_URL)
     live, now = scene.live(), scene.systems.clock()
     instant = _Instant(metrics, now, min(LONGEST_LOOKBACK, 2 * asked.window))
-    candidate = _revision(live, next((t.revision for t in live.traffic if t.tag == "latest"), None), "candidate")
-    previous = previous_target(live)
-    stable = _revision(live, previous.revision if previous else None, "stable version")
+    candidate = _revision(live, latest_target(live), "candidate")
+    stable = _revision(live, previous_target(live), "stable version")
     rollout = scene.facts.rollout
     serving = rollout.stable.version if rollout else None
     ours = _side(instant, asked, _values(scene, live, asked, candidate, action.release.version))
@@ -52,10 +51,10 @@ NO_PROMETHEUS = "there is no Prometheus to ask: setting prometheus.url is empty"
 SET_URL = "set prometheus.url to its address, or take the prometheus checks out of the spec"
 
 
-def _revision(live: InferenceService, revision: str | None, side: str) -> str:
-    if revision is None:
+def _revision(live: InferenceService, target: TrafficTarget | None, side: str) -> str:
+    if target is None:
         raise Refused(f"the route of {live.namespace}/{live.name} does not tell which revision the {side} is")
-    return revision
+    return target.revision
 
 
 def _values(

@@ -313,14 +313,18 @@ def unroutable(live: InferenceService, now: datetime) -> bool:
 
     Releases of KServe up to v0.20.0 deploy a canary in Standard mode and leave the route alone (facts/KSERVE.md).
     """
-    return live.standard and (
-        not live.splits or (live.applied_at is not None and now >= live.applied_at + ROUTED_WITHIN)
-    )
+    late = live.applied_at is not None and now >= live.applied_at + ROUTED_WITHIN
+    return live.standard and (late or not live.splits)
 
 
 def previous_target(live: InferenceService) -> TrafficTarget | None:
-    """Return the traffic target tagged prev."""
+    """Return the traffic target tagged prev: the stable side."""
     return next((t for t in live.traffic if t.tag == "prev"), None)
+
+
+def latest_target(live: InferenceService) -> TrafficTarget | None:
+    """Return the traffic target tagged latest: the candidate's side."""
+    return next((t for t in live.traffic if t.tag == "latest"), None)
 
 
 def settled(live: InferenceService) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from reconciler.errors import Conflict, Refused
 from reconciler.manifest import inference_service as rendered
 from reconciler.manifest import release_of, serving_fields
 from reconciler.observed import MANAGER, Failure, InferenceService, ReleaseRecord
+from reconciler.systems.serving.cache import Cache
+from reconciler.systems.serving.feed import PartSink
 from reconciler.systems.serving.kserve import KServe, Options
 from reconciler.systems.serving.parts import Parts
 from reconciler.systems.serving.pods import events_call, list_call, refusal_of
@@ -123,6 +126,29 @@ def test_only_services_whose_parts_changed_are_named() -> None:
     assert parts.drop((part("a").service[0], "a")) == {KEY}
     assert parts.of(KEY) == {}
     assert parts.replace("models", []) == {("models", "other")}
+
+
+def test_a_part_that_changes_hands_is_held_once() -> None:
+    parts: Parts[Workload] = Parts()
+    parts.put(part("a"))
+    assert parts.put(part("a", "other")) == {KEY, ("models", "other")}
+    assert parts.of(KEY) == {}
+    assert set(parts.of(("models", "other"))) == {"a"}
+    assert parts.replace("", [part("a")]) == {KEY, ("models", "other")}
+    assert set(parts.of(KEY)) == {"a"}
+    assert parts.keys("") == {("models", "a")}
+    parts.clear()
+    assert (parts.held, parts.keys(""), parts.drop(("models", "a"))) == (None, frozenset(), frozenset())
+
+
+def test_an_object_that_belongs_to_nobody_any_more_is_forgotten() -> None:
+    cache = Cache(threading.Condition(), lambda namespace, name: f"http://{name}.{namespace}")
+    sink = PartSink(cache, cache.workloads, lambda obj: part(obj["metadata"]["name"]) if obj["labels"] else None, "")
+    meta = {"namespace": "models", "name": "a"}
+    sink.put({"metadata": meta, "labels": {"serving.kserve.io/inferenceservice": "iris"}})
+    assert sink.keys() == {("models", "a")}
+    sink.put({"metadata": meta, "labels": {}})
+    assert sink.keys() == frozenset()
 
 
 def test_an_empty_list_is_not_the_same_as_none() -> None:
