@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from reconciler.desired.documents import Serving
+from reconciler.desired.serving import Serving
 from reconciler.observed import LABEL_MODEL, LABEL_RELEASE, MANAGER, STANDARD, HeldField, Release, ReleaseRecord
 
 # What an application in Argo CD that shows this namespace makes of the object: no part of its state, never pruned.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.desired.documents import Serving
+from reconciler.desired.serving import Serving
 from reconciler.manifest import (
     deployed_name,
     inference_service,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.desired.digest import digest
-from reconciler.desired.documents import Serving
+from reconciler.desired.serving import Serving
 from reconciler.manifest import serving_fields
 from reconciler.observed import InferenceService, ModelVersion, Release, ReleaseRecord, Unknown
 from reconciler.plan.action import Adopt

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconciler.desired.documents import ModelSpec, Serving
+from reconciler.desired.documents import ModelSpec
+from reconciler.desired.serving import Serving
 from reconciler.desired.state import DesiredModel
 from reconciler.manifest import release_of
 from reconciler.observed import (

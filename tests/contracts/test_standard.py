@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.desired.documents import Serving
+from reconciler.desired.serving import Serving
 from reconciler.errors import Conflict
 from reconciler.manifest import inference_service, predictor_name, release_of, serving_fields
 from reconciler.observed import InferenceService, ReleaseRecord

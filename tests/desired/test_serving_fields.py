@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from reconciler.desired.documents import Metadata, Rollout, Serving
+from reconciler.desired.documents import Metadata, Rollout
+from reconciler.desired.serving import Serving
 
 MLFLOW = {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.desired.documents import LONGEST_STANDARD_NAME
+from reconciler.desired.serving import LONGEST_STANDARD_NAME
 from tests.desired.world import model, policy, state_of
 
 NAME = "i" * LONGEST_STANDARD_NAME

@@ -22,6 +22,8 @@ from reconciler.systems.serving.reading import items, mapping, number, text
 from reconciler.systems.serving.standard import COMPONENT_LABEL, SERVICE_LABEL, deployment_name
 
 _MODE = "serving.kserve.io/deploymentMode"
+# Nothing can be added to a time at the end of all calendars.
+_YEARS = range(2000, 2200)
 _NAMES_OF_MODES = {"Serverless": KNATIVE, "RawDeployment": STANDARD}
 
 
@@ -107,13 +109,15 @@ def mode_of(obj: Json) -> str:
 
 
 def _applied(meta: Json) -> Iterator[datetime]:
-    """Return when our applies changed something."""
+    """Return when our applies changed something; what no API server writes as a time is none."""
     for entry in items(meta, "managedFields"):
         if text(entry, "manager") == MANAGER and not text(entry, "subresource"):
             try:
-                yield datetime.fromisoformat(text(entry, "time"))
+                at = datetime.fromisoformat(text(entry, "time"))
             except ValueError:
                 continue
+            if at.tzinfo is not None and at.year in _YEARS:
+                yield at
 
 
 def serving_fields_of(obj: Json) -> Json:

@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-from reconciler.desired.documents import Model, Serving
+from reconciler.desired.documents import Model
+from reconciler.desired.serving import Serving
 from reconciler.manifest import inference_service, release_of, serving_fields, under_name
 from reconciler.observed import ReleaseRecord
 from tests.systems.serving.world import manifest, ready_status

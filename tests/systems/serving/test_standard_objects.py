@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from reconciler.desired.documents import Serving
+from reconciler.desired.serving import Serving
 from reconciler.errors import Conflict, Refused
 from reconciler.manifest import inference_service as rendered
 from reconciler.manifest import release_of, serving_fields

@@ -198,6 +198,22 @@ def test_a_misshapen_object_is_read_as_far_as_it_goes(obj: Json) -> None:
     assert (found.ours, found.ready, found.release) == (False, False, None)
 
 
+@pytest.mark.parametrize(
+    ("said", "year"),
+    [
+        ("2026-11-22T10:00:00Z", 2026),
+        ("2026-11-22T10:00:00", None),
+        ("9999-12-31T23:59:59Z", None),
+        ("soon", None),
+        (5, None),
+    ],
+)
+def test_an_apply_was_made_at_a_time_that_can_be_counted_from(said: object, year: int | None) -> None:
+    entry = {"manager": "model-reconciler", "operation": "Apply", "time": said}
+    at = inference_service({"metadata": {"name": "iris", "managedFields": [entry]}}).applied_at
+    assert (at.year if at else None) == year
+
+
 def test_a_revision_names_its_service_and_release() -> None:
     labels = {"serving.kserve.io/inferenceservice": "iris", "component": "predictor", LABEL_RELEASE: "2-4f2c1ab09d"}
     found = revision({"metadata": {"namespace": "models", "name": "iris-predictor-00002", "labels": labels}})

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from kubernetes import client
 
-from reconciler.desired.documents import Serving
+from reconciler.desired.serving import Serving
 from reconciler.manifest import inference_service, release_of, serving_fields
 from reconciler.observed import Release, ReleaseRecord
 
