@@ -33,7 +33,8 @@ from reconciler.observed import (
 )
 from reconciler.passes import LEDGER, REGISTRY, SERVING, TRAINING
 from reconciler.plan.action import Action, Analyse, Train
-from reconciler.plan.facts import Facts, RolloutRecord, gather, rollout_of
+from reconciler.plan.facts import Facts, gather, rollout_of
+from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.selection import select
 from reconciler.plan.training import ENDED, due_training
 from reconciler.ports import Entry, Moment, Result

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from reconciler.ensure.analysis import from_json
 from reconciler.observed import Measurement, Order, Rejection, Release
 from reconciler.plan.action import Analyse, CutTraffic, PutBack
-from reconciler.plan.facts import RolloutRecord, moment
+from reconciler.plan.marks import RolloutRecord, moment
 from reconciler.plan.orders import ACTIONS as ORDERS
 from reconciler.plan.orders import from_after
 from reconciler.ports import Entry, Ledger, Moment, Result

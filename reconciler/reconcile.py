@@ -18,7 +18,8 @@ from reconciler.passes import GIT, LEDGER, REGISTRY, SERVING, TRAINING, StepResu
 from reconciler.plan.action import LetGo
 from reconciler.plan.decision import Decision
 from reconciler.plan.describe import order_status, status_of
-from reconciler.plan.facts import Facts, RolloutRecord, gather, rollout_of
+from reconciler.plan.facts import Facts, gather, rollout_of
+from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.ordering import By, follows, order_of, repeated
 from reconciler.plan.orders import ACTIONS, to_after
 from reconciler.plan.planner import Rules, decide

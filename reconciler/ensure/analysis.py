@@ -18,7 +18,8 @@ from reconciler.errors import ReconcilerError, Refused
 from reconciler.manifest import probe_protocol, serving_fields
 from reconciler.observed import InferenceService, JobRun, Measurement, Metered, Metering, Release, Side, TrafficTarget
 from reconciler.plan.action import Analyse
-from reconciler.plan.facts import latest_target, moment, previous_target
+from reconciler.plan.facts import latest_target, previous_target
+from reconciler.plan.marks import moment
 from reconciler.ports import ProbeTarget
 from reconciler.status import plain
 

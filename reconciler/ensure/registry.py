@@ -28,8 +28,8 @@ from reconciler.plan.action import (
     StageCandidate,
     Withdraw,
 )
-from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rejection_to_tag, release_to_tag
 from reconciler.plan.hold import is_open
+from reconciler.plan.marks import RolloutRecord, rejection_from_tag, rejection_to_tag, release_to_tag
 from reconciler.plan.rollout import steps_of, waits
 from reconciler.registry_roles import role
 

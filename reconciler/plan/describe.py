@@ -9,7 +9,8 @@ from typing import Any
 from reconciler.desired.state import DesiredModel
 from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, ObservedModel, Order, Stage
 from reconciler.plan.decision import Decision, VersionVerdict
-from reconciler.plan.facts import Facts, gather, rejection_from_tag, revision_release
+from reconciler.plan.facts import Facts, gather, revision_release
+from reconciler.plan.marks import rejection_from_tag
 from reconciler.plan.ordering import about, shown
 from reconciler.registry_roles import role
 from reconciler.status import (

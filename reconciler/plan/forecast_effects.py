@@ -59,8 +59,9 @@ from reconciler.plan.action import (
     Train,
     Withdraw,
 )
-from reconciler.plan.facts import RolloutRecord, passed_mark, rejection_to_tag, rollout_of, wanted_digest
+from reconciler.plan.facts import passed_mark, rollout_of, wanted_digest
 from reconciler.plan.hold import is_open
+from reconciler.plan.marks import RolloutRecord, rejection_to_tag
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 GOES_WRONG = "its rollout went wrong"

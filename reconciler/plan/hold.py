@@ -8,7 +8,8 @@ from typing import assert_never
 
 from reconciler.desired.cron import last_fire, next_fire
 from reconciler.desired.holds import Step, Window, describe_hold
-from reconciler.plan.facts import Facts, RolloutRecord
+from reconciler.plan.facts import Facts
+from reconciler.plan.marks import RolloutRecord
 
 
 @dataclass(frozen=True, slots=True)

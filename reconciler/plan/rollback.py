@@ -19,16 +19,8 @@ from reconciler.plan.action import (
     Withdraw,
 )
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import (
-    Facts,
-    RolloutRecord,
-    beyond_help,
-    previous_target,
-    revision_release,
-    served,
-    settled,
-    sole_release,
-)
+from reconciler.plan.facts import Facts, beyond_help, previous_target, revision_release, served, settled, sole_release
+from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.rollout import candidate_ready, cause, check_verdicts, deadline_of, effective_percent, stalled_by
 from reconciler.status import Health, Phase
 

@@ -32,15 +32,14 @@ from reconciler.plan.facts import (
     JUDGED_AFTER,
     ROUTED_WITHIN,
     Facts,
-    RolloutRecord,
     beyond_help,
-    release_from_tag,
     revision_release,
     settled,
     sole_release,
     unroutable,
 )
 from reconciler.plan.hold import held, held_words, is_open
+from reconciler.plan.marks import RolloutRecord, release_from_tag
 from reconciler.plan.orders import said
 from reconciler.status import Health, Phase
 

@@ -9,16 +9,8 @@ from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersi
 from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
 from reconciler.plan.adoption import decide_adoption
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import (
-    Facts,
-    RolloutRecord,
-    previous_target,
-    release_from_tag,
-    revision_release,
-    settled,
-    sole_release,
-    unchallenged,
-)
+from reconciler.plan.facts import Facts, previous_target, revision_release, settled, sole_release, unchallenged
+from reconciler.plan.marks import RolloutRecord, release_from_tag
 from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first, unmeasurable, unsplittable
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import CHAMPION

@@ -42,7 +42,7 @@ from reconciler.plan.action import (
     StageCandidate,
     Withdraw,
 )
-from reconciler.plan.facts import RolloutRecord, rejection_from_tag, rejection_to_tag, release_to_tag
+from reconciler.plan.marks import RolloutRecord, rejection_from_tag, rejection_to_tag, release_to_tag
 from reconciler.registry_roles import role
 from tests.ensure.stage import WHY, in_canary, in_production, scene_of, wanting
 from tests.simulation.stories import training

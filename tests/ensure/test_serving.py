@@ -35,7 +35,7 @@ from reconciler.plan.action import (
     StartCanary,
     TakeDown,
 )
-from reconciler.plan.facts import RolloutRecord
+from reconciler.plan.marks import RolloutRecord
 from reconciler.registry_roles import role
 from tests.ensure.stage import in_canary, in_production, scene_of, wanting
 from tests.simulation.stories import spec, world

@@ -34,7 +34,7 @@ from reconciler.plan.action import (
     StartCanary,
     TakeDown,
 )
-from reconciler.plan.facts import RolloutRecord
+from reconciler.plan.marks import RolloutRecord
 from tests.ensure.stage import in_production, scene_of
 from tests.simulation.stories import spec, training, until
 from tests.simulation.world import KEY, NAME, World

@@ -22,7 +22,7 @@ from reconciler.ensure.analysis import from_json as measurement_from_json
 from reconciler.ensure.analysis import read_inputs
 from reconciler.errors import ReconcilerError
 from reconciler.observed import Package, Release
-from reconciler.plan.facts import RolloutRecord, rejection_from_tag
+from reconciler.plan.marks import RolloutRecord, rejection_from_tag
 from reconciler.redaction import Redactor
 from reconciler.systems.inference import Malformed as NoAnswer
 from reconciler.systems.inference import answer_of

@@ -21,7 +21,7 @@ from reconciler.desired.stored import NotStored, from_json, to_json
 from reconciler.ensure.analysis import from_json as measurement_from_json
 from reconciler.errors import ReconcilerError
 from reconciler.observed import TAG_GATES, TAG_REJECTED, TAG_ROLLOUT, Release, TrafficTarget
-from reconciler.plan.facts import RolloutRecord, rejection_from_tag
+from reconciler.plan.marks import RolloutRecord, rejection_from_tag
 from reconciler.systems.inference import Malformed as NoAnswer
 from reconciler.systems.inference import answer_of
 from reconciler.systems.registry import answers as mlflow_answers

@@ -28,7 +28,8 @@ from reconciler.observed import (
     VersionEvidence,
 )
 from reconciler.plan.decision import Decision
-from reconciler.plan.facts import RolloutRecord, passed_mark, wanted_digest
+from reconciler.plan.facts import passed_mark, wanted_digest
+from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.planner import Rules, decide
 from reconciler.plan.training import recipe_of
 

@@ -22,7 +22,8 @@ from reconciler.observed import (
 from reconciler.plan.action import Adopt
 from reconciler.plan.adoption import adopted_record, decide_adoption, found_version
 from reconciler.plan.decision import Decision
-from reconciler.plan.facts import rejection_to_tag, wanted_digest
+from reconciler.plan.facts import wanted_digest
+from reconciler.plan.marks import rejection_to_tag
 from reconciler.status import Health, Phase
 from tests.plan.scenes import CANDIDATE, NOW, STABLE, Scene, wanting
 from tests.plan.test_ordering import facts_of

@@ -23,13 +23,8 @@ from reconciler.observed import (
 )
 from reconciler.plan.facts import (
     Facts,
-    RolloutRecord,
     gather,
-    moment,
     previous_target,
-    rejection_from_tag,
-    rejection_to_tag,
-    release_from_tag,
     revision_release,
     rollout_of,
     served,
@@ -37,6 +32,7 @@ from reconciler.plan.facts import (
     sole_release,
     unchallenged,
 )
+from reconciler.plan.marks import RolloutRecord, moment, rejection_from_tag, rejection_to_tag, release_from_tag
 from tests.plan.scenes import NOW, Scene
 from tests.plan.scenes import settled as as_wanted
 

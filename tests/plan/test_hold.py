@@ -11,7 +11,7 @@ import pytest
 from reconciler.desired.documents import PolicySpec
 from reconciler.observed import TAG_RELEASE, Memory, Order, OrderKind, Side, Stage
 from reconciler.plan.action import Analyse, BeginStep, CutTraffic, RouteAll, ShiftTraffic
-from reconciler.plan.facts import release_to_tag
+from reconciler.plan.marks import release_to_tag
 from tests.plan.scenes import MINUTE, NOW, STABLE, Scene, wanting
 from tests.plan.test_rollout import CHECK, PULLING, canary, measured, record, recorded, seen
 

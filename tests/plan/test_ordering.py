@@ -23,7 +23,8 @@ from reconciler.observed import (
     Stage,
     TrainingRun,
 )
-from reconciler.plan.facts import Facts, RolloutRecord, gather, rejection_to_tag, wanted_digest
+from reconciler.plan.facts import Facts, gather, wanted_digest
+from reconciler.plan.marks import RolloutRecord, rejection_to_tag
 from reconciler.plan.ordering import By, about, follows, order_of, repeated, shown
 from reconciler.plan.training import recipe_of
 from tests.plan.scenes import MINUTE, NOW, UNKNOWN, Scene, settled, wanting

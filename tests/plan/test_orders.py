@@ -11,7 +11,8 @@ import pytest
 from reconciler.desired.documents import FreezeWindow, PolicySpec
 from reconciler.observed import Order, OrderKind, Rejection, Release
 from reconciler.plan.action import CutTraffic, RouteAll
-from reconciler.plan.facts import RolloutRecord, wanted_digest
+from reconciler.plan.facts import wanted_digest
+from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.orders import ACTIONS, NONE, from_after, in_force, rejection_of, said, to_after
 from tests.plan.scenes import MINUTE, NOW, Memory, Scene, settled
 

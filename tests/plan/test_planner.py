@@ -27,7 +27,8 @@ from reconciler.observed import (
 )
 from reconciler.plan.action import ShiftTraffic, StageCandidate
 from reconciler.plan.decision import Decision
-from reconciler.plan.facts import rejection_to_tag, wanted_digest
+from reconciler.plan.facts import wanted_digest
+from reconciler.plan.marks import rejection_to_tag
 from reconciler.status import Health, Phase, Sync
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, UNKNOWN, Scene, settled, wanting
 

@@ -33,7 +33,8 @@ from reconciler.plan.action import (
     Withdraw,
 )
 from reconciler.plan.decision import act, wait
-from reconciler.plan.facts import RolloutRecord, beyond_help, rejection_to_tag, wanted_digest
+from reconciler.plan.facts import beyond_help, wanted_digest
+from reconciler.plan.marks import RolloutRecord, rejection_to_tag
 from reconciler.plan.rollback import _hold_while_stable_is_ill
 from reconciler.plan.rollout import _judged_at
 from reconciler.status import Health, Phase

@@ -22,7 +22,7 @@ from reconciler.observed import (
     TrafficTarget,
 )
 from reconciler.plan.action import Analyse, BeginStep, Deploy, RouteAll, ShiftTraffic, StageCandidate, StartCanary
-from reconciler.plan.facts import RolloutRecord, release_to_tag
+from reconciler.plan.marks import RolloutRecord, release_to_tag
 from reconciler.plan.rollout import (
     awaits_approval,
     begin_rollout,

@@ -50,7 +50,8 @@ from reconciler.plan.action import (
     Train,
     Withdraw,
 )
-from reconciler.plan.facts import Facts, gather, rejection_to_tag
+from reconciler.plan.facts import Facts, gather
+from reconciler.plan.marks import rejection_to_tag
 from reconciler.plan.planner import FENCED, always_allowed
 from reconciler.status import Health, Phase, Sync
 from tests.plan.scenes import MINUTE, NOW, STABLE, UNKNOWN, Scene, settled, spec, wanting

@@ -10,7 +10,8 @@ import pytest
 
 from reconciler.observed import Failure, Known, Memory, Release, Stage, TrafficTarget
 from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
-from reconciler.plan.facts import release_to_tag, wanted_digest
+from reconciler.plan.facts import wanted_digest
+from reconciler.plan.marks import release_to_tag
 from reconciler.plan.serve import _just_adopted
 from reconciler.registry_roles import CHAMPION
 from reconciler.status import Health, Phase, Sync

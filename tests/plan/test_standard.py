@@ -37,7 +37,8 @@ from reconciler.plan.action import (
     StartCanary,
 )
 from reconciler.plan.decision import act
-from reconciler.plan.facts import RolloutRecord, release_to_tag, unroutable, wanted_digest
+from reconciler.plan.facts import unroutable, wanted_digest
+from reconciler.plan.marks import RolloutRecord, release_to_tag
 from reconciler.plan.ownership import respect_owners
 from reconciler.plan.rollout import goes_back_by
 from reconciler.plan.serve import other_mode

@@ -11,7 +11,8 @@ from reconciler.desired.documents import DeletionLimits, FreezeWindow, PolicySpe
 from reconciler.desired.documents import History as DocumentHistory
 from reconciler.observe import Observer
 from reconciler.observed import TAG_ROLLOUT, ModelVersion, OrderKind, Stage
-from reconciler.plan.facts import RolloutRecord, rollout_of
+from reconciler.plan.facts import rollout_of
+from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.planner import decide
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import role

@@ -14,7 +14,8 @@ from typing import Any
 
 from reconciler.observe import Observer
 from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, InferenceService, Known, ModelVersion, RegisteredModel
-from reconciler.plan.facts import ROUTED_WITHIN, RolloutRecord, rejection_from_tag, rollout_of
+from reconciler.plan.facts import ROUTED_WITHIN, rollout_of
+from reconciler.plan.marks import RolloutRecord, rejection_from_tag
 from reconciler.ports import Moment, Recorded
 from reconciler.reconcile import ModelReconciler
 from tests.simulation.faults import Faults

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from reconciler.observed import TAG_REJECTED, RegisteredModel
-from reconciler.plan.facts import rejection_from_tag
+from reconciler.plan.marks import rejection_from_tag
 from reconciler.registry_roles import role
 from tests.simulation.exhaustive.choices import Choice
 from tests.simulation.exhaustive.reference import Story

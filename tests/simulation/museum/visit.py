@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, TAG_TRAINING_KEY, ModelVersion, Stage
-from reconciler.plan.facts import RolloutRecord
+from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.training import recipe_of
 from reconciler.registry_roles import CHAMPION, role
 from tests.simulation.chaos import Chaos

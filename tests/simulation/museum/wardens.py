@@ -20,7 +20,7 @@ from reconciler.observed import (
     RunState,
     Stage,
 )
-from reconciler.plan.facts import RolloutRecord
+from reconciler.plan.marks import RolloutRecord
 from reconciler.ports import Entry, Moment, Result
 from reconciler.registry_roles import role
 from tests.simulation.invariants import gives_all
