@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 from hypothesis import settings
 
 START_SECONDS = 120
@@ -35,6 +38,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="run the Kubernetes suite against this cluster (it needs KServe's CRD) instead of the embedded API",
     )
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """Undo what a test that sets the process's logs up changed, so that no other test depends on it."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, sys.excepthook, threading.excepthook
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        logging.captureWarnings(capture=False)
+        root.handlers[:], root.level, sys.excepthook, threading.excepthook = before
 
 
 @pytest.fixture(scope="session")

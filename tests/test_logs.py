@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -34,18 +34,13 @@ SetUp = Callable[..., io.StringIO]
 
 
 @pytest.fixture
-def set_up() -> Iterator[SetUp]:
-    root = logging.getLogger()
-    before = root.handlers[:], root.level, sys.excepthook, threading.excepthook
-
+def set_up() -> SetUp:
     def set_up(format: Format = "json", *, stream: io.StringIO | None = None, **fields: Any) -> io.StringIO:  # noqa: A002  the setting's name
         stream = stream or io.StringIO()
         set_up_logs(LogSettings(format=format, **fields), Redactor([SECRET]), stream)
         return stream
 
-    yield set_up
-    logging.captureWarnings(capture=False)
-    root.handlers[:], root.level, sys.excepthook, threading.excepthook = before
+    return set_up
 
 
 def _lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -205,14 +200,8 @@ def test_piped_output_is_json_by_itself(set_up: SetUp) -> None:
 
 @given(event=st.text(), value=st.text(), number=st.floats())
 def test_whatever_is_logged_is_one_line_of_json(event: str, value: str, number: float) -> None:
-    root = logging.getLogger()
-    before = root.handlers[:], sys.excepthook, threading.excepthook
     stream = io.StringIO()
-    try:
-        set_up_logs(LogSettings(format="json"), Redactor(), stream)
-        get_logger("x").warning("%s", event, value=value, number=number)
-    finally:
-        root.handlers[:], sys.excepthook, threading.excepthook = before
-        logging.captureWarnings(capture=False)
+    set_up_logs(LogSettings(format="json"), Redactor(), stream)
+    get_logger("x").warning("%s", event, value=value, number=number)
     (line,) = _lines(stream)
     assert line["level"] == "warning"

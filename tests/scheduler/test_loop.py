@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -83,12 +81,10 @@ def world() -> World:
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    before = logging.getLogger().handlers[:]
+def log() -> io.StringIO:
     stream = io.StringIO()
     set_up_logs(LogSettings(format="json"), Redactor(), stream)
-    yield stream
-    logging.getLogger().handlers[:] = before
+    return stream
 
 
 def test_nothing_is_looked_at_before_git_and_the_registry_were_both_read() -> None:

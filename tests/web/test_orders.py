@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ import httpx
 import pytest
 
 from reconciler.errors import Refused, SettingsError, Transient, UnknownOutcome
+from reconciler.logs import set_up_logs
 from reconciler.redaction import Redactor
-from reconciler.settings import HttpSettings, secrets_read
+from reconciler.settings import HttpSettings, LogSettings, secrets_read
 from reconciler.web.access import Pace
 from reconciler.web.app import OPENAPI, View, create_app
 from reconciler.web.orders import LONGEST_REASON, Desk
@@ -218,13 +220,14 @@ def test_a_token_that_stands_in_the_file_itself_is_hidden_wherever_something_is_
     assert "a-token-nobody-may-see" in secrets_read()
 
 
-def test_a_token_file_that_others_can_read_is_warned_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_file_that_others_can_read_is_warned_about(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text(LINES)
     os.chmod(file, 0o644)  # noqa: PTH101  what is warned about
+    logs = io.StringIO()
+    set_up_logs(LogSettings(format="json"), Redactor(), logs)
     TokenFile(file)
-    said = capsys.readouterr()
-    assert "can be read by others" in said.out + said.err
+    assert "can be read by others" in logs.getvalue()
 
 
 def test_orders_are_described_with_their_problems_and_their_token(api: _Api) -> None:
