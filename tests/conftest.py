@@ -24,7 +24,12 @@ START_SECONDS = 120
 
 
 def pytest_configure() -> None:
-    """Let an example take as long as a busy machine needs; the tests have time-outs of their own."""
+    """Let an example take as long as a busy machine needs, as the tests have time-outs of their own; hear Ctrl-C.
+
+    A shell starts what runs in the background deaf to Ctrl-C, and all that it starts would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = settings.get_profile(settings.get_current_profile_name())
     settings.register_profile("unhurried", chosen, deadline=None)
     settings.load_profile("unhurried")

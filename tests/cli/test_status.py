@@ -255,8 +255,11 @@ def test_watching_ends_with_ctrl_c_and_the_last_state_s_exit_code(tmp_path: Path
             command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
-            shown = [process.stdout.readline() for _ in range(3)]
-            process.send_signal(signal.SIGINT)
-            rest, errors = process.communicate(timeout=30)
+            try:
+                shown = [process.stdout.readline() for _ in range(3)]
+                process.send_signal(signal.SIGINT)
+                rest, errors = process.communicate(timeout=30)
+            finally:
+                process.kill()
     assert shown[-1] == "1 model, Synced and Healthy\n"
     assert (process.returncode, rest, errors) == (0, "", "")
