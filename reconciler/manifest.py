@@ -13,7 +13,16 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.desired.serving import Serving
-from reconciler.observed import LABEL_MODEL, LABEL_RELEASE, MANAGER, STANDARD, HeldField, Release, ReleaseRecord
+from reconciler.observed import (
+    LABEL_MODEL,
+    LABEL_RELEASE,
+    MANAGER,
+    STANDARD,
+    HeldField,
+    InferenceService,
+    Release,
+    ReleaseRecord,
+)
 
 # What an application in Argo CD that shows this namespace makes of the object: no part of its state, never pruned.
 LEFT_ALONE = {
@@ -119,6 +128,14 @@ def predictor_name(record: ReleaseRecord) -> str:
 def under_name(record: ReleaseRecord, name: str) -> ReleaseRecord:
     """Return the record of a release whose predictor has this name, "" for none."""
     return replace(record, serving={**record.serving, "predictor": {**record.serving["predictor"], "name": name}})
+
+
+def standing(record: ReleaseRecord, live: InferenceService | None) -> ReleaseRecord:
+    """Name the predictor of a release that serves in Standard mode as it stands there, which Git does not say."""
+    if live is None or not live.standard:
+        return record
+    deployment = {live.beside: live.latest_rolledout, live.release: live.latest_created}.get(record.release)
+    return under_name(record, deployed_name(live.name, deployment)) if deployment else record
 
 
 def deployed_name(service: str, deployment: str) -> str:

@@ -16,7 +16,7 @@ from reconciler.desired.state import DesiredModel
 from reconciler.ensure.metric_check import NO_PROMETHEUS
 from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError
-from reconciler.manifest import inference_service
+from reconciler.manifest import inference_service, serving_fields, standing
 from reconciler.observed import (
     InferenceService,
     Known,
@@ -25,6 +25,8 @@ from reconciler.observed import (
     ObservedModel,
     Order,
     RegisteredModel,
+    Release,
+    ReleaseRecord,
     RunState,
     TrainingRun,
     Unknown,
@@ -219,9 +221,8 @@ class Observer:
             if not isinstance(registry, Known):
                 return observed
         rollout = rollout_of(registry.value)
-        drift = self._drift(desired, serving.value) if rollout is None else None
-        contested = serving.value is not None and bool(serving.value.held)
-        records = self.systems.memory.releases(desired.name) if contested else {}
+        drift = self._drift(desired, registry.value, serving.value, now) if rollout is None else None
+        records = self._records(desired, serving.value, rollout)
         locations = self._locations(desired, registry.value, serving.value, now)
         memory = self._memory(desired.name, drift, rollout, now)
         seen = replace(observed, registry=registry, runs=runs, drift=drift, memory=memory, records=records)
@@ -342,18 +343,50 @@ class Observer:
                 found[version.version] = location.uri
         return found
 
-    def _drift(self, desired: DesiredModel, live: InferenceService | None) -> Known[tuple[str, ...]] | Unknown | None:
-        if live is None or not live.ours or live.release is None or live.deleting or desired.removed:
+    def _records(
+        self, desired: DesiredModel, live: InferenceService | None, rollout: RolloutRecord | None
+    ) -> Mapping[Release, ReleaseRecord]:
+        """Return what was applied for releases, if it matters: others hold fields of it, or Git wants other fields."""
+        serving = desired.spec.serving
+        if live is None or serving is None:
+            return {}
+        there = {live.release, live.beside, rollout.stable if rollout else None}
+        changed = any(release is not None and release.template != serving.digest for release in there)
+        return self.systems.memory.releases(desired.name) if live.held or changed else {}
+
+    def _drift(
+        self, desired: DesiredModel, registered: RegisteredModel | None, live: InferenceService | None, now: datetime
+    ) -> Known[tuple[str, ...]] | Unknown | None:
+        if live is None or not live.ours or live.release is None or live.deleting or desired.removed or live.succeeded:
             return None
         records = self.systems.memory.releases(desired.name)
-        record, stable = records.get(live.release), records.get(live.beside) if live.beside else None
-        if record is None or live.succeeded or (live.standard and live.canary_percent is not None and stable is None):
+        record = records.get(live.release) or self._as_git_says(desired, registered, live, now)
+        stable = records.get(live.beside) if live.beside else None
+        if isinstance(record, Unknown):
+            return record
+        if record is None or (live.standard and live.canary_percent is not None and stable is None):
             return None
         try:
             manifest = inference_service(desired.name, record, live.canary_percent, stable)
             return Known(self.systems.serving.drift(manifest), self.systems.clock())
         except ReconcilerError as error:
             return Unknown(error.message)
+
+    def _as_git_says(
+        self, desired: DesiredModel, registered: RegisteredModel | None, live: InferenceService, now: datetime
+    ) -> ReleaseRecord | Unknown | None:
+        """Make up for a lost record where Git still says the same."""
+        serving, release = desired.spec.serving, live.release
+        version = registered.get(release.version) if registered and release else None
+        if serving is None or release is None or version is None or serving.digest != release.template:
+            return None
+        reading = self._read_evidence(desired.registered_model, version, now)
+        if isinstance(reading, Unknown):
+            return reading
+        location = storage_uri(reading.value.artifact_uri, self.systems.artifact_destinations)
+        if not isinstance(location, StorageUri):
+            return Unknown(location.message)
+        return standing(ReleaseRecord(release, location.uri, serving_fields(serving)), live)
 
     def _memory(
         self,

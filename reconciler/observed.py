@@ -415,9 +415,9 @@ class ObservedModel:
     `drift` names the fields that we own and whose live value differs; read only where the planner asks for it.
     `unmetered` is why nobody can be asked for metrics, "" if somebody can.
     `strays` are our InferenceServices of this model outside the wanted namespace. `unsettled` tells of requests
-    about this model whose answers were lost. `records` are what was applied for releases, read
-    only where others hold fields of the object; `locations` where the versions' artifacts lie, as KServe fetches them,
-    read only where an object that is not ours is to be adopted.
+    about this model whose answers were lost. `records` are what was applied for releases, read only where others
+    hold fields of the object or Git wants other serving fields; `locations` where the versions' artifacts lie, as
+    KServe fetches them, read only where an object that is not ours is to be adopted.
     """
 
     registry: Known[RegisteredModel | None] | Unknown

@@ -12,7 +12,8 @@ from reconciler.plan.orders import ACTIONS as ORDERS
 from reconciler.plan.orders import from_after
 from reconciler.ports import Entry, Ledger, Moment, Result
 
-PUT_BACK_MEMORY = timedelta(hours=1)
+# Longer than a fight needs until its pauses grow no more.
+PUT_BACK_MEMORY = timedelta(hours=5)
 MOST_CUTS = 20
 MOST_MEASUREMENTS = 500
 # People give few orders; an older one is of a rollout, or an approval, that is long over.

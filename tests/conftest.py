@@ -23,13 +23,16 @@ from hypothesis import settings
 START_SECONDS = 120
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let an example take as long as a busy machine needs, as the tests have time-outs of their own; hear Ctrl-C.
 
     A shell starts what runs in the background deaf to Ctrl-C, and all that it starts would inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("--kubeconfig") is not None:
+        # Whether the cluster's certificate is looked at is for the kubeconfig to say.
+        config.addinivalue_line("filterwarnings", "ignore:Unverified HTTPS request")
     chosen = settings.get_profile(settings.get_current_profile_name())
     settings.register_profile("unhurried", chosen, deadline=None)
     settings.load_profile("unhurried")

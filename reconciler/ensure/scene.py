@@ -11,7 +11,7 @@ from reconciler.artifact_location import Refusal, storage_uri
 from reconciler.desired.digest import digest
 from reconciler.desired.state import DesiredModel
 from reconciler.errors import Refused, Transient
-from reconciler.manifest import serving_fields
+from reconciler.manifest import serving_fields, standing
 from reconciler.observed import (
     TAG_GATES,
     InferenceService,
@@ -137,7 +137,7 @@ class Scene:
                 f"the serving fields of release {release} are not on record, and Git says something else by now",
                 help="set the spec back to what served, or delete the InferenceService to deploy it anew",
             )
-        return ReleaseRecord(release, self._storage_uri(release.version), fields)
+        return standing(ReleaseRecord(release, self._storage_uri(release.version), fields), self.facts.live)
 
     def _storage_uri(self, number: int) -> str:
         version = self.version(number)

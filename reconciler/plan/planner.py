@@ -210,7 +210,8 @@ def _guarded(facts: Facts, rules: Rules, decision: Decision) -> Decision:
     block = _block(facts, rules, "" if goes_back_by(facts, decision.action) else frozen)
     if not block:
         return decision
-    held = replace(decision, action=None, reason="", blocked_by=f"{block}; held up: {_name(decision.action)}")
+    what = f"{_name(decision.action)}, {decision.reason}"
+    held = replace(decision, action=None, reason="", blocked_by=f"{block}; held up: {what}")
     return _suspended(facts, held).sooner(changes)
 
 

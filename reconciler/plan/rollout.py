@@ -14,7 +14,7 @@ from datetime import datetime
 from reconciler.analysis.verdict import CheckVerdict, due_at, judge
 from reconciler.desired.checks import Check
 from reconciler.desired.holds import UNTIL_APPROVED, Step
-from reconciler.manifest import inherited
+from reconciler.manifest import inherited, serving_fields
 from reconciler.observed import TAG_RELEASE, InferenceService, Order, Release
 from reconciler.plan.action import (
     Action,
@@ -45,6 +45,7 @@ from reconciler.status import Health, Phase
 
 NOT_ROUTED = "TrafficNotRouted"
 INHERITS = "CanaryInherits"
+NOT_SPLIT = "PartsNotSplit"
 _ALL = 100
 
 
@@ -74,14 +75,11 @@ def begin_rollout(live: InferenceService, stable: Release, release: Release) -> 
 
 
 def unsplittable(facts: Facts, live: InferenceService, stable: Release, release: Release) -> Decision | None:
-    """Begin no rollout in Standard mode whose candidate would not be what is promoted, or would get no callers."""
+    """Begin no rollout whose candidate would get other callers than its steps say, or is not what is promoted."""
+    course = () if reverts(facts, stable, release) else facts.spec.rollout.course
     if not live.standard:
-        return None
-    if (
-        any(step.traffic for step in facts.spec.rollout.course)
-        and not live.splits
-        and not reverts(facts, stable, release)
-    ):
+        return _parts_not_split(facts, stable, release) if course else None
+    if any(step.traffic for step in course) and not live.splits:
         return not_routed(release, 0, "this cluster has no HTTPRoutes", Phase.DEPLOYING)
     before, after = facts.observed.records.get(stable), facts.spec.serving
     left = inherited(before.serving["predictor"], after.predictor) if before and after else ()
@@ -90,6 +88,25 @@ def unsplittable(facts: Facts, live: InferenceService, stable: Release, release:
     what = f"version {release.version} is not rolled out: its canary would inherit {', '.join(left)} from {stable}"
     waits = f"a commit that says what {left[0]} is to be: KServe cannot unset it in a canary"
     return replace(stall(what, Phase.DEPLOYING, waits), cause=INHERITS)
+
+
+def _parts_not_split(facts: Facts, stable: Release, release: Release) -> Decision | None:
+    """Stall where a transformer or explainer changed: KServe splits the predictor alone, and all callers pass these.
+
+    Each of these parts could have a share of its own, but then a request could meet the old one of the one and the new
+    one of the other, which nobody has proven together.
+    """
+    before, after = facts.observed.records.get(stable), facts.spec.serving
+    if before is None or after is None:
+        return None
+    wanted = serving_fields(after)
+    changed = [part for part in ("transformer", "explainer") if before.serving.get(part) != wanted.get(part)]
+    if not changed:
+        return None
+    parts = " and ".join(changed)
+    what = f"version {release.version} is not rolled out by steps: its {parts} changed, and all callers pass a new one"
+    waits = f"strategy: immediate in Git for that change, or a commit that leaves the {parts} as in {stable}"
+    return replace(stall(f"{what} at once", Phase.DEPLOYING, waits), cause=NOT_SPLIT)
 
 
 def not_routed(release: Release, percent: int, why: str, phase: Phase) -> Decision:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersion, Release, Stage
+from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersion, Release, Stage, Unknown
 from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
 from reconciler.plan.adoption import decide_adoption
 from reconciler.plan.decision import Decision, act, stall, wait
@@ -17,6 +18,8 @@ from reconciler.registry_roles import CHAMPION
 from reconciler.status import Health, Phase, Sync
 
 PUT_BACK_FIRST, PUT_BACK_MOST = timedelta(seconds=5), timedelta(minutes=15)
+# What stayed as Git says for so long is at peace; a shorter calm is a pause of the same fight.
+PUT_BACK_CALM = 2 * PUT_BACK_MOST
 
 
 def decide_serving(facts: Facts, wanted: ModelVersion | None) -> Decision:
@@ -90,6 +93,8 @@ def _rolling(facts: Facts, live: InferenceService, record: RolloutRecord, releas
         return keep(facts, live, record.release)
     if release is None or release == record.release or routed:
         return continue_rollout(facts, live, record)
+    if (blocked := unsplittable(facts, live, record.stable, release)) is not None:
+        return blocked
     action = StageCandidate(release, record.stable, record.stable_revision)
     return act(action, f"because Git now wants {release} instead of {record.release}", Phase.CANARY)
 
@@ -108,7 +113,11 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
     if not unchallenged(live, stable):
         return wait(f"{stable} to come up above what was applied in between", Phase.DEPLOYING)
     return (
-        _leave_strays(facts, live) or _roles(facts, version, stable) or _drifted(facts, live, stable) or _in_sync(live)
+        _leave_strays(facts, live)
+        or _roles(facts, version, stable)
+        or _drifted(facts, live, stable)
+        or _uncompared(facts, live)
+        or _in_sync(live)
     )
 
 
@@ -154,20 +163,41 @@ def _drifted(facts: Facts, live: InferenceService, stable: Release) -> Decision 
     drift = facts.observed.drift
     if not isinstance(drift, Known) or not drift.value:
         return None
-    recent = facts.observed.memory.put_backs
     fields = ", ".join(drift.value)
-    if recent:
-        again = max(recent) + min(PUT_BACK_FIRST * 2 ** min(len(recent) - 1, 20), PUT_BACK_MOST)
-        if facts.now < again:
-            return wait(f"a pause before putting {fields} back again", Phase.DEPLOYING, Health.DEGRADED, again)
+    again = _put_back_again(facts.observed.memory.put_backs, facts.now)
+    if facts.now < again:
+        return wait(f"a pause before putting {fields} back again", Phase.DEPLOYING, Health.DEGRADED, again)
     return act(PutBack(live.release or stable, drift.value), f"because {fields} drifted from Git", Phase.DEPLOYING)
 
 
+def _put_back_again(times: Iterable[datetime], now: datetime) -> datetime:
+    """Return from when drift may be put back again; each time without a calm in between the pause grows."""
+    newest = before = now
+    count = 0
+    for at in sorted(times, reverse=True):
+        if before - at > PUT_BACK_CALM:
+            break
+        newest, before, count = newest if count else at, at, count + 1
+    return newest + min(PUT_BACK_FIRST * 2 ** min(count - 1, 20), PUT_BACK_MOST) if count else now
+
+
+def _uncompared(facts: Facts, live: InferenceService) -> Decision | None:
+    """Claim nothing of fields that could not be compared."""
+    drift = facts.observed.drift
+    if not isinstance(drift, Unknown):
+        return None
+    health = _in_sync(live).health
+    return Decision(Phase.IDLE, Sync.UNKNOWN, health, waits_for=f"a comparison with the live object: {drift.why}")
+
+
 def _in_sync(live: InferenceService) -> Decision:
-    if live.failure is not None or not live.ready:
-        said = live.failure.message if live.failure else live.message
-        return Decision(Phase.IDLE, Sync.SYNCED, Health.DEGRADED, waits_for=f"the service to become ready: {said}")
-    return Decision(Phase.IDLE, Sync.SYNCED, Health.HEALTHY, reason="everything is as Git says")
+    if live.ready and live.failure is None:
+        return Decision(Phase.IDLE, Sync.SYNCED, Health.HEALTHY, reason="everything is as Git says")
+    said = live.failure.message if live.failure else live.message
+    # Whoever scales out, or is replaced while others serve, is not ill.
+    ill = live.failure is not None or any(t.percent > 0 and t.revision in live.unready for t in live.traffic)
+    health = Health.DEGRADED if ill else Health.PROGRESSING
+    return Decision(Phase.IDLE, Sync.SYNCED, health, waits_for=f"the service to become ready: {said}")
 
 
 def _not_pruned(live: InferenceService, why: str) -> Decision:

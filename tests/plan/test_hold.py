@@ -227,5 +227,6 @@ def test_what_was_promoted_by_hand_and_is_held_up_past_its_deadline_is_not_looke
     found = record(scene)
     order = Order(OrderKind.PROMOTE, "ana", "now", NOW, "", found.release, found.started)
     decision = scene.sees(memory=Memory(orders=(order,))).decide()
-    assert decision.blocked_by == "spec.suspend is true; held up: RouteAll"
+    held = "held up: RouteAll, because it is ready, and was promoted by ana: now"
+    assert decision.blocked_by == f"spec.suspend is true; {held}"
     assert decision.look_again_at is None

@@ -68,7 +68,13 @@ TABLE: dict[str, tuple[Scene, str, str]] = {
         wanting().sees(runs=UNKNOWN), "nothing", "training runs to be readable",
     ),
     # 3. Suspended, frozen, guarded
-    "a suspended model starts no training": (wanting(suspend=True), "nothing", "spec.suspend is true; held up: Train"),
+    "a suspended model starts no training": (
+        wanting(suspend=True), "nothing", "spec.suspend is true; held up: Train, because",
+    ),
+    "drift that is held up is named all the same": (
+        settled(suspend=True).sees(drift=Known(("spec.x",), NOW)), "nothing",
+        "held up: PutBack, because spec.x drifted from Git",
+    ),
     "a suspended canary that fails is rolled back all the same": (
         canary(step=1, percent=10, suspend=True, **checked).sees(memory=measured(20)), "CutTraffic", "error rate 100 %",
     ),

@@ -266,7 +266,7 @@ def test_a_guard_holds_up_removals_alone() -> None:
 def test_a_suspended_model_that_is_well_or_on_its_way_is_suspended_and_one_that_is_ill_is_ill() -> None:
     assert settled(suspend=True).decide().health is Health.SUSPENDED
     assert wanting(suspend=True).version(1).serving(1, ready=False).decide().health is Health.SUSPENDED
-    assert settled(suspend=True).serving(1, ready=False).decide().health is Health.DEGRADED
+    assert settled(suspend=True).serving(1, ready=False, unready=frozenset({STABLE})).decide().health is Health.DEGRADED
     assert settled().decide().health is Health.HEALTHY
 
 

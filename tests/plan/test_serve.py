@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from reconciler.observed import Failure, Known, Memory, Release, Stage, TrafficTarget
+from reconciler.observed import Failure, Known, Memory, Release, Stage, TrafficTarget, Unknown
 from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
 from reconciler.plan.facts import wanted_digest
 from reconciler.plan.marks import release_to_tag
 from reconciler.plan.serve import _just_adopted
+from reconciler.recall import PUT_BACK_MEMORY
 from reconciler.registry_roles import CHAMPION
 from reconciler.status import Health, Phase, Sync
-from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
+from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, UNKNOWN, Scene, settled, spec, wanting
 from tests.plan.test_rules import rolled_back
 
 DRIFT = Known(("spec.x", "spec.y"), NOW)
@@ -59,9 +60,41 @@ def test_the_pause_before_putting_back_doubles_up_to_a_quarter_of_an_hour(times:
     assert scene.decide(NOW + pause).action == PutBack(scene.release(1), ("spec.x", "spec.y"))
 
 
+def test_the_pause_stays_at_its_longest_until_there_was_a_calm_of_twice_that() -> None:
+    now, times, gaps = NOW, [NOW], []
+    while now < NOW + timedelta(hours=12):
+        kept = tuple(at for at in times if at > now - PUT_BACK_MEMORY)
+        decision = settled().sees(drift=DRIFT, memory=Memory(put_backs=kept)).decide(now)
+        if decision.action is None:
+            assert decision.look_again_at is not None
+            now = decision.look_again_at
+        else:
+            gaps.append(now - times[-1])
+            times.append(now)
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == timedelta(minutes=15)
+
+
+@pytest.mark.parametrize(("calm", "pause"), [(timedelta(minutes=30), 20), (timedelta(minutes=30, seconds=1), 5)])
+def test_only_a_calm_of_more_than_half_an_hour_begins_the_pauses_anew(calm: timedelta, pause: int) -> None:
+    times = (NOW, NOW - calm, NOW - calm - timedelta(seconds=9))
+    scene = settled().sees(drift=DRIFT, memory=Memory(put_backs=times))
+    assert scene.decide().look_again_at == NOW + timedelta(seconds=pause)
+    after = scene.decide(NOW + timedelta(minutes=30, seconds=1))
+    assert isinstance(after.action, PutBack)
+
+
 def test_drift_that_is_none_or_not_known_puts_nothing_back() -> None:
     for drift in (Known((), NOW), None):
         assert settled().sees(drift=drift).decide().sync is Sync.SYNCED
+
+
+def test_what_cannot_be_compared_is_not_called_synced() -> None:
+    decision = settled().sees(drift=Unknown("the webhook does not answer", NOW)).decide()
+    assert (decision.action, decision.sync, decision.health) == (None, Sync.UNKNOWN, Health.HEALTHY)
+    assert decision.waits_for == "a comparison with the live object: the webhook does not answer"
+    ill = seen(settled().sees(drift=UNKNOWN), ready=False, unready=frozenset({STABLE})).decide()
+    assert ill.health is Health.DEGRADED
 
 
 # Keeping.
@@ -74,14 +107,20 @@ def test_a_version_that_serves_and_is_not_in_the_registry_asks_for_a_person() ->
 
 
 def test_in_sync_is_told_even_where_the_service_is_ill() -> None:
-    ill = seen(settled(), ready=False, message="starting").decide()
+    ill = seen(settled(), ready=False, message="no pod", unready=frozenset({STABLE})).decide()
     assert (ill.sync, ill.health, ill.waits_for) == (
         Sync.SYNCED,
         Health.DEGRADED,
-        "the service to become ready: starting",
+        "the service to become ready: no pod",
     )
     failing = seen(settled(), failure=FAILED).decide()
     assert (failing.health, failing.waits_for) == (Health.DEGRADED, "the service to become ready: pulling")
+
+
+def test_a_service_that_scales_out_or_replaces_pods_while_others_serve_is_not_ill() -> None:
+    scaling = seen(settled(), ready=False, message="3 of 5 replicas available", unready=frozenset({CANDIDATE})).decide()
+    assert (scaling.sync, scaling.health) == (Sync.SYNCED, Health.PROGRESSING)
+    assert scaling.waits_for == "the service to become ready: 3 of 5 replicas available"
 
 
 def test_a_version_that_serves_is_promoted_only_when_it_is_ready() -> None:

@@ -281,7 +281,8 @@ def test_a_mode_is_never_changed_and_what_serves_is_kept() -> None:
     )
     newer = scene.version(2).decide()
     assert (newer.action, newer.stalled) == (None, decision.stalled)
-    assert seen(scene, ready=False).decide().health is Health.DEGRADED
+    ill = frozenset({STABLE})
+    assert seen(scene, ready=False, unready=ill).decide().health is Health.DEGRADED
 
 
 def test_in_another_mode_what_is_on_its_way_goes_on_and_what_serves_is_promoted() -> None:

@@ -196,6 +196,22 @@ def test_a_candidate_that_never_becomes_ready_gets_nothing_and_stable_keeps_ever
     assert "the rollout did not end within 10m" in rejected
 
 
+def test_a_changed_transformer_reaches_no_caller_by_steps_that_it_would_not_take() -> None:
+    film = in_production()
+    before = film.made.serving.live[KEY].manifest
+    serving = {
+        **spec().model_dump(mode="json", by_alias=True)["serving"],
+        "transformer": {"containers": [{"image": "t"}]},
+    }
+    film.made.source.write(NAME, spec(training=training(2), serving=serving))
+    pictures = film.rest()
+    status = film.made.status()
+    assert status is not None
+    assert status.conditions.stalled.reason == "PartsNotSplit"
+    assert film.made.serving.live[KEY].manifest == before
+    assert share(pictures, 2) == {0}
+
+
 def test_a_first_deployment_asks_for_no_share() -> None:
     film = in_production()
     assert {p.percent for p in film.pictures} == {None}

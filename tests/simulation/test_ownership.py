@@ -198,3 +198,17 @@ def test_what_says_prune_false_outlives_its_spec(made: World) -> None:
     assert stalled(made)[0] == "NotPruned"
     assert made.serving.shares(KEY) == {1: 100}
     assert role(made.registry.models[NAME].versions[0]) is Stage.PRODUCTION
+
+
+@pytest.mark.parametrize("mode", ["Knative", "Standard"])
+def test_drift_is_seen_although_what_was_applied_is_not_on_record_any_more(made: World, mode: str) -> None:
+    wants(made, serving=serving(takeOwnership=True, mode=mode))
+    made.settle()
+    made.memory.kept.clear()
+    made.restart()
+    before = made.serving.live[KEY].manifest
+    made.settle()
+    assert made.serving.live[KEY].manifest == before
+    made.serving.edit_by_hand(KEY, "minReplicas", 3)
+    made.settle()
+    assert made.serving.live[KEY].manifest["spec"] == before["spec"]
