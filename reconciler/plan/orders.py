@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,14 +19,15 @@ _COURSE = (OrderKind.PROMOTE, OrderKind.PAUSE, OrderKind.RESUME)
 class Orders:
     """What is in force now. Of promote, pause and resume the last word counts; an abort is final for its rollout.
 
-    `course` is that last word. `held` is for how long the rollout was paused: its deadline does not run meanwhile.
+    `course` is that last word. `pauses` are from when until when the rollout was paused: its deadline does not run
+    meanwhile.
     `retried` are rejections, by release and time, and `tries` how many attempts of a training, that do not count any
     more. `approved` is the version that counts as named in Git, `steps` are those of the rollout that may be left.
     """
 
     abort: Order | None = None
     course: Order | None = None
-    held: timedelta = timedelta()
+    pauses: tuple[tuple[datetime, datetime], ...] = ()
     approval: Order | None = None
     retried: frozenset[tuple[Release, datetime]] = frozenset()
     tries: Mapping[str, Order] = field(default_factory=dict)
@@ -47,6 +48,10 @@ class Orders:
         """Return the version that counts as named in Git."""
         return self.approval.version if self.approval else None
 
+    def held(self, since: datetime) -> timedelta:
+        """Return for how long the rollout was paused after that."""
+        return sum((end - max(begin, since) for begin, end in self.pauses if end > since), timedelta())
+
     def tried(self, key: str) -> int:
         """Return up to which attempt a training's failures do not count."""
         return self.tries[key].attempt if key in self.tries else 0
@@ -65,7 +70,7 @@ def in_force(given: tuple[Order, ...], rollout: tuple[Release, datetime] | None,
     return Orders(
         abort=next((o for o in ours if o.kind is OrderKind.ABORT), None),
         course=next((o for o in reversed(ours) if o.kind in _COURSE), None),
-        held=_held(ours, now),
+        pauses=tuple(_pauses(ours, now)),
         approval=approvals[-1] if approvals else None,
         retried=frozenset((o.release, o.rejected_at) for o in retries if o.release and o.rejected_at),
         tries={o.key: o for o in retries if o.key},
@@ -73,15 +78,17 @@ def in_force(given: tuple[Order, ...], rollout: tuple[Release, datetime] | None,
     )
 
 
-def _held(ours: list[Order], now: datetime) -> timedelta:
-    """Return for how long a rollout was paused so far."""
-    total, since = timedelta(), None
+def _pauses(ours: list[Order], now: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Yield from when until when a rollout was paused so far; by clocks that disagree a pause may be empty."""
+    since = None
     for order in ours:
         if order.kind is OrderKind.PAUSE:
             since = since or order.at
         elif since is not None and order.kind in _COURSE:
-            total, since = total + max(order.at - since, timedelta()), None
-    return total + (max(now - since, timedelta()) if since else timedelta())
+            yield since, max(order.at, since)
+            since = None
+    if since is not None:
+        yield since, max(now, since)
 
 
 def said(order: Order, did: str) -> str:

@@ -234,7 +234,8 @@ def deadline_of(facts: Facts, record: RolloutRecord) -> datetime | None:
     """Return when the rollout has to be over; None while a person or a window is waited for."""
     if waits(facts, record):
         return None
-    return (record.counted or record.started) + facts.spec.rollout.deadline + facts.orders.held
+    since = record.counted or record.started
+    return since + facts.spec.rollout.deadline + facts.orders.held(since)
 
 
 def _start(live: InferenceService, record: RolloutRecord) -> Decision:

@@ -95,6 +95,16 @@ def test_the_deadline_counts_anew_after_a_person_was_waited_for() -> None:
     assert isinstance(recorded(late, counted=NOW - 60 * MINUTE).decide().action, CutTraffic)
 
 
+def test_a_pause_that_ended_before_the_deadline_counts_anew_does_not_put_it_off_a_second_time() -> None:
+    scene = recorded(canary(50, 2, age=DAY, **held("untilApproved", second="2d")), counted=NOW - 60 * MINUTE)
+    found = record(scene)
+    paused, resumed = (
+        Order(kind, "ana", "logs", found.started + hours * 60 * MINUTE, "", found.release, found.started)
+        for kind, hours in ((OrderKind.PAUSE, 1), (OrderKind.RESUME, 20))
+    )
+    assert isinstance(scene.sees(memory=Memory(orders=(paused, resumed))).decide().action, CutTraffic)
+
+
 # Strategies.
 
 GREEN: dict[str, Any] = {"rollout": {"strategy": "blueGreen", "hold": "5m", "analysis": [CHECK]}}

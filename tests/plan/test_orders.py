@@ -64,13 +64,19 @@ def test_an_abort_is_final_whatever_is_ordered_after_it() -> None:
 )
 def test_an_order_for_another_rollout_means_nothing(other: dict[str, Any]) -> None:
     found = force(*(order(kind, **other) for kind in (ABORT, PROMOTE, PAUSE)))
-    assert (found.abort, found.course, found.held) == (None, None, timedelta())
+    assert (found.abort, found.course, found.pauses) == (None, None, ())
 
 
 def test_the_time_that_a_rollout_was_paused_is_summed_up() -> None:
     given = [order(PAUSE, 10), order(PAUSE, 15), order(RESUME, 30), order(RESUME, 40), order(PAUSE, 110)]
-    assert force(*given).held == 30 * MINUTE
-    assert force(*given[:1], now=STARTED).held == timedelta()
+    assert force(*given).held(STARTED) == 30 * MINUTE
+    assert force(*given[:1], now=STARTED).held(STARTED) == timedelta()
+
+
+@pytest.mark.parametrize(("counted", "minutes"), [(0, 30), (10, 30), (20, 20), (30, 10), (40, 10), (115, 5), (120, 0)])
+def test_of_a_pause_only_what_came_after_the_deadline_began_to_run_puts_it_off(counted: int, minutes: int) -> None:
+    given = [order(PAUSE, 10), order(RESUME, 30), order(PAUSE, 110)]
+    assert force(*given).held(STARTED + counted * MINUTE) == minutes * MINUTE
 
 
 PAUSED: dict[str, tuple[tuple[tuple[OrderKind, int], ...], int]] = {
@@ -90,7 +96,7 @@ PAUSED: dict[str, tuple[tuple[tuple[OrderKind, int], ...], int]] = {
 @pytest.mark.parametrize("sentence", PAUSED)
 def test_for_how_long_a_rollout_was_paused(sentence: str) -> None:
     given, minutes = PAUSED[sentence]
-    assert force(*(order(kind, minute) for kind, minute in given)).held == minutes * MINUTE
+    assert force(*(order(kind, minute) for kind, minute in given)).held(STARTED) == minutes * MINUTE
 
 
 @pytest.mark.parametrize(
@@ -109,7 +115,7 @@ def test_without_orders_nothing_is_in_force() -> None:
 
 def test_no_order_is_for_a_rollout_that_there_is_not() -> None:
     found = in_force((order(ABORT, release=None, rollout=None), order(PAUSE)), None, "w", NOW)
-    assert (found.abort, found.course, found.held) == (None, None, timedelta())
+    assert (found.abort, found.course, found.pauses) == (None, None, ())
 
 
 def test_the_first_abort_is_the_abort() -> None:
