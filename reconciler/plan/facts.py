@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconciler.desired.documents import ModelSpec
+from reconciler.desired.documents import FreezeWindow, ModelSpec
 from reconciler.desired.serving import Serving
 from reconciler.desired.state import DesiredModel
 from reconciler.manifest import release_of
@@ -51,7 +51,7 @@ def passed_mark(spec: ModelSpec) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts of one decision. Built only when registry and serving are Known."""
+    """The facts of one decision. Built only when registry and serving are Known; `freezes` are those of the model."""
 
     desired: DesiredModel
     observed: ObservedModel
@@ -62,6 +62,7 @@ class Facts:
     rejections: Mapping[Release, Rejection]
     wanted: str
     orders: Orders
+    freezes: tuple[FreezeWindow, ...] = ()
 
     @property
     def spec(self) -> ModelSpec:

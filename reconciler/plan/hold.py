@@ -37,6 +37,18 @@ def held(facts: Facts, record: RolloutRecord, step: Step, number: str) -> Held |
     assert_never(hold)
 
 
+def waited_until(facts: Facts, record: RolloutRecord, step: Step) -> datetime | None:
+    """Return until when a step waited for a person or for its window; None while it does."""
+    if held(facts, record, step, "") is not None:
+        return None
+    order = facts.orders.steps.get(record.step)
+    match step.hold:
+        case Window(cron=cron):
+            return max(record.since, last_fire(cron, facts.now))
+        case _:
+            return max(record.since, order.at) if order else record.since
+
+
 def held_words(step: Step) -> str:
     """Write how long a step is held."""
     return f"held {describe_hold(step.hold)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from reconciler.observed import Order, OrderKind, Rejection, Release
@@ -47,10 +47,6 @@ class Orders:
     def approved(self) -> int | None:
         """Return the version that counts as named in Git."""
         return self.approval.version if self.approval else None
-
-    def held(self, since: datetime) -> timedelta:
-        """Return for how long the rollout was paused after that."""
-        return sum((end - max(begin, since) for begin, end in self.pauses if end > since), timedelta())
 
     def tried(self, key: str) -> int:
         """Return up to which attempt a training's failures do not count."""

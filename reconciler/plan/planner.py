@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from fnmatch import fnmatchcase
 
-from reconciler.desired.cron import last_fire, next_fire
 from reconciler.desired.documents import PolicySpec
 from reconciler.desired.state import DesiredModel
 from reconciler.observed import ModelVersion, ObservedModel, Unknown
@@ -32,6 +30,7 @@ from reconciler.plan.action import (
 )
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, gather, served
+from reconciler.plan.freezes import freezes_of, frozen
 from reconciler.plan.ownership import respect_owners
 from reconciler.plan.removal import decide_removal
 from reconciler.plan.rollback import decide_rollback
@@ -70,6 +69,7 @@ def decide(desired: DesiredModel, observed: ObservedModel, rules: Rules, now: da
     facts = gather(desired, observed, now)
     if isinstance(facts, Unknown):
         return Decision(Phase.IDLE, Sync.UNKNOWN, Health.UNKNOWN, waits_for=f"an answer of {facts.why}")
+    facts = replace(facts, freezes=freezes_of(rules.policy, desired.name))
     if desired.removed:
         return _settled(facts, _guarded(facts, rules, decide_removal(facts)))
     return _settled(facts, _guarded(facts, rules, _stale(facts, respect_owners(facts, _decide(facts)))))
@@ -203,11 +203,11 @@ def _stale(facts: Facts, decision: Decision) -> Decision:
 
 def _guarded(facts: Facts, rules: Rules, decision: Decision) -> Decision:
     """Hold up every action that something forbids to start; rolling back is always allowed."""
-    frozen, changes = _freeze(facts.desired.name, rules.policy, facts.now)
+    freeze, changes = frozen(facts.freezes, facts.now)
     if decision.action is None or always_allowed(decision.action):
         return _suspended(facts, decision).sooner(changes)
     # A revert is a rollback that a person asked for.
-    block = _block(facts, rules, "" if goes_back_by(facts, decision.action) else frozen)
+    block = _block(facts, rules, "" if goes_back_by(facts, decision.action) else freeze)
     if not block:
         return decision
     what = f"{_name(decision.action)}, {decision.reason}"
@@ -228,30 +228,17 @@ def _settled(facts: Facts, decision: Decision) -> Decision:
     return replace(decision, action=None, reason="", waits_for=waits, look_again_at=until)
 
 
-def _block(facts: Facts, rules: Rules, frozen: str) -> str:
+def _block(facts: Facts, rules: Rules, freeze: str) -> str:
     if facts.spec.suspend:
         return "spec.suspend is true"
     if facts.desired.removed and rules.removal_guard:
         return rules.removal_guard
-    return frozen
+    return freeze
 
 
 def _suspended(facts: Facts, decision: Decision) -> Decision:
     calm = decision.health in (Health.HEALTHY, Health.PROGRESSING) and decision.action is None
     return replace(decision, health=Health.SUSPENDED) if facts.spec.suspend and calm else decision
-
-
-def _freeze(model: str, policy: PolicySpec, now: datetime) -> tuple[str, datetime | None]:
-    """Return the freeze in force (empty: none), and when the next one begins or this one ends."""
-    changes: list[datetime] = []
-    for window in policy.freezes:
-        if not any(fnmatchcase(model, pattern) for pattern in window.models):
-            continue
-        ends = last_fire(window.start, now) + window.duration
-        if now < ends:
-            return f"the freeze {window.name} until {ends:%F %H:%M}Z", ends
-        changes.append(next_fire(window.start, now))
-    return "", min(changes, default=None)
 
 
 def _name(action: Action) -> str:

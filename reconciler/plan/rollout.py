@@ -38,7 +38,8 @@ from reconciler.plan.facts import (
     sole_release,
     unroutable,
 )
-from reconciler.plan.hold import held, held_words, is_open
+from reconciler.plan.freezes import covered, frozen, frozen_spans
+from reconciler.plan.hold import held, held_words, is_open, waited_until
 from reconciler.plan.marks import RolloutRecord, release_from_tag
 from reconciler.plan.orders import said
 from reconciler.status import Health, Phase
@@ -231,11 +232,27 @@ def awaits_approval(facts: Facts, record: RolloutRecord) -> bool:
 
 
 def deadline_of(facts: Facts, record: RolloutRecord) -> datetime | None:
-    """Return when the rollout has to be over; None while a person or a window is waited for."""
-    if waits(facts, record):
+    """Return when the rollout has to be over; None while a person or a window is waited for, or nothing may start.
+
+    It counts anew from a commit that changes the spec, and stands still in a pause and in a freeze.
+    """
+    since = _counted(facts, record)
+    if since is None or facts.spec.suspend or frozen(facts.freezes, facts.now)[0]:
         return None
-    since = record.counted or record.started
-    return since + facts.spec.rollout.deadline + facts.orders.held(since)
+    still = [*facts.orders.pauses, *frozen_spans(facts.freezes, since, facts.now)]
+    return since + facts.spec.rollout.deadline + covered(still, since)
+
+
+def _counted(facts: Facts, record: RolloutRecord) -> datetime | None:
+    """Return from when the deadline counts."""
+    changed = min(facts.desired.commit.at, facts.now)
+    since = max(record.counted or record.started, changed)
+    steps = steps_of(facts, record)
+    if not 0 < record.step <= len(steps) or not is_open(steps[record.step - 1]):
+        # The commit that ended the waiting may be older than the step: then nobody knows since when it counts.
+        return None if record.waits and changed <= record.since else since
+    ended = waited_until(facts, record, steps[record.step - 1])
+    return None if ended is None else max(since, ended)
 
 
 def _start(live: InferenceService, record: RolloutRecord) -> Decision:

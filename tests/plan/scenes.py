@@ -36,7 +36,7 @@ from reconciler.plan.training import recipe_of
 NOW = datetime(2026, 8, 20, 9, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 PIPELINE = "pipelines/iris.yaml"
-COMMIT = Commit("4f2c1ab" + 33 * "0", "Ana <ana@example.org>", NOW, "a commit")
+COMMIT = Commit("4f2c1ab" + 33 * "0", "Ana <ana@example.org>", NOW - timedelta(days=30), "a commit")
 STABLE, CANDIDATE = "iris-predictor-00001", "iris-predictor-00002"
 
 

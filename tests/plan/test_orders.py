@@ -12,6 +12,7 @@ from reconciler.desired.documents import FreezeWindow, PolicySpec
 from reconciler.observed import Order, OrderKind, Rejection, Release
 from reconciler.plan.action import CutTraffic, RouteAll
 from reconciler.plan.facts import wanted_digest
+from reconciler.plan.freezes import covered
 from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.orders import ACTIONS, NONE, from_after, in_force, rejection_of, said, to_after
 from tests.plan.scenes import MINUTE, NOW, Memory, Scene, settled
@@ -69,14 +70,14 @@ def test_an_order_for_another_rollout_means_nothing(other: dict[str, Any]) -> No
 
 def test_the_time_that_a_rollout_was_paused_is_summed_up() -> None:
     given = [order(PAUSE, 10), order(PAUSE, 15), order(RESUME, 30), order(RESUME, 40), order(PAUSE, 110)]
-    assert force(*given).held(STARTED) == 30 * MINUTE
-    assert force(*given[:1], now=STARTED).held(STARTED) == timedelta()
+    assert covered(force(*given).pauses, STARTED) == 30 * MINUTE
+    assert covered(force(*given[:1], now=STARTED).pauses, STARTED) == timedelta()
 
 
 @pytest.mark.parametrize(("counted", "minutes"), [(0, 30), (10, 30), (20, 20), (30, 10), (40, 10), (115, 5), (120, 0)])
 def test_of_a_pause_only_what_came_after_the_deadline_began_to_run_puts_it_off(counted: int, minutes: int) -> None:
     given = [order(PAUSE, 10), order(RESUME, 30), order(PAUSE, 110)]
-    assert force(*given).held(STARTED + counted * MINUTE) == minutes * MINUTE
+    assert covered(force(*given).pauses, STARTED + counted * MINUTE) == minutes * MINUTE
 
 
 PAUSED: dict[str, tuple[tuple[tuple[OrderKind, int], ...], int]] = {
@@ -96,7 +97,7 @@ PAUSED: dict[str, tuple[tuple[tuple[OrderKind, int], ...], int]] = {
 @pytest.mark.parametrize("sentence", PAUSED)
 def test_for_how_long_a_rollout_was_paused(sentence: str) -> None:
     given, minutes = PAUSED[sentence]
-    assert force(*(order(kind, minute) for kind, minute in given)).held(STARTED) == minutes * MINUTE
+    assert covered(force(*(order(kind, minute) for kind, minute in given)).pauses, STARTED) == minutes * MINUTE
 
 
 @pytest.mark.parametrize(
