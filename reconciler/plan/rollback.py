@@ -19,7 +19,16 @@ from reconciler.plan.action import (
     Withdraw,
 )
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import Facts, beyond_help, previous_target, revision_release, served, settled, sole_release
+from reconciler.plan.facts import (
+    ROUTED_WITHIN,
+    Facts,
+    beyond_help,
+    previous_target,
+    revision_release,
+    served,
+    settled,
+    sole_release,
+)
 from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.rollout import candidate_ready, cause, check_verdicts, deadline_of, effective_percent, stalled_by
 from reconciler.status import Health, Phase
@@ -98,7 +107,8 @@ def _going_wrong(facts: Facts, live: InferenceService, record: RolloutRecord) ->
     if why is None:
         return None
     verdicts = check_verdicts(facts, record)
-    if facts.spec.rollout.on_failure == "pause" and _previous_moved(live, record) is None:
+    astray = _previous_moved(live, record) or _beyond_its_share(facts, live, record)
+    if facts.spec.rollout.on_failure == "pause" and astray is None:
         if record.wanted != facts.wanted:
             return _restart(live, record)
         paused = stall(
@@ -113,7 +123,7 @@ def _going_wrong(facts: Facts, live: InferenceService, record: RolloutRecord) ->
 
 def _wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> str | None:
     """Say what is wrong with the rollout, None when nothing is."""
-    if (moved := _previous_moved(live, record)) is not None:
+    if (moved := _previous_moved(live, record) or _beyond_its_share(facts, live, record)) is not None:
         return moved
     if live.failure is not None and beyond_help(live, facts.now) and not candidate_ready(live, record):
         return f"the candidate cannot be served: {live.failure.reason}: {live.failure.message}"
@@ -136,6 +146,18 @@ def _previous_moved(live: InferenceService, record: RolloutRecord) -> str | None
     if previous is None or previous.revision == record.stable_revision:
         return None
     return f"the traffic tagged prev goes to {previous.revision}, not to the stable revision {record.stable_revision}"
+
+
+def _beyond_its_share(facts: Facts, live: InferenceService, record: RolloutRecord) -> str | None:
+    """Say so where the candidate gets more than was ever asked for it, as where KServe lost the stable revision.
+
+    What was asked for a moment ago may not show yet; in Standard mode the route alone decides, and is looked at.
+    """
+    late = live.applied_at is not None and facts.now >= live.applied_at + ROUTED_WITHIN
+    asked, gets = max(live.canary_percent or 0, record.percent or 0), effective_percent(live)
+    if live.standard or not late or gets <= asked or not candidate_ready(live, record):
+        return None
+    return f"version {record.release.version} gets {gets} % of the traffic, though only {asked} % was asked for"
 
 
 def _restart(live: InferenceService, record: RolloutRecord) -> Decision:

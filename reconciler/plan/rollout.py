@@ -304,7 +304,15 @@ def _in_step(facts: Facts, live: InferenceService, record: RolloutRecord, index:
         return _shift(record, step, f"because step {index} of {len(steps)} asks for {step.traffic} %")
     if _entering(live, steps, index):
         return _enter(facts, live, record, index + 1)
-    return _hold(facts, live, record, step, index)
+    decision = _hold(facts, live, record, step, index)
+    if isinstance(decision.action, (ShiftTraffic, RouteAll)) and effective_percent(live) != step.traffic:
+        return replace(_awaits_share(live, record, step.traffic), checks=decision.checks)
+    return decision
+
+
+def _awaits_share(live: InferenceService, record: RolloutRecord, percent: int) -> Decision:
+    what = f"{percent} % of the traffic to reach version {record.release.version}{cause(live)}"
+    return stalled_by(live, wait(what, Phase.CANARY, until=_routed_by(live)))
 
 
 def _at_once(facts: Facts, record: RolloutRecord, steps: tuple[Step, ...]) -> str | None:
@@ -329,8 +337,7 @@ def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: 
         if unroutable(live, facts.now):
             why = f"the HTTPRoute sends it {effective_percent(live)} %" if live.splits else "there is no HTTPRoute"
             return not_routed(record.release, step.traffic, why, Phase.CANARY)
-        what = f"{step.traffic} % of the traffic to reach version {record.release.version}{cause(live)}"
-        return stalled_by(live, wait(what, Phase.CANARY, until=_routed_by(live)))
+        return _awaits_share(live, record, step.traffic)
     begin = BeginStep(record.release, number, facts.now)
     return act(begin, f"because {step.traffic} % are effective; {held_words(step)}", Phase.CANARY)
 

@@ -39,6 +39,7 @@ from reconciler.plan.rollback import _hold_while_stable_is_ill
 from reconciler.plan.rollout import _judged_at
 from reconciler.status import Health, Phase
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting
+from tests.plan.test_rollout import recorded, seen
 from tests.plan.test_rules import facts_of
 
 CHECK = {"name": "answers", "interval": "2m", "minSamples": 20, "probe": {"inputs": {"from": "inputExample"}}}
@@ -222,6 +223,28 @@ def test_a_deadline_names_what_held_the_rollout_up() -> None:
     assert [c.check for c in held.checks] == ["answers"]
     said = canary(0, 0, timedelta(hours=1)).rolling(0, 0, timedelta(hours=1), message="image not found").decide()
     assert said.reason == "because the rollout did not end within 1h; image not found"
+
+
+def test_a_candidate_that_gets_more_than_was_asked_for_is_taken_back_once_it_has_had_time_to_show() -> None:
+    scene = astray(canary(10, 1))
+    decision = scene.decide()
+    assert isinstance(decision.action, CutTraffic)
+    assert decision.reason == "because version 2 gets 100 % of the traffic, though only 10 % was asked for"
+    paused = canary(10, 1, rollout={"steps": [{"traffic": 10, "hold": "1d"}], "onFailure": "pause"})
+    assert isinstance(astray(paused).decide().action, CutTraffic)
+    assert scene.decide(NOW - timedelta(microseconds=1)).action is None
+    assert not isinstance(recorded(scene, percent=100).decide().action, CutTraffic)
+    harmless: list[dict[str, Any]] = [
+        {"canary_percent": 100}, {"applied_at": None}, {"latest_ready": STABLE}, {"mode": "Standard"},
+    ]  # fmt: skip
+    for changes in harmless:
+        assert not isinstance(astray(canary(10, 1), **changes).decide().action, CutTraffic), changes
+
+
+def astray(scene: Scene, **changes: Any) -> Scene:
+    """Let the candidate have everything for a minute."""
+    alone = (TrafficTarget(CANDIDATE, 100, "latest", latest=True),)
+    return seen(scene, **{"traffic": alone, "applied_at": NOW - timedelta(minutes=1), **changes})
 
 
 def test_a_failure_that_may_pass_cuts_nothing_and_a_terminal_one_only_while_the_candidate_is_not_ready() -> None:

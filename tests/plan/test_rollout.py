@@ -447,3 +447,13 @@ def test_a_paused_rollout_begins_no_step() -> None:
     assert isinstance(scene.decide().action, ShiftTraffic)
     decision = scene.sees(memory=Memory(orders=(pause,))).decide()
     assert (decision.action, decision.blocked_by) == (None, "paused by ana: it looks odd")
+
+
+def test_a_step_whose_share_went_is_not_left_for_the_next_one() -> None:
+    passed = canary(10, 1, 11 * MINUTE)
+    assert passed.decide().action == ShiftTraffic(passed.release(2), 50, STABLE)
+    gone = seen(passed, traffic=split(0, 100))
+    decision = gone.decide()
+    assert (decision.action, decision.waits_for) == (None, "10 % of the traffic to reach version 2")
+    last = seen(canary(50, 2, 11 * MINUTE), traffic=split(10, 90))
+    assert (last.decide().action, last.decide().waits_for) == (None, "50 % of the traffic to reach version 2")

@@ -186,6 +186,20 @@ def test_a_prev_that_goes_to_an_older_version_takes_the_candidate_back_and_leave
     assert "the traffic tagged prev goes to iris-predictor-00001" in rejected
 
 
+def test_a_stable_revision_that_kserve_forgot_does_not_leave_the_candidate_with_everything() -> None:
+    film = in_canary()
+    live = film.made.serving.live[KEY]
+    live.component = replace(live.component, rolledout="", previous="")
+    release, _ = asked_of(live.manifest)
+    assert release is not None
+    film.made.truth.exposure(NAME).allowed[release] = 100  # it is KServe that gives it
+    film.rest()
+    assert shares(film) == {1: 100}
+    assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
+    rejected = film.made.registry.models[NAME].versions[1].tags[TAG_REJECTED]
+    assert "the traffic tagged prev goes to iris-predictor-00002, not to the stable revision" in rejected
+
+
 def test_a_candidate_that_never_becomes_ready_gets_nothing_and_stable_keeps_everything() -> None:
     film = in_production()
     film.made.serving.never_ready.add(2)
