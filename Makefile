@@ -23,14 +23,18 @@ help: ## Show this
 	@echo "  make demo ARGS=--reset         start anew"
 	@echo "  make demo ARGS=--standard      in KServe's Standard mode"
 	@echo "  make test ARGS='tests/plan -x'"
+	@echo "  make test ARGS='--kubeconfig FILE'   on that cluster, see CONTRIBUTING.md"
 	@echo "  make demo PYTHON=python3.12    only matters while $(VENV) does not exist yet"
 
 demo: $(STAMP) ## Watch models being trained, canaried, promoted and rolled back, on this machine
 	@$(BIN)/reconciler demo $(ARGS)
 
-# Two at a time, a file never apart from itself: tests of one file share what they start.
+# Two at a time, a file never apart from itself: tests of one file share what they start. On a cluster all share that.
+AT_ONCE = $(if $(findstring --kubeconfig,$(ARGS)),-n 0,-n 2 --dist loadfile --no-loadscope-reorder)
+
+# pytest takes a file that stands apart from its option for a place to look for tests, before it knows the option.
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest $(AT_ONCE) $(subst --kubeconfig ,--kubeconfig=,$(ARGS))
 
 chaos: $(STAMP) ## Kill, stop and starve the real service; CHAOS=long goes through each fault alone
 	CHAOS=$${CHAOS:-short} $(BIN)/python -m pytest tests/chaos $(ARGS)
