@@ -8,6 +8,8 @@ from datetime import datetime
 
 from reconciler.observed import Rejection, Release
 
+_LONGEST_REASON = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class RolloutRecord:
@@ -93,12 +95,17 @@ def _whole(value: object) -> int:
     return value
 
 
+def _bounded(reason: str) -> str:
+    """Cut a reason between two words: what shows a secret for one may have been cut off."""
+    return reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON].rpartition(" ")[0]
+
+
 def rejection_to_tag(rejection: Rejection) -> str:
     """Write the value of the tag that marks a version rejected."""
     value = {
         "release": str(rejection.release),
         "wanted": rejection.wanted,
-        "reason": rejection.reason[:2000],
+        "reason": _bounded(rejection.reason),
         "at": rejection.at.isoformat(),
     }
     return json.dumps(value, sort_keys=True)
@@ -111,7 +118,7 @@ def rejection_from_tag(text: str | None) -> Rejection | None:
         release = Release.parse(raw["release"])
         if release is None:
             return None
-        return Rejection(release, str(raw["wanted"]), str(raw["reason"])[:2000], moment(raw["at"]))
+        return Rejection(release, str(raw["wanted"]), _bounded(str(raw["reason"])), moment(raw["at"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 

@@ -119,11 +119,18 @@ def test_a_rejection_is_read_back_as_it_was_written() -> None:
 
 
 def test_the_reason_of_a_rejection_has_a_bound_when_written_and_when_read() -> None:
-    long = replace(REJECTION, reason="x" * 3000)
-    assert len(json.loads(rejection_to_tag(long))["reason"]) == 2000
-    read = rejection_from_tag(json.dumps({**MARK, "reason": "x" * 3000}))
+    words = "x " * 1500
+    assert json.loads(rejection_to_tag(replace(REJECTION, reason=words)))["reason"] == words[:1999]
+    read = rejection_from_tag(json.dumps({**MARK, "reason": words}))
     assert read is not None
-    assert read.reason == "x" * 2000
+    assert read.reason == words[:1999]
+
+
+def test_a_reason_is_cut_between_two_words_as_half_an_address_may_hide_no_password_any_more() -> None:
+    long = f"{'x ' * 990}https://svc:Sup3rS3cretPw@minio:9000/models"
+    assert len("Sup3r") < 2000 - long.index("Sup3r") < len("Sup3rS3cretPw@")
+    assert json.loads(rejection_to_tag(replace(REJECTION, reason=long)))["reason"] == long[:1979]
+    assert json.loads(rejection_to_tag(replace(REJECTION, reason="x" * 2000)))["reason"] == "x" * 2000
 
 
 @pytest.mark.parametrize(
