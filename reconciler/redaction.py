@@ -21,6 +21,9 @@ from reconciler.settings import Secret
 HIDDEN = "***"
 # A shorter secret would blank out ordinary words wherever they stand.
 _SHORTEST = 6
+_CUT = "..."
+_TO_LAST_SPACE = re.compile(r".*\s", re.DOTALL)
+_FROM_FIRST_SPACE = re.compile(r"\s.*", re.DOTALL)
 _DEEPEST = 64
 _ROUNDS = 8
 
@@ -209,3 +212,27 @@ def _hide_value(found: re.Match[str]) -> str:
     value = found["value"]
     opening = re.match(r"\\?[\"']?", value)
     return f"{found['name']}{opening[0] if opening else ''}{HIDDEN}"
+
+
+_BY_SHAPE = Redactor()
+
+
+def first_words(text: str, longest: int) -> str:
+    """Return what a text begins with, without secrets and in at most so many characters.
+
+    What is cut off may have been all that told a secret: so secrets go first, and no word stays in part.
+    """
+    shown = _BY_SHAPE.redact_text(text).strip()
+    if len(shown) <= longest:
+        return shown
+    kept = _TO_LAST_SPACE.match(shown[: longest - len(_CUT)])
+    return f"{kept[0].rstrip()} {_CUT}" if kept else _CUT
+
+
+def last_words(text: str, longest: int) -> str:
+    """Return what a text ends with, in the same way."""
+    shown = _BY_SHAPE.redact_text(text).strip()
+    if len(shown) <= longest:
+        return shown
+    kept = _FROM_FIRST_SPACE.search(shown[len(_CUT) - longest :])
+    return f"{_CUT} {kept[0].lstrip()}" if kept else _CUT

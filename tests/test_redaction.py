@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.redaction import HIDDEN, Redactor, is_sensitive, secrets_of
+from reconciler.redaction import HIDDEN, Redactor, first_words, is_sensitive, last_words, secrets_of
 from reconciler.settings import load_settings
 
 PLANTED = 'pl4nted/s3cret "quoted" value'
@@ -202,3 +203,46 @@ def test_a_known_secret_never_shows(secret: str, around: str) -> None:
     if secret in around + HIDDEN + around:
         return
     assert secret not in Redactor([secret]).redact_text(around + secret + around)
+
+
+SAID = "nobody knows why the artifact was not fetched"
+CUTS: dict[str, tuple[str, int, str, str]] = {
+    "what fits stays": (SAID, len(SAID), SAID, SAID),
+    "what does not fit loses whole words": (SAID, 30, "nobody knows why the ...", "... artifact was not fetched"),
+    "a word that fits to its last letter stays": ("one two three", 11, "one two ...", "... three"),
+    "lines are words too": ("one\ntwo\nthree four", 12, "one\ntwo ...", "... four"),
+    "one endless word is not shown in part": ("x" * 99, 30, "...", "..."),
+    "what stands around it is no part of a text": (f"  {SAID}\n", len(SAID), SAID, SAID),
+}
+
+
+@pytest.mark.parametrize("what", CUTS)
+def test_a_long_text_is_cut_between_two_words(what: str) -> None:
+    text, longest, first, last = CUTS[what]
+    assert (first_words(text, longest), last_words(text, longest)) == (first, last)
+
+
+TOLD = {
+    "by its address": "https://svc:Sup3rS3cretPw@minio:9000/models/x",
+    "by its name": "AWS_SECRET_ACCESS_KEY=Sup3rS3cretPw",
+    "by its header": "Authorization: Basic Sup3rS3cretPw and Sup3rS3cretPw",
+    "by its frame": "-----BEGIN PRIVATE KEY-----\nSup3rS3cretPw\nSup3rS3cretPw\n-----END PRIVATE KEY-----",
+    "as one that is known only elsewhere": "Sup3rS3cretPw",
+}
+LONGEST = 100
+
+
+@pytest.mark.parametrize("how", TOLD)
+@pytest.mark.parametrize("cut", [first_words, last_words])
+def test_wherever_a_text_is_cut_a_secret_loses_what_tells_it_and_shows_nowhere(
+    cut: Callable[[str, int], str], how: str
+) -> None:
+    everywhere = Redactor(["Sup3rS3cretPw"])
+    for before in range(2 * LONGEST):
+        for after in (0, 2 * LONGEST - before):
+            text = f"{'x ' * (before // 2)}{'y' * (before % 2)} {TOLD[how]} {'z ' * (after // 2)}"
+            shown = everywhere.redact_text(cut(text, LONGEST))
+            assert len(cut(text, LONGEST)) <= LONGEST
+            assert "S3cret" not in shown
+            assert "Sup3r" not in shown
+            assert "Pw" not in shown

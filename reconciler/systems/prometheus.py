@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from reconciler.errors import ReconcilerError, Refused, SettingsError, Transient
 from reconciler.ports import Reading
+from reconciler.redaction import first_words
 from reconciler.settings import PrometheusSettings
 from reconciler.systems import retrying
 from reconciler.systems.deadline import bind_httpx, ending
@@ -23,6 +24,7 @@ MAX_ANSWER = 1024 * 1024
 # What was evaluated further away than this from the asked instant comes from a cache, or from another clock.
 FURTHEST = timedelta(seconds=5)
 _LONGEST_SAID = 500
+_LONGEST_QUERY = 200
 _NOBODY = "check prometheus.url, and that the server runs"
 
 
@@ -123,7 +125,7 @@ def _said(content: bytes) -> str:
     except ValueError:
         return ""
     said = answer.get("error") if isinstance(answer, dict) else None
-    return said[:_LONGEST_SAID] if isinstance(said, str) else ""
+    return first_words(said, _LONGEST_SAID) if isinstance(said, str) else ""
 
 
 def _object(content: bytes, origin: str) -> dict[str, Any]:
@@ -141,24 +143,25 @@ _AGGREGATE = "aggregate the query to one number, such as with sum()"
 
 def reading(answer: Mapping[str, Any], at: datetime, query: str) -> Reading:
     """Read an answer: one finite number, or why there is none. Raises Refused and Transient."""
-    data = answer.get("data")
+    data, asked = answer.get("data"), first_words(query, _LONGEST_QUERY)
     if answer.get("status") != "success" or not isinstance(data, dict):
-        raise Transient(f"Prometheus did not succeed: {str(answer.get('error', 'no data'))[:_LONGEST_SAID]}")
+        said = first_words(str(answer.get("error", "no data")), _LONGEST_SAID)
+        raise Transient(f"Prometheus did not succeed: {said}")
     if warnings := answer.get("warnings"):
         said = "; ".join(map(str, warnings)) if isinstance(warnings, list) else str(warnings)
-        raise Transient(f"Prometheus answered only in part: {said[:_LONGEST_SAID]}")
+        raise Transient(f"Prometheus answered only in part: {first_words(said, _LONGEST_SAID)}")
     kind, result = data.get("resultType"), data.get("result")
     if kind == "scalar":
         return _number(result, at)
     if kind != "vector" or not isinstance(result, list):
-        raise Refused(f"the query answers a {kind}, not one number: {query[:200]}", help=_AGGREGATE)
+        raise Refused(f"the query answers a {kind}, not one number: {asked}", help=_AGGREGATE)
     if not result:
         return Reading(None, "the query finds no series")
     if len(result) > 1:
-        raise Refused(f"the query answers {len(result)} series, not one number: {query[:200]}", help=_AGGREGATE)
+        raise Refused(f"the query answers {len(result)} series, not one number: {asked}", help=_AGGREGATE)
     sample = result[0]
     if isinstance(sample, dict) and "histogram" in sample:
-        raise Refused(f"the query answers a histogram, not one number: {query[:200]}", help="use histogram_quantile()")
+        raise Refused(f"the query answers a histogram, not one number: {asked}", help="use histogram_quantile()")
     return _number(sample.get("value") if isinstance(sample, dict) else None, at)
 
 

@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping
 
 from reconciler.errors import Conflict, ReconcilerError, Refused, Terminal, Transient, UnknownOutcome
+from reconciler.redaction import first_words
 
 # No server may keep us from looking for longer.
 LONGEST_PAUSE = 600.0
+_LONGEST_SAID = 500
 _SECONDS = re.compile(r"[0-9]{1,9}")
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
 
@@ -54,7 +56,7 @@ def _said(body: bytes) -> tuple[str, str]:
         return "", ""
     if not isinstance(value, dict):
         return "", ""
-    return str(value.get("error_code", ""))[:100], str(value.get("message", ""))[:500]
+    return str(value.get("error_code", ""))[:100], first_words(str(value.get("message", "")), _LONGEST_SAID)
 
 
 def _seconds(header: str | None) -> float | None:

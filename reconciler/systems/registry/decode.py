@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.observed import ModelVersion, RegisteredModel, Stage
+from reconciler.redaction import first_words
 
 _STAGES = {stage.value: stage for stage in Stage}
 _NONE: frozenset[str] = frozenset()
@@ -145,7 +146,7 @@ _LARGEST_VERSION = 2**31 - 1
 
 
 def _short(error: Exception) -> str:
-    return repr(error)[:300]
+    return first_words(repr(error), 300)
 
 
 def _version_number(value: Any) -> int:

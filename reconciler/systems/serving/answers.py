@@ -8,6 +8,7 @@ from typing import Any
 
 from reconciler.errors import Conflict, ReconcilerError, Refused, Terminal, Transient, UnknownOutcome
 from reconciler.observed import MANAGER
+from reconciler.redaction import first_words
 from reconciler.systems.serving.api import Call, Json
 from reconciler.systems.serving.reading import items, mapping, number
 
@@ -47,7 +48,7 @@ def refusal(  # noqa: PLR0911  one return a code reads as the table that it is
 ) -> ReconcilerError:
     """Return the error that stands for an answer other than 2xx."""
     status: Json = body if isinstance(body, dict) else {}
-    said = str(status.get("message") or f"HTTP {code}")[:_LONGEST_SAID]
+    said = first_words(str(status.get("message") or f"HTTP {code}"), _LONGEST_SAID)
     match code:
         case 401:
             return Unauthenticated(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from reconciler.observed import Failure, InferenceService
+from reconciler.redaction import last_words
 from reconciler.systems.serving.api import Call, Json, Resource
 from reconciler.systems.serving.reading import items, mapping, number, text
 
@@ -89,5 +90,4 @@ def _ended(container: Json) -> Json:
 
 
 def _said(reason: str, message: str, step: str) -> Failure:
-    short = message.strip()[-_LONGEST:]
-    return Failure(reason, f"{reason}: {short}; next: {step}", terminal=False)
+    return Failure(reason, f"{reason}: {last_words(message, _LONGEST)}; next: {step}", terminal=False)

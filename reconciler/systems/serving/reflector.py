@@ -11,6 +11,7 @@ from typing import Any
 
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.logs import get_logger
+from reconciler.redaction import first_words
 from reconciler.systems.serving.answers import Expired, NotFound
 from reconciler.systems.serving.api import Api, Call, Json, Resource, Stream
 from reconciler.systems.serving.feed import Sink
@@ -210,11 +211,15 @@ def _event(line: bytes) -> tuple[str, Json]:
     try:
         event = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise Transient(f"the watch sent a line that is no JSON: {line[:80]!r}") from error
+        raise Transient(f"the watch sent a line that is no JSON: {_shown(line)!r}") from error
     obj = event.get("object") if isinstance(event, dict) else None
     if not isinstance(obj, dict):
-        raise Transient(f"the watch sent a line without an object: {line[:80]!r}")
+        raise Transient(f"the watch sent a line without an object: {_shown(line)!r}")
     return text(event, "type"), obj
+
+
+def _shown(line: bytes) -> str:
+    return first_words(line.decode("utf-8", "replace"), 80)
 
 
 def _stream_error(feed: str, status: Json) -> ReconcilerError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from reconciler.redaction import first_words
+
 LIMIT = 500
 _TRACEBACK = re.compile(r"^(\s*)Traceback \(most recent call last\):\s*$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -21,7 +23,7 @@ def cause_in(log: str) -> str:
 
 def bounded(text: str) -> str:
     """Cut a text to the length that fits a status."""
-    return text if len(text) <= LIMIT else text[: LIMIT - 3] + "..."
+    return first_words(text, LIMIT)
 
 
 def _last_exception(lines: list[str]) -> str | None:

@@ -16,6 +16,7 @@ from kfp_server_api.exceptions import ApiException
 
 from reconciler.breakpoints import reached
 from reconciler.errors import ReconcilerError, Refused, Transient, UnknownOutcome
+from reconciler.redaction import first_words
 from reconciler.systems import retrying
 from reconciler.systems.bounded import BoundedPool
 from reconciler.systems.deadline import ending
@@ -172,7 +173,7 @@ def _authorizing(token: Token) -> Any:
             try:
                 made = super().deserialize(response, response_type)
             except _UNREADABLE as error:
-                raise _GarbledError(f"{type(error).__name__}: {str(error)[:200]}") from error
+                raise _GarbledError(f"{type(error).__name__}: {first_words(str(error), 200)}") from error
             if made is None:
                 raise _GarbledError("it is null")
             return made
@@ -268,4 +269,4 @@ def _message(error: ApiException) -> str:
     except (ValueError, RecursionError):
         body = None
     text = body.get("message") or body.get("error") if isinstance(body, dict) else None
-    return str(text or error.reason or "nothing")[:300]
+    return first_words(str(text or error.reason or "nothing"), 300)

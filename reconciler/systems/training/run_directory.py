@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.observed import RunState, TrainingRun
+from reconciler.redaction import first_words
 from reconciler.systems.training.failure import LIMIT
 
 UNREADABLE = "ended with a result that nobody can read: something else wrote its result.json"
@@ -151,7 +152,7 @@ class RunDirectory:
     def _with_log(self, cause: str) -> str:
         where = f" (log: {self.log})"
         room = max(LIMIT - len(where), 80)
-        return (cause if len(cause) <= room else cause[: room - 3] + "...") + where
+        return first_words(cause, room) + where
 
 
 def _time(text: object) -> datetime | None:

@@ -122,6 +122,17 @@ def test_refusals(server: Server, refusal: Refusal) -> None:
     assert len(server.script.asked) == 1
 
 
+def test_a_long_refusal_is_cut_where_no_half_of_a_secret_is_left(server: Server) -> None:
+    said = f"admission webhook denied the request: {'x ' * 472}https://svc:Sup3rS3cretPw@policy:9000/check"
+    assert said.index("Sup3r") < 1_000 < said.index("Pw@")
+    server.script.on("PATCH", Reply(status(403, "Forbidden", message=said), 403))
+
+    with pytest.raises(Refused, match="admission webhook denied the request: x x") as caught:
+        server.connection.call(PATCH)
+
+    assert "Sup3r" not in caught.value.message
+
+
 def test_the_missing_verb_is_in_the_help(server: Server) -> None:
     server.script.on("PATCH", Reply(status(403, "Forbidden", message=GROUP_SAID), 403))
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from reconciler.redaction import Redactor
 from reconciler.systems.serving.kserve import KServe
 from reconciler.systems.serving.pods import cause_of
 from tests.clusters import with_account
@@ -93,6 +94,23 @@ def test_the_cause_nearest_to_the_root_is_told_of_several_pods() -> None:
     cause = cause_of([CAUSES["no node has room"][0], CAUSES["the artifact cannot be fetched"][0]])
     assert cause is not None
     assert cause.reason == "StorageInitializerFailed"
+
+
+HALF_TOLD = {
+    "an address": "svc:Sup3rS3cretPw@minio:9000/models/x was asked for; " + "and nobody answered " * 20,
+    "a name": "Sup3rS3cretPw was in the environment; " + "and nobody answered " * 20,
+}
+TELLS = {"an address": "request to https://", "a name": "env AWS_SECRET_ACCESS_KEY="}
+
+
+@pytest.mark.parametrize("what", HALF_TOLD)
+def test_what_shows_a_secret_for_one_is_not_cut_off_before_it_is_hidden(what: str) -> None:
+    message = TELLS[what] + HALF_TOLD[what].ljust(500, "z")[:500]
+    ended = {"exitCode": 1, "reason": "Error", "message": message}
+    cause = cause_of([pod(init=(container("storage-initializer", ended=ended),))])
+    assert cause is not None
+    assert "nobody answered" in cause.message
+    assert "Sup3r" not in Redactor().redact_text(cause.message)
 
 
 def test_the_pods_of_the_newest_revision_are_asked_and_no_others(kserve: KServe, world: World) -> None:
