@@ -17,8 +17,32 @@ _MOST_PODS = "20"
 _MOST_EVENTS = "50"
 _INTERNAL_ERROR = "InternalError"
 _LONGEST = 500
-_PULLING = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName"})
-_RANKS = ("OOMKilled", "StorageInitializerFailed", "ImagePullBackOff", "CrashLoopBackOff", "Unschedulable")
+_OOM = "OOMKilled"
+_LOOPS = "CrashLoopBackOff"
+_OVER = frozenset({"Succeeded", "Failed"})
+_PULL = "check the runtime's image, and the secret that pulls it"
+_START = "change what it names, in Git or in the runtime: command, mounts or user"
+_FETCHES_WITH = "raise memoryLimit of storageInitializer in KServe's ConfigMap inferenceservice-config"
+# What a kubelet waits for before a container runs, as it is told, with the next step.
+_NOT_STARTED = {
+    "CreateContainerConfigError": (
+        "CreateContainerConfigError",
+        "make the Secret or ConfigMap it names, or name another",
+    ),
+    "CreateContainerError": ("CreateContainerError", _START),
+    "RunContainerError": ("RunContainerError", _START),
+    "InvalidImageName": ("InvalidImageName", "correct the image's name, in Git or in the runtime"),
+    "ErrImageNeverPull": ("ErrImageNeverPull", "put the image onto the nodes, or set another imagePullPolicy"),
+    "ErrImagePull": ("ImagePullBackOff", _PULL),
+    "ImagePullBackOff": ("ImagePullBackOff", _PULL),
+}
+_RANKS = (
+    _OOM,
+    "StorageInitializerFailed",
+    *dict.fromkeys(reason for reason, _ in _NOT_STARTED.values()),
+    _LOOPS,
+    "Unschedulable",
+)
 
 
 def list_call(live: InferenceService) -> Call:
@@ -49,43 +73,69 @@ def cause_of(pods: Iterable[Json]) -> Failure | None:
 
 
 def _causes(pod: Json) -> Iterator[Failure]:
-    status, name = mapping(pod, "status"), text(mapping(pod, "metadata"), "name")
+    status, meta = mapping(pod, "status"), mapping(pod, "metadata")
+    # Another pod is there, or comes, in place of one that goes or is over.
+    if meta.get("deletionTimestamp") or text(status, "phase") in _OVER:
+        return
     for condition in items(status, "conditions"):
         if condition.get("type") == "PodScheduled" and text(condition, "reason") == "Unschedulable":
             yield _said("Unschedulable", text(condition, "message"), "ask for less in resources, or add nodes that fit")
-    for container in items(status, "initContainerStatuses"):
-        yield from _of_initializer(container)
-    for container in items(status, "containerStatuses"):
-        yield from _of_container(container, name)
+    for container in _unready(status, "initContainerStatuses"):
+        yield from _of_initializer(container, text(meta, "name"))
+    for container in _unready(status, "containerStatuses"):
+        yield from _of_container(container, text(meta, "name"))
 
 
-def _of_initializer(container: Json) -> Iterator[Failure]:
-    yield from _pulling(container)
-    ended = _ended(container)
-    if text(container, "name") == _INITIALIZER and ended and number(ended, "exitCode") != 0:
+def _unready(status: Json, part: str) -> list[Json]:
+    """Return the containers that are not ready; how one that is ended before tells nothing about now."""
+    return [container for container in items(status, part) if container.get("ready") is not True]
+
+
+def _of_initializer(container: Json, pod: str) -> Iterator[Failure]:
+    name, ended = text(container, "name"), _ended(container)
+    yield from _not_started(container)
+    if not _loops(container) and (not ended or number(ended, "exitCode") == 0):
+        return
+    if text(ended, "reason") == _OOM:
+        step = _FETCHES_WITH if name == _INITIALIZER else f"raise the memory limit of {name}"
+        yield _said(_OOM, f"{name} needs more memory than its limit", step)
+    elif name == _INITIALIZER:
         step = "check that the artifact is there, and the credentials of the service account"
         yield _said("StorageInitializerFailed", text(ended, "message") or "the artifact was not fetched", step)
+    else:
+        yield _crashed(name, ended, pod)
 
 
 def _of_container(container: Json, pod: str) -> Iterator[Failure]:
-    yield from _pulling(container)
     name, ended = text(container, "name"), _ended(container)
-    if text(ended, "reason") == "OOMKilled":
-        yield _said("OOMKilled", f"{name} needs more memory than its limit", "raise resources.limits.memory in Git")
-    elif text(mapping(container, "state", "waiting"), "reason") == "CrashLoopBackOff":
-        said = text(ended, "message") or f"{name} ended with exit code {number(ended, 'exitCode')}"
-        yield _said("CrashLoopBackOff", said, f"read its log: kubectl logs {pod} -c {name} --previous")
+    yield from _not_started(container)
+    if text(ended, "reason") == _OOM:
+        yield _said(_OOM, f"{name} needs more memory than its limit", "raise resources.limits.memory in Git")
+    elif ended or _loops(container):
+        yield _crashed(name, ended, pod)
 
 
-def _pulling(container: Json) -> Iterator[Failure]:
+def _loops(container: Json) -> bool:
+    return text(mapping(container, "state", "waiting"), "reason") == _LOOPS
+
+
+def _crashed(name: str, ended: Json, pod: str) -> Failure:
+    """Tell of a container that ended, under one name whether it waits to be started again or runs already."""
+    code = number(ended, "exitCode")
+    said = text(ended, "message") or (f"{name} ends" if code is None else f"{name} ended with exit code {code}")
+    return _said(_LOOPS, said, f"read its log: kubectl logs {pod} -c {name} --previous")
+
+
+def _not_started(container: Json) -> Iterator[Failure]:
     waiting = mapping(container, "state", "waiting")
-    if text(waiting, "reason") in _PULLING:
-        said = text(waiting, "message") or f"the image {text(container, 'image')} cannot be pulled"
-        yield _said("ImagePullBackOff", said, "check the runtime's image, and the secret that pulls it")
+    if told := _NOT_STARTED.get(text(waiting, "reason")):
+        reason, step = told
+        said = text(waiting, "message") or f"{text(container, 'name')} of image {text(container, 'image')}"
+        yield _said(reason, said, step)
 
 
 def _ended(container: Json) -> Json:
-    """Return how the container ended last."""
+    """Return how a container that is not ready ended last."""
     return mapping(container, "state", "terminated") or mapping(container, "lastState", "terminated")
 
 

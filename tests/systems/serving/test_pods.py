@@ -18,62 +18,168 @@ from tests.systems.serving.world import World, manifest
 Json = dict[str, Any]
 
 
+IMAGE = "example.com/server:1"
+
+
 def container(name: str, waiting: Json | None = None, ended: Json | None = None, last: Json | None = None) -> Json:
-    state = {"waiting": waiting} if waiting else {"terminated": ended} if ended else {"running": {}}
+    """Return the status of a container as a kubelet writes it: one that only runs is ready."""
+    state = {"waiting": waiting} if waiting else {"terminated": ended} if ended else {"running": {"startedAt": AT}}
     return {
         "name": name,
-        "image": "example.com/server:1",
+        "image": IMAGE,
+        "imageID": "",
+        "ready": not (waiting or ended or last),
+        "started": not (waiting or ended),
+        "restartCount": 7 if last else 0,
         "state": state,
         "lastState": {"terminated": last} if last else {},
     }
 
 
-def pod(*containers: Json, init: tuple[Json, ...] = (), conditions: tuple[Json, ...] = ()) -> Json:
+def server(waiting: Json | None = None, ended: Json | None = None, last: Json | None = None) -> Json:
+    return container("kserve-container", waiting, ended, last)
+
+
+def fetching(waiting: Json | None = None, ended: Json | None = None, last: Json | None = None) -> Json:
+    """Return a pod whose storage-initializer is not through: everything else waits for it."""
+    initializer = container("storage-initializer", waiting, ended, last)
+    return pod(server(INITIALIZING), container("queue-proxy", INITIALIZING), init=(initializer,))
+
+
+def end(code: int, reason: str = "Error", message: str | None = None) -> Json:
+    said = {"message": message} if message else {}
+    return {"exitCode": code, "reason": reason, "startedAt": AT, "finishedAt": AT, "containerID": "c", **said}
+
+
+def pod(*containers: Json, init: tuple[Json, ...] = (), conditions: tuple[Json, ...] = (), **meta: Any) -> Json:
     status = {
+        "phase": "Running" if containers and not init else "Pending",
         "containerStatuses": list(containers),
         "initContainerStatuses": list(init),
         "conditions": list(conditions),
     }
-    return {"metadata": {"name": "iris-1"}, "status": status}
+    return {"metadata": {"name": "iris-1", **meta}, "status": status}
 
 
+AT = "2026-08-20T08:00:00Z"
+INITIALIZING = {"reason": "PodInitializing"}
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: cpu"}
-LOOPS = {"reason": "CrashLoopBackOff"}
+LOOPS = {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}
+LOG = "next: read its log: kubectl logs iris-1 -c {} --previous"
+PULL = "next: check the runtime's image, and the secret that pulls it"
+SECRET = {"reason": "CreateContainerConfigError", "message": 'secret "s3-creds" not found'}
+PROXY = container("queue-proxy")
 CAUSES: dict[str, tuple[Json, str]] = {
     "no node has room": (
         pod(conditions=(UNSCHEDULABLE,)),
         "Unschedulable: 0/3 nodes: cpu; next: ask for less in resources, or add nodes that fit",
     ),
     "the image cannot be pulled": (
-        pod(container("kserve-container", waiting={"reason": "ImagePullBackOff"})),
+        pod(server({"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{IMAGE}"'})),
+        f'ImagePullBackOff: Back-off pulling image "{IMAGE}"; {PULL}',
+    ),
+    "the image is about to be pulled again": (
+        pod(server({"reason": "ErrImagePull"})),
+        f"ImagePullBackOff: kserve-container of image {IMAGE}; {PULL}",
+    ),
+    "the image may not be pulled": (
+        pod(server({"reason": "ErrImageNeverPull", "message": "image is not present with pull policy of Never"})),
         (
-            "ImagePullBackOff: the image example.com/server:1 cannot be pulled; "
-            "next: check the runtime's image, and the secret that pulls it"
+            "ErrImageNeverPull: image is not present with pull policy of Never; "
+            "next: put the image onto the nodes, or set another imagePullPolicy"
+        ),
+    ),
+    "the image's name is none": (
+        pod(server({"reason": "InvalidImageName", "message": 'couldn\'t parse image "Server:1"'})),
+        (
+            'InvalidImageName: couldn\'t parse image "Server:1"; '
+            "next: correct the image's name, in Git or in the runtime"
+        ),
+    ),
+    "the server's secret is not there": (
+        pod(server(SECRET), PROXY),
+        (
+            'CreateContainerConfigError: secret "s3-creds" not found; '
+            "next: make the Secret or ConfigMap it names, or name another"
+        ),
+    ),
+    "the storage-initializer's secret is not there": (
+        fetching(SECRET),
+        (
+            'CreateContainerConfigError: secret "s3-creds" not found; '
+            "next: make the Secret or ConfigMap it names, or name another"
+        ),
+    ),
+    "a container cannot be made": (
+        pod(server({"reason": "CreateContainerError", "message": "no command specified"})),
+        (
+            "CreateContainerError: no command specified; "
+            "next: change what it names, in Git or in the runtime: command, mounts or user"
+        ),
+    ),
+    "a container cannot be started": (
+        pod(server({"reason": "RunContainerError", "message": 'exec: "serve": not found'}, last=end(128))),
+        (
+            'RunContainerError: exec: "serve": not found; '
+            "next: change what it names, in Git or in the runtime: command, mounts or user"
         ),
     ),
     "the server crashes": (
-        pod(container("kserve-container", waiting=LOOPS, last={"exitCode": 1, "message": "no module named x"})),
-        "CrashLoopBackOff: no module named x; next: read its log: kubectl logs iris-1 -c kserve-container --previous",
+        pod(server(LOOPS, last=end(1, message="no module named x")), PROXY),
+        f"CrashLoopBackOff: no module named x; {LOG.format('kserve-container')}",
     ),
     "the server crashes without a word": (
-        pod(container("kserve-container", waiting=LOOPS, last={"exitCode": 3})),
-        (
-            "CrashLoopBackOff: kserve-container ended with exit code 3; "
-            "next: read its log: kubectl logs iris-1 -c kserve-container --previous"
-        ),
+        pod(server(LOOPS, last=end(3))),
+        f"CrashLoopBackOff: kserve-container ended with exit code 3; {LOG.format('kserve-container')}",
+    ),
+    "the server crashes, and how it ended is lost": (
+        pod(server(LOOPS)),
+        f"CrashLoopBackOff: kserve-container ends; {LOG.format('kserve-container')}",
+    ),
+    "the server crashed, and runs again for a while": (
+        pod({**server(last=end(1, message="no module named x")), "ready": False}, PROXY),
+        f"CrashLoopBackOff: no module named x; {LOG.format('kserve-container')}",
+    ),
+    "the server crashed, and does not wait yet": (
+        pod(server(ended=end(1, message="no module named x")), PROXY),
+        f"CrashLoopBackOff: no module named x; {LOG.format('kserve-container')}",
+    ),
+    "the server ends as if all were well": (
+        pod(server(ended=end(0, "Completed")), PROXY),
+        f"CrashLoopBackOff: kserve-container ended with exit code 0; {LOG.format('kserve-container')}",
     ),
     "the server needs more memory, which comes before that it crashes": (
-        pod(container("kserve-container", waiting=LOOPS, last={"exitCode": 137, "reason": "OOMKilled"})),
+        pod(server(LOOPS, last=end(137, "OOMKilled")), PROXY),
         "OOMKilled: kserve-container needs more memory than its limit; next: raise resources.limits.memory in Git",
     ),
     "the artifact cannot be fetched": (
-        pod(
-            init=(container("storage-initializer", waiting=LOOPS, last={"exitCode": 1, "message": "404 no such key"}),)
-        ),
+        fetching(LOOPS, last=end(1, message="404 no such key")),
         (
             "StorageInitializerFailed: 404 no such key; "
             "next: check that the artifact is there, and the credentials of the service account"
         ),
+    ),
+    "the artifact could not be fetched, and is fetched again": (
+        fetching(last=end(1)),
+        (
+            "StorageInitializerFailed: the artifact was not fetched; "
+            "next: check that the artifact is there, and the credentials of the service account"
+        ),
+    ),
+    "fetching needs more memory, which has nothing to do with credentials": (
+        fetching(LOOPS, last=end(137, "OOMKilled")),
+        (
+            "OOMKilled: storage-initializer needs more memory than its limit; "
+            "next: raise memoryLimit of storageInitializer in KServe's ConfigMap inferenceservice-config"
+        ),
+    ),
+    "another init container needs more memory": (
+        pod(server(INITIALIZING), init=(container("istio-init", ended=end(137, "OOMKilled")),)),
+        "OOMKilled: istio-init needs more memory than its limit; next: raise the memory limit of istio-init",
+    ),
+    "another init container crashes": (
+        pod(server(INITIALIZING), init=(container("istio-init", LOOPS, last=end(255)),)),
+        f"CrashLoopBackOff: istio-init ended with exit code 255; {LOG.format('istio-init')}",
     ),
 }
 
@@ -86,8 +192,34 @@ def test_each_cause_is_told_with_its_next_step(what: str) -> None:
     assert (cause.message, cause.terminal) == (said, False)
 
 
-def test_pods_that_run_or_are_misshapen_say_nothing() -> None:
-    assert cause_of([pod(container("kserve-container")), {}, {"status": {"containerStatuses": [{"state": 1}]}}]) is None
+ONCE_ENDED = {**server(last=end(137, "OOMKilled")), "ready": True}
+FETCHED = {**container("storage-initializer", ended=end(0, "Completed"), last=end(1)), "ready": True}
+LOOPING = server(LOOPS, last=end(1))
+SAYING_NOTHING: dict[str, Json] = {
+    "that runs": pod(server(), PROXY),
+    "that is nothing": {},
+    "that is misshapen": {"status": {"containerStatuses": [{"state": 1}]}},
+    "that loads": pod({**server(), "ready": False}, PROXY),
+    "that fetches": fetching(),
+    "that waits for its initializer": pod(server(INITIALIZING)),
+    "that was fetched at the second attempt": pod({**server(), "ready": False}, init=(FETCHED,)),
+    "whose initializer is through, and not marked so": pod(server(), init=({**FETCHED, "ready": False},)),
+    "that ran out of memory once and is ready again": pod(ONCE_ENDED, PROXY),
+    "that goes": pod(LOOPING, deletionTimestamp=AT),
+    "that was evicted": {**pod(), "status": {**pod(server(ended=end(137)))["status"], "phase": "Failed"}},
+    "that is done": {**pod(), "status": {**pod(server(ended=end(0)))["status"], "phase": "Succeeded"}},
+}
+
+
+@pytest.mark.parametrize("what", SAYING_NOTHING)
+def test_no_cause_is_read_off_a_pod(what: str) -> None:
+    assert cause_of([SAYING_NOTHING[what]]) is None
+
+
+def test_what_a_ready_pod_went_through_hides_no_cause_of_now() -> None:
+    cause = cause_of([pod(ONCE_ENDED, PROXY), CAUSES["no node has room"][0]])
+    assert cause is not None
+    assert cause.reason == "Unschedulable"
 
 
 def test_the_cause_nearest_to_the_root_is_told_of_several_pods() -> None:
