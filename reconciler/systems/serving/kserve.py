@@ -176,7 +176,7 @@ class KServe:
     def _look(self, live: InferenceService) -> Failure | None:
         cause = cause_of(items(self._api.call(list_call(live)), "items"))
         if cause is None and live.standard and live.latest_created not in (live.revisions or {}):
-            return refusal_of(items(self._api.call(events_call(live)), "items"))
+            return refusal_of(items(self._api.call(events_call(live)), "items"), live.applied_at)
         return cause
 
     def take_over(self, manifest: Mapping[str, Any]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from reconciler.observed import Failure, InferenceService
 from reconciler.redaction import last_words
 from reconciler.systems.serving.api import Call, Json, Resource
-from reconciler.systems.serving.reading import items, mapping, number, text
+from reconciler.systems.serving.reading import items, mapping, moment, number, text
 
 PODS = Resource("", "v1", "pods", "Pod")
 EVENTS = Resource("", "v1", "events", "Event")
@@ -58,12 +59,22 @@ def events_call(live: InferenceService) -> Call:
     return Call("list", EVENTS, live.namespace, query=(("fieldSelector", about), ("limit", _MOST_EVENTS)))
 
 
-def refusal_of(events: Iterable[Json]) -> Failure | None:
-    """Return the newest of these events as the cause."""
-    newest = max(events, key=lambda event: text(event, "lastTimestamp"), default=None)
-    if newest is None:
+def refusal_of(events: Iterable[Json], since: datetime | None) -> Failure | None:
+    """Return the newest of these events as the cause; what was said of a spec before `since` is over."""
+    told = [(at, text(event, "message")) for event in events if (at := _told_at(event)) is not None]
+    newest, message = max(told, default=(None, ""))
+    if newest is None or (since is not None and newest < since):
         return None
-    return _said(_INTERNAL_ERROR, text(newest, "message"), "change the predictor in Git as KServe asks")
+    return _said(_INTERNAL_ERROR, message, "change the predictor in Git as KServe asks")
+
+
+def _told_at(event: Json) -> datetime | None:
+    """Return when an event was last told; the newer kind has its last time in a series, if there is one."""
+    return (
+        moment(event, "lastTimestamp")
+        or moment(mapping(event, "series"), "lastObservedTime")
+        or moment(event, "eventTime")
+    )
 
 
 def cause_of(pods: Iterable[Json]) -> Failure | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from reconciler.systems.serving.api import Json
+
+# Nothing can be added to a time at the end of all calendars.
+_YEARS = range(2000, 2200)
 
 
 def mapping(value: object, *path: str) -> Json:
@@ -30,3 +34,12 @@ def number(value: Json, name: str) -> int | None:
     """Return an integer field."""
     found: Any = value.get(name)
     return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def moment(value: Json, name: str) -> datetime | None:
+    """Return a time that can be counted from, None for any other."""
+    try:
+        at = datetime.fromisoformat(text(value, name))
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None and at.year in _YEARS else None

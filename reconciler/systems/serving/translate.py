@@ -18,12 +18,10 @@ from reconciler.observed import (
 from reconciler.systems.serving.api import Json, Key
 from reconciler.systems.serving.conditions import failure_of, is_ready, message_of
 from reconciler.systems.serving.ownership import held_by_others, is_ours, owner_of, tracked_by
-from reconciler.systems.serving.reading import items, mapping, number, text
+from reconciler.systems.serving.reading import items, mapping, moment, number, text
 from reconciler.systems.serving.standard import COMPONENT_LABEL, SERVICE_LABEL, deployment_name
 
 _MODE = "serving.kserve.io/deploymentMode"
-# Nothing can be added to a time at the end of all calendars.
-_YEARS = range(2000, 2200)
 _NAMES_OF_MODES = {"Serverless": KNATIVE, "RawDeployment": STANDARD}
 
 
@@ -111,13 +109,9 @@ def mode_of(obj: Json) -> str:
 def _applied(meta: Json) -> Iterator[datetime]:
     """Return when our applies changed something; what no API server writes as a time is none."""
     for entry in items(meta, "managedFields"):
-        if text(entry, "manager") == MANAGER and not text(entry, "subresource"):
-            try:
-                at = datetime.fromisoformat(text(entry, "time"))
-            except ValueError:
-                continue
-            if at.tzinfo is not None and at.year in _YEARS:
-                yield at
+        ours = text(entry, "manager") == MANAGER and not text(entry, "subresource")
+        if ours and (at := moment(entry, "time")) is not None:
+            yield at
 
 
 def serving_fields_of(obj: Json) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -175,13 +176,38 @@ def test_events_are_those_that_tell_of_a_refused_predictor_of_this_service() -> 
     assert about == "involvedObject.kind=InferenceService,involvedObject.name=iris,reason=InternalError"
 
 
+APPLIED = datetime(2026, 1, 5, 9, 2, tzinfo=UTC)
+ANEW = {"eventTime": "2026-01-05T09:00:00.000000Z"}
+AT_NINE = {"lastTimestamp": "2026-01-05T09:00:00Z"}
+WHEN: dict[str, tuple[Json, datetime | None, bool]] = {
+    "after our last apply": ({"lastTimestamp": "2026-01-05T09:02:01Z"}, APPLIED, True),
+    "in the same second": ({"lastTimestamp": "2026-01-05T09:02:00Z"}, APPLIED, True),
+    "before our last apply": ({"lastTimestamp": "2026-01-05T09:01:59Z"}, APPLIED, False),
+    "first before it, and again after it": (
+        {"firstTimestamp": "2026-01-05T09:00:00Z", "lastTimestamp": "2026-01-05T09:03:00Z"}, APPLIED, True,
+    ),
+    "in the newer way, before it": ({**ANEW, "lastTimestamp": None}, APPLIED, False),
+    "in the newer way, and again after it": (
+        {**ANEW, "series": {"lastObservedTime": "2026-01-05T09:03:00.000000Z"}}, APPLIED, True,
+    ),
+    "of an object whose apply has no time": (AT_NINE, None, True),
+    "at no time": ({"lastTimestamp": "soon"}, None, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_a_refusal_counts_if_it_was_told(when: str) -> None:
+    times, applied_at, counts = WHEN[when]
+    assert (refusal_of([{"message": "no", **times}], applied_at) is not None) is counts
+
+
 def test_the_newest_refusal_is_told_with_the_next_step() -> None:
     events = [{"lastTimestamp": f"2026-01-05T09:0{n}:00Z", "message": f"said {n}"} for n in (1, 3, 2)]
-    found = refusal_of(events)
+    found = refusal_of(events, APPLIED)
     assert found == Failure(
         "InternalError", "InternalError: said 3; next: change the predictor in Git as KServe asks", terminal=False
     )
-    assert refusal_of([]) is None
+    assert refusal_of([], APPLIED) is None
 
 
 def event(namespace: str, name: str, reason: str, message: str) -> client.CoreV1Event:
@@ -205,6 +231,8 @@ def test_what_kserve_refuses_is_read_from_its_events_only_while_there_is_no_depl
     assert found.message == "InternalError: of iris InternalError; next: change the predictor in Git as KServe asks"
     made = replace(live, latest_created="iris-another", revisions={"iris-another": NEW})
     assert kserve.trouble(made) is None
+    applied_since = replace(live, latest_created="iris-later", applied_at=APPLIED)
+    assert kserve.trouble(applied_since) is None
 
 
 def test_a_service_has_the_address_that_the_settings_say() -> None:
