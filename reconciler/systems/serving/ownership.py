@@ -10,8 +10,8 @@ from reconciler.manifest import ABSENT, value_at
 from reconciler.observed import LABEL_MODEL, MANAGER, HeldField
 from reconciler.systems.serving.api import Json
 from reconciler.systems.serving.reading import items, mapping, text
+from reconciler.systems.serving.tools import tracker_of, writer_of
 
-_TRACKING = "argocd.argoproj.io/tracking-id"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _INSTANCE = "app.kubernetes.io/instance"
 _SHARED = (("f:metadata", "f:labels"), ("f:metadata", "f:annotations"))
@@ -20,38 +20,39 @@ _CONTROLLERS = frozenset({"manager", "kserve-controller-manager", "Go-http-clien
 
 
 def is_ours(obj: Json) -> bool:
-    """Tell whether we made it and nobody else claims it: our manager, our labels, no Argo CD."""
+    """Tell whether we made it and nobody else claims it: our manager, our labels, tracked by no other tool.
+
+    Whoever merely wrote a field of it claims nothing: that field is told by `held_by_others`.
+    """
     labels = mapping(obj, "metadata", "labels")
     made = any(text(entry, "manager") == MANAGER for entry in _writers(obj))
     labelled = labels.get(_MANAGED_BY) == MANAGER and LABEL_MODEL in labels
-    return made and labelled and _TRACKING not in mapping(obj, "metadata", "annotations")
+    return made and labelled and not tracker_of(obj)
 
 
 def owner_of(obj: Json) -> str:
     """Name who manages it, for people."""
-    if is_ours(obj):
-        return MANAGER
-    labels, annotations = mapping(obj, "metadata", "labels"), mapping(obj, "metadata", "annotations")
-    if tracking := text(annotations, _TRACKING):
-        return f'Argo CD application "{tracking.partition(":")[0]}"'
-    if controller := next((ref for ref in items(obj, "metadata", "ownerReferences") if ref.get("controller")), None):
-        return f'{text(controller, "kind")} "{text(controller, "name")}"'
-    instance = text(labels, _INSTANCE)
-    tool = text(labels, _MANAGED_BY)
-    if tool and tool != MANAGER:
-        return f'{tool} release "{instance}"' if instance else tool
-    if instance:
-        return f'the application "{instance}" (label {_INSTANCE})'
-    return _managers(obj)
+    return MANAGER if is_ours(obj) else tracked_by(obj) or _managers(obj)
 
 
 def tracked_by(obj: Json) -> str:
-    """Name the tool that keeps the object as it is and would undo what we change; "" for none."""
-    meta = mapping(obj, "metadata")
-    marked = _TRACKING in mapping(meta, "annotations") or _INSTANCE in mapping(meta, "labels")
-    owned = any(ref.get("controller") for ref in items(meta, "ownerReferences"))
-    tool = text(mapping(meta, "labels"), _MANAGED_BY)
-    return owner_of(obj) if marked or owned or tool not in ("", MANAGER) else ""
+    """Name the tool that keeps an object of somebody else as it is and would undo what we change; "" for none."""
+    writers = [text(entry, "manager") for entry in _writers(obj)]
+    return tracker_of(obj) or _controller(obj) or _release(obj) or writer_of(obj, writers)
+
+
+def _controller(obj: Json) -> str:
+    owner = next((ref for ref in items(obj, "metadata", "ownerReferences") if ref.get("controller")), None)
+    return f'{text(owner, "kind")} "{text(owner, "name")}"' if owner else ""
+
+
+def _release(obj: Json) -> str:
+    """Name what the labels say that every tool may write."""
+    labels = mapping(obj, "metadata", "labels")
+    tool, instance = text(labels, _MANAGED_BY), text(labels, _INSTANCE)
+    if tool and tool != MANAGER:
+        return f'{tool} release "{instance}"' if instance else tool
+    return f'the application "{instance}" (label {_INSTANCE})' if instance else ""
 
 
 def held_by_others(obj: Json) -> tuple[HeldField, ...]:
