@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from reconciler.desired.documents import PolicySpec
 from reconciler.desired.state import DesiredModel, DesiredState, Severity
 from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError, Refused, Transient, UnknownOutcome
@@ -31,6 +30,14 @@ from reconciler.status import ModelStatus, OrderAnswer, Sync, SystemStatus
 HOLD = "HoldRollback"
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What Git says at one commit, and the rules that follow from it: a pass reads both at once."""
+
+    state: DesiredState
+    rules: Rules
+
+
 @dataclass(slots=True)
 class ModelReconciler:
     """Implements `passes.Reconciler` over the ports. Holds pictures and statuses, nothing that must survive.
@@ -43,9 +50,8 @@ class ModelReconciler:
     observer: Observer
     training_poll: timedelta
     leads: Callable[[], bool] = lambda: True
-    _state: DesiredState | None = None
+    _wishes: Wishes | None = None
     _source_status: SourceStatus | None = None
-    _rules: Rules = field(default_factory=lambda: Rules(PolicySpec()))
     _unread: str = ""
     _rewrite: tuple[str, str] | None = None
     _statuses: dict[str, ModelStatus] = field(default_factory=dict)
@@ -91,29 +97,31 @@ class ModelReconciler:
 
     def _take_over(self, state: DesiredState) -> frozenset[str]:
         with self._lock:
-            before = self._state
-            self._state = state
-            rules = Rules(state.policy, removal_guard(state))
-            everything = before is None or self._rules != rules
-            self._rules = rules
-        old = before.models if before else {}
-        changed = frozenset(n for n in old.keys() | state.models.keys() if old.get(n) is not state.models.get(n))
-        return frozenset(state.models) if everything else changed
+            before = self._wishes
+            self._wishes = now = Wishes(state, Rules(state.policy, removal_guard(state)))
+        if before is None or before.rules != now.rules:
+            return frozenset(state.models)
+        old = before.state.models
+        return frozenset(n for n in old.keys() | state.models.keys() if old.get(n) is not state.models.get(n))
+
+    @property
+    def _models(self) -> Mapping[str, DesiredModel]:
+        wishes = self._wishes
+        return wishes.state.models if wishes else {}
 
     def refresh_registry(self) -> frozenset[str]:
         """Read the registry in bulk; return the models whose picture changed."""
         changed = self.observer.refresh_registry()
-        models = self._state.models.values() if self._state else ()
-        return frozenset(m.name for m in models if m.registered_model in changed)
+        return frozenset(m.name for m in self._models.values() if m.registered_model in changed)
 
     def names(self) -> frozenset[str]:
         """Return all known models."""
-        return frozenset(self._state.models) if self._state else frozenset()
+        return frozenset(self._models)
 
     def model_of(self, namespace: str, name: str) -> str | None:
         """Return the model that an InferenceService belongs to: they share the name."""
         del namespace  # a stray in another namespace concerns its model as well
-        return name if self._state is not None and name in self._state.models else None
+        return name if name in self._models else None
 
     def statuses(self) -> Mapping[str, ModelStatus]:
         """Return the last status of every model."""
@@ -131,26 +139,27 @@ class ModelReconciler:
             return SystemStatus(GIT, ok=False, error="not fetched yet")
         age = (self.systems.clock() - status.fetched_at).total_seconds() if status.fetched_at else None
         ok = status.failing_since is None and status.commit is not None and not self._unread
-        error = status.error or self._unread or _problems(self._state)
+        error = status.error or self._unread or _problems(self._wishes)
         return SystemStatus(GIT, ok, status.failing_since or status.fetched_at, error, age)
 
     def reconcile(self, name: str) -> StepResult:
         """Look at one model, decide, and do at most one action."""
-        desired = self._state.models.get(name) if self._state else None
-        if desired is None:
+        wishes = self._wishes
+        desired = wishes.state.models.get(name) if wishes else None
+        if wishes is None or desired is None:
             self._drop(name)
             return StepResult(None)
         now = self.systems.clock()
         try:
-            return self._step(desired, now)
+            return self._step(desired, wishes.rules, now)
         except ReconcilerError as error:
             return StepResult(self._statuses.get(name), error=error)
 
-    def _step(self, desired: DesiredModel, now: datetime) -> StepResult:
-        observed, decision = self._look(desired, now)
+    def _step(self, desired: DesiredModel, rules: Rules, now: datetime) -> StepResult:
+        observed, decision = self._look(desired, rules, now)
         if decision.action is not None and self.observer.refresh_model(desired.registered_model):
             now = self.systems.clock()
-            observed, decision = self._look(desired, now)
+            observed, decision = self._look(desired, rules, now)
         decision = self._look_again(observed, decision, now)
         status = self._publish(desired, observed, decision, now)
         if decision.cause == "StableNotReady" and self.leads():
@@ -168,10 +177,10 @@ class ModelReconciler:
         if not ledger.entries(model=desired.name, actions=[HOLD], since=rollout.started, limit=1):
             ledger.append(_held(desired, rollout, decision, now))
 
-    def _look(self, desired: DesiredModel, now: datetime) -> tuple[ObservedModel, Decision]:
+    def _look(self, desired: DesiredModel, rules: Rules, now: datetime) -> tuple[ObservedModel, Decision]:
         self.observer.read_own_writes(desired.registered_model)
         observed = self.observer.observe(desired, now)
-        return observed, decide(desired, observed, self._rules, now)
+        return observed, decide(desired, observed, rules, now)
 
     def _act(
         self, desired: DesiredModel, observed: ObservedModel, decision: Decision, status: ModelStatus
@@ -197,9 +206,10 @@ class ModelReconciler:
 
     def order(self, name: str, kind: OrderKind, actor: str, reason: str) -> OrderAnswer:
         """Put what a person orders by hand on the ledger, unless it stands there already."""
-        if self._state is None:
+        wishes = self._wishes
+        if wishes is None:
             raise Transient("Git has not been read yet", help="order it again in a moment")
-        desired = self._state.models.get(name)
+        desired = wishes.state.models.get(name)
         if desired is None:
             raise Refused(f"there is no model {name[:63]}", help="`reconciler status` lists all models")
         with self._ordering:  # two who order the same at once are recorded once
@@ -214,22 +224,13 @@ class ModelReconciler:
                 raise Transient("this replica does not lead, so it takes no orders", help="ask again in a moment")
             if new:
                 self.observer.order(_order_entry(order, facts))
-        return OrderAnswer(name, order_status(order), not new, self._follows(order, facts))
-
-    def _follows(self, order: Order, facts: Facts) -> str:
-        """Say what happens next, and what holds it up."""
-        memory = facts.observed.memory
-        observed = replace(facts.observed, memory=replace(memory, orders=(*memory.orders, order)))
-        blocked = decide(facts.desired, observed, self._rules, facts.now).blocked_by
-        held = f"; but {blocked}" if blocked and order.kind is not OrderKind.PAUSE else ""
-        return follows(order, facts) + held
+        return OrderAnswer(name, order_status(order), not new, _follows(order, facts, wishes.rules))
 
     def _let_go(self, name: str) -> None:
         with self._lock:
-            if self._state is not None:
-                models = {n: m for n, m in self._state.models.items() if n != name}
-                state = self._state
-                self._state = DesiredState(state.commit, models, state.policy, state.diagnostics, state.unreadable)
+            if self._wishes is not None:
+                models = {n: m for n, m in self._models.items() if n != name}
+                self._wishes = replace(self._wishes, state=replace(self._wishes.state, models=models))
         self._drop(name)
 
     def _drop(self, name: str) -> None:
@@ -265,6 +266,15 @@ def _ordered(kind: OrderKind, by: By, facts: Facts) -> tuple[Order, bool]:
             return before, False
         raise
     return order, order not in facts.observed.memory.orders
+
+
+def _follows(order: Order, facts: Facts, rules: Rules) -> str:
+    """Say what happens next, and what holds it up."""
+    memory = facts.observed.memory
+    observed = replace(facts.observed, memory=replace(memory, orders=(*memory.orders, order)))
+    blocked = decide(facts.desired, observed, rules, facts.now).blocked_by
+    held = f"; but {blocked}" if blocked and order.kind is not OrderKind.PAUSE else ""
+    return follows(order, facts) + held
 
 
 def _order_entry(order: Order, facts: Facts) -> Entry:
@@ -327,9 +337,9 @@ def _refused(before: str, found: str, why: str, at: datetime) -> Entry:
     )
 
 
-def _problems(state: DesiredState | None) -> str:
+def _problems(wishes: Wishes | None) -> str:
     """Name the first problem of the specs in force; Git itself is well."""
-    problems = [d for d in state.diagnostics if d.severity is Severity.ERROR] if state else []
+    problems = [d for d in wishes.state.diagnostics if d.severity is Severity.ERROR] if wishes else []
     if not problems:
         return ""
     first = problems[0]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from reconciler.desired.state import DesiredState, Diagnostic
+from reconciler.desired.documents import DeletionLimits, PolicySpec
+from reconciler.desired.state import DesiredModel, DesiredState, Diagnostic
 from reconciler.errors import Transient
 from reconciler.observed import InferenceService, Known, Stage
 from reconciler.passes import GIT
@@ -29,6 +31,7 @@ class OddSource:
     refused: str | None = None
     problem: Diagnostic | None = None
     error: Transient | None = None
+    given: DesiredState | None = None
 
     def fetch(self) -> SourceStatus:
         return replace(self.inner.fetch(), rewritten_from=self.rewritten_from, refused=self.refused)
@@ -36,7 +39,7 @@ class OddSource:
     def desired(self) -> DesiredState | None:
         if self.error is not None:
             raise self.error
-        state = self.inner.desired()
+        state = self.given or self.inner.desired()
         assert state is not None
         return replace(state, diagnostics=(self.problem,) if self.problem else ())
 
@@ -66,6 +69,40 @@ class FullLedger(SimLedger):
     def append(self, entry: Entry) -> Recorded:
         del entry
         raise Transient("the ledger's disk is full")
+
+
+class Models(dict[str, DesiredModel]):
+    """Models of a commit; whenever somebody goes through them, a pass looks at the world beside it."""
+
+    def beside(self, made: World) -> Models:
+        self.made, self.passes = made, list[threading.Thread]()
+        return self
+
+    def values(self) -> Any:
+        looked = threading.Event()
+        sound = self.made.observer.systems
+        self.made.observer.systems = replace(sound, serving=Watched(self.made.serving, looked))
+        one = threading.Thread(target=self.made.reconciler.reconcile, args=(NAME,))
+        one.start()
+        assert looked.wait(20)
+        self.made.observer.systems = sound
+        self.passes.append(one)
+        return super().values()
+
+
+@dataclass(slots=True)
+class Watched:
+    """The story's serving, which tells that it was looked at."""
+
+    inner: Any
+    looked: threading.Event
+
+    def read_all(self) -> Any:
+        self.looked.set()
+        return self.inner.read_all()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
 
 def settled() -> tuple[World, OddSource]:
@@ -105,6 +142,26 @@ def test_the_commit_acted_on_is_kept_after_its_rewrite_is_on_record() -> None:
     with pytest.raises(Transient):
         made.reconciler.refresh_source()
     assert list(made.memory.lines.values()) == [before]
+
+
+def test_a_pass_beside_a_new_commit_holds_a_removal_against_the_rules_of_that_commit() -> None:
+    made, source = settled()
+    made.source.rule(PolicySpec(deletion=DeletionLimits(models=0, share=0.0)))
+    made.reconciler.refresh_source()
+    made.source.write(NAME, None)
+    made.source.fetch()
+    state = made.source.desired()
+    assert state is not None
+    models = Models(state.models).beside(made)
+    source.given = replace(state, models=models)
+    made.reconciler.refresh_source()
+    for beside in models.passes:
+        beside.join(20)
+    assert KEY in made.serving.live
+    made.reconciler.reconcile(NAME)
+    status = made.status()
+    assert status is not None
+    assert "1 of 1 models left Git at once" in status.blocked_by
 
 
 def test_a_problem_in_a_spec_is_told_with_its_place_while_git_is_well() -> None:

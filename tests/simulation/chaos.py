@@ -421,7 +421,9 @@ class Chaos:
             return
         observer: Observer = self.world.observer
         observed = observer.observe(desired, self.world.now)
-        rules = self.world.reconciler._rules
+        wishes = self.world.reconciler._wishes
+        assert wishes is not None
+        rules = wishes.rules
         first = decide(desired, observed, rules, self.world.now)
         again = decide(replace(desired), observed, rules, self.world.now)
         assert first == again, f"I8: {name}: deciding twice differs"

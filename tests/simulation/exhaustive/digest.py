@@ -57,7 +57,7 @@ KNOWN: Mapping[type, frozenset[str]] = {
     Observer: frozenset({"systems", "evidence_ttl", "registry", "_lock", "_fresh", "_reread", "_written", "_evidence",
                          "_in_flight", "_unsettled", "_by_name", "health", "_orders_lock"}),
     # _applied and _source_status are only shown.
-    ModelReconciler: frozenset({"source", "systems", "observer", "training_poll", "_state", "_source_status", "_rules",
+    ModelReconciler: frozenset({"source", "systems", "observer", "training_poll", "_wishes", "_source_status",
                                 "_unread", "_rewrite", "_statuses", "_applied", "_lock", "_ordering", "leads"}),
 }  # fmt: skip
 WORLD = frozenset({
@@ -244,7 +244,9 @@ def _process(world: World) -> Part:
     picture = _picture(world, observer) if isinstance(observer.registry, Known) else observer.registry.why
     looks = tuple((n, _due(world, s.look_again_at)) for n, s in sorted(reconciler._statuses.items()))
     believed = (picture, tuple(sorted(observer._written)), tuple(_evidence(world, observer)))
-    wishes = (_wishes(reconciler._state), reconciler._rules.removal_guard, reconciler._unread, reconciler._rewrite)
+    known = reconciler._wishes
+    guard = known.rules.removal_guard if known else ""
+    wishes = (_wishes(known.state if known else None), guard, reconciler._unread, reconciler._rewrite)
     unsettled = tuple((n, _due(world, u.until), u.archives) for n, u in sorted(observer._unsettled.items()))
     leads = (world.leader == world.holder, world.paused)
     return (believed, wishes, tuple(sorted(observer._in_flight)), unsettled, looks, leads)

@@ -113,7 +113,7 @@ class Visit(Chaos):
 
     def _best(self, name: str, version: ModelVersion) -> bool:
         """Return whether a version is beyond doubt what Git wants."""
-        desired = self.world.reconciler._state.models.get(name) if self.world.reconciler._state else None
+        desired = self.world.reconciler._models.get(name)
         if desired is None:
             return False
         key = version.tags.get(TAG_TRAINING_KEY)
