@@ -6,7 +6,7 @@ Full reads come at their own pace; what a decision asks for besides (metrics, ru
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
@@ -249,6 +249,16 @@ class Observer:
         found = next((live for live in named if live.namespace == wanted), None)
         strays = tuple(live for live in named if live.ours and live is not found)
         return Known(self._explained(found), reading.at), strays
+
+    def served(self, names: Collection[str]) -> frozenset[str]:
+        """Return which of these models have an object of ours; all of them while nobody can tell."""
+        if not names:
+            return frozenset()
+        reading = self.systems.serving.read_all()
+        if isinstance(reading, Unknown):
+            return frozenset(names)
+        index = self._index(reading.value)
+        return frozenset(n for n in names if any(live.ours and not live.deleting for live in index.get(n, ())))
 
     def _explained(self, live: InferenceService | None) -> InferenceService | None:
         """Let an object that is not ready say what keeps its pods; in steady state nothing is asked."""

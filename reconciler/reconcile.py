@@ -22,7 +22,7 @@ from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.ordering import By, follows, order_of, repeated
 from reconciler.plan.orders import ACTIONS, to_after
 from reconciler.plan.planner import Rules, decide
-from reconciler.plan.removal import removal_guard
+from reconciler.plan.removal import losing, removal_guard
 from reconciler.plan.training import ENDED
 from reconciler.ports import Entry, Moment, Result, Source, SourceStatus
 from reconciler.status import ModelStatus, OrderAnswer, Sync, SystemStatus
@@ -98,7 +98,8 @@ class ModelReconciler:
     def _take_over(self, state: DesiredState) -> frozenset[str]:
         with self._lock:
             before = self._wishes
-            self._wishes = now = Wishes(state, Rules(state.policy, removal_guard(state)))
+            guard = removal_guard(state, self.observer.served(losing(state)))
+            self._wishes = now = Wishes(state, Rules(state.policy, guard))
         if before is None or before.rules != now.rules:
             return frozenset(state.models)
         old = before.state.models

@@ -43,7 +43,8 @@ def propose_offline(
     before = assembler.assemble(against.commit, against.snapshot, {}) if against else None
     models = before.models if before else {}
     state = assembler.assemble(planned.commit, planned.snapshot, models)
-    outlook = Outlook(Rules(state.policy, removal_guard(state)), now, assumptions)
+    served = [name for name, model in models.items() if model.spec.serving is not None]
+    outlook = Outlook(Rules(state.policy, removal_guard(state, served)), now, assumptions)
 
     def observe(model: DesiredModel) -> ObservedModel:
         return assumed_world(models.get(model.name), model, now, assumptions)

@@ -24,7 +24,7 @@ from reconciler.observe import Observer
 from reconciler.plan.forecast import Assumptions
 from reconciler.plan.planner import Rules
 from reconciler.plan.proposal import Compared, Outlook, Proposal, propose
-from reconciler.plan.removal import removal_guard
+from reconciler.plan.removal import losing, removal_guard
 from reconciler.ports import Memory
 from reconciler.settings import Settings, load_settings
 from reconciler.source.directory import read_directory
@@ -61,7 +61,8 @@ def propose_against(
     observer.remember_in_flight()
     observer.refresh_registry()
     now = systems.clock()
-    outlook = Outlook(Rules(state.policy, removal_guard(state)), now, assumptions)
+    guard = removal_guard(state, observer.served(losing(state)))
+    outlook = Outlook(Rules(state.policy, guard), now, assumptions)
     before = systems.memory.last_good()
     return propose(state, before, lambda model: observer.observe(model, now), outlook, Compared(name, LIVE))
 

@@ -207,7 +207,7 @@ def _guarded(facts: Facts, rules: Rules, decision: Decision) -> Decision:
     if decision.action is None or always_allowed(decision.action):
         return _suspended(facts, decision).sooner(changes)
     # A revert is a rollback that a person asked for.
-    block = _block(facts, rules, "" if goes_back_by(facts, decision.action) else freeze)
+    block = _block(facts, rules, "" if goes_back_by(facts, decision.action) else freeze, decision.action)
     if not block:
         return decision
     what = f"{_name(decision.action)}, {decision.reason}"
@@ -228,10 +228,11 @@ def _settled(facts: Facts, decision: Decision) -> Decision:
     return replace(decision, action=None, reason="", waits_for=waits, look_again_at=until)
 
 
-def _block(facts: Facts, rules: Rules, freeze: str) -> str:
+def _block(facts: Facts, rules: Rules, freeze: str, action: Action) -> str:
     if facts.spec.suspend:
         return "spec.suspend is true"
-    if facts.desired.removed and rules.removal_guard:
+    unserved = facts.spec.serving is None and isinstance(action, TakeDown)
+    if rules.removal_guard and (facts.desired.removed or unserved):
         return rules.removal_guard
     return freeze
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from reconciler.desired.documents import OnRemoval
-from reconciler.desired.state import DesiredState
+from reconciler.desired.state import DesiredModel, DesiredState
 from reconciler.observed import Known, Stage
 from reconciler.plan.action import ArchiveAll, DeleteModel, LetGo, StopTraining, TakeDown
 from reconciler.plan.decision import Decision, act, stall, wait
@@ -57,13 +58,30 @@ def _registry(facts: Facts, on_removal: OnRemoval, why: str) -> Decision:
     return act(LetGo(), "because nothing of it is left to take down", Phase.ARCHIVING)
 
 
-def removal_guard(state: DesiredState) -> str:
-    """Say why removals are stopped when more models left Git at once than the policy allows; empty when they may go."""
-    removed = sum(1 for m in state.models.values() if m.removed)
-    total, limits = len(state.models), state.policy.deletion
-    if removed <= limits.models or removed <= limits.share * total:
+def losing(state: DesiredState) -> frozenset[str]:
+    """Return the models that stay in Git without serving: what still serves them is taken down."""
+    return frozenset(m.name for m in state.models.values() if m.spec.serving is None and not m.removed and _goes(m))
+
+
+def removal_guard(state: DesiredState, served: Collection[str]) -> str:
+    """Say why nothing is taken down when that is more models at once than the policy allows; empty when they may go.
+
+    `served` are those of the models losing their serving that have an object of ours, or may have one.
+    """
+    removed = sum(1 for m in state.models.values() if m.removed and _goes(m))
+    lost = len(losing(state).intersection(served))
+    gone, total, limits = removed + lost, len(state.models), state.policy.deletion
+    if gone <= limits.models or gone <= limits.share * total:
         return ""
+    happened = " or ".join(what for what, many in (("left Git", removed), ("lost their serving", lost)) if many)
     return (
-        f"{removed} of {total} models left Git at once, more than {limits.models} and more than {limits.share:.0%}: "
+        f"{gone} of {total} models {happened} at once, more than {limits.models} and more than {limits.share:.0%}: "
         "bring them back, or raise spec.deletion in the RepositoryPolicy"
     )
+
+
+def _goes(model: DesiredModel) -> bool:
+    """Tell whether anything of it may be taken down; what never is would otherwise count for ever."""
+    retention = model.spec.retention
+    kept = model.removed and retention.on_removal is OnRemoval.RETAIN
+    return retention.prune and not kept and not model.spec.suspend

@@ -10,7 +10,7 @@ from reconciler.desired.documents import PolicySpec
 from reconciler.desired.state import DesiredState
 from reconciler.observed import RunState, Stage
 from reconciler.plan.action import ArchiveAll, DeleteModel, LetGo, StopTraining, TakeDown
-from reconciler.plan.removal import removal_guard
+from reconciler.plan.removal import losing, removal_guard
 from reconciler.status import Phase
 from tests.plan.scenes import COMMIT, UNKNOWN, Scene, settled, wanting
 
@@ -101,14 +101,58 @@ GUARDED: dict[str, tuple[DesiredState, bool]] = {
 @pytest.mark.parametrize("sentence", GUARDED)
 def test_removing_more_than_the_policy_allows_stops_and_asks(sentence: str) -> None:
     made, stopped = GUARDED[sentence]
-    assert bool(removal_guard(made)) is stopped
+    assert bool(removal_guard(made, made.models)) is stopped
 
 
 def test_the_guard_tells_how_many_and_what_to_do() -> None:
-    assert removal_guard(state(4, 10)) == (
+    assert removal_guard(state(4, 10), ()) == (
         "4 of 10 models left Git at once, more than 3 and more than 10%: bring them back, or raise spec.deletion in "
         "the RepositoryPolicy"
     )
+
+
+def beside(made: DesiredState, many: int, **changes: object) -> DesiredState:
+    """Let so many more models leave Git, or stay, with another spec."""
+    other = wanting(**changes).wanted
+    more = {f"k{n}": replace(other, name=f"k{n}", removed="retention" in changes) for n in range(many)}
+    return replace(made, models={**made.models, **more})
+
+
+def test_models_that_lose_their_serving_count_as_those_that_leave_git_do() -> None:
+    dropped = beside(state(0, 16), 4, serving=None)
+    assert losing(dropped) == {"k0", "k1", "k2", "k3"}
+    assert removal_guard(dropped, losing(dropped)).startswith("4 of 20 models lost their serving at once, more than 3")
+    both = beside(state(2, 18), 2, serving=None)
+    assert removal_guard(both, both.models).startswith("4 of 20 models left Git or lost their serving at once")
+
+
+def test_models_without_serving_that_nothing_serves_do_not_count() -> None:
+    dropped = beside(state(0, 16), 4, serving=None)
+    assert removal_guard(dropped, ["k0", "k1", "k2", "m0"]) == ""
+
+
+@pytest.mark.parametrize("retention", [{"prune": False}, {"onRemoval": "retain"}])
+def test_models_that_are_never_taken_down_keep_no_other_removal_from_going_on(retention: dict[str, object]) -> None:
+    assert removal_guard(beside(state(1, 20), 4, retention=retention), ()) == ""
+    assert removal_guard(beside(state(4, 20), 4, retention=retention), ()).startswith("4 of 24 models left Git at once")
+
+
+def test_models_that_were_suspended_when_they_left_git_keep_no_other_removal_from_going_on() -> None:
+    assert removal_guard(beside(state(1, 20), 4, suspend=True, retention={}), ()) == ""
+
+
+def test_what_serves_a_model_that_lost_its_serving_waits_for_the_guard() -> None:
+    live = settled().live
+    scene = replace(wanting(serving=None).version(1, Stage.PRODUCTION), live=live)
+    assert isinstance(scene.decide().action, TakeDown)
+    guarded = replace(scene, guard="too many")
+    assert (guarded.decide().action, guarded.decide().blocked_by) == (None, "too many; held up: TakeDown")
+    stray = replace(guarded, live=None).sees(strays=(live,))
+    assert stray.decide().blocked_by == "too many; held up: TakeDown"
+
+
+def test_the_guard_does_not_hold_up_a_model_that_moves() -> None:
+    assert replace(elsewhere(settled()), guard="too many").decide().action == TakeDown("before", "other")
 
 
 def test_what_says_prune_false_is_never_taken_down_and_stays_on_the_books() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reconciler.desired.documents import OnRemoval, Rollout
+from reconciler.desired.state import DesiredModel
 from reconciler.observed import TAG_GATES, Release, RunState, Stage
 from reconciler.plan.facts import rollout_of, wanted_digest
 from reconciler.plan.orders import ACTIONS as ORDERS
@@ -171,6 +172,8 @@ class Truth:
                 desired.spec.serving is None or desired.spec.serving.namespace != key[0]
             )
             assert elsewhere, f"I4: {key} is deleted, but Git wants it"
+            if desired is not None and desired.spec.serving is None:
+                self._within_limits()
             return
         assert not state.unreadable, f"I4: {key} is deleted while a file cannot be read"
         assert desired.spec.retention.on_removal is not OnRemoval.RETAIN, f"I4: {key} is deleted, but was to be kept"
@@ -179,9 +182,18 @@ class Truth:
     def _within_limits(self) -> None:
         state = self.source.published
         assert state is not None
-        removed, limits = sum(m.removed for m in state.models.values()), state.policy.deletion
-        beyond = removed > limits.models and removed > limits.share * len(state.models)
-        assert not beyond, f"I4: {removed} of {len(state.models)} models are being removed"
+        gone, limits = sum(map(self._goes, state.models.values())), state.policy.deletion
+        beyond = gone > limits.models and gone > limits.share * len(state.models)
+        assert not beyond, f"I4: {gone} of {len(state.models)} models are being taken down"
+
+    def _goes(self, model: DesiredModel) -> bool:
+        """Tell whether Git wants the model taken down, as far as the replica at work can see that it is there."""
+        if not model.spec.retention.prune or model.spec.suspend:
+            return False
+        if model.removed:
+            return model.spec.retention.on_removal is not OnRemoval.RETAIN
+        shown = self.serving.shown(model.name)
+        return model.spec.serving is None and any(live.ours and not live.deleting for live in shown)
 
     def _intended(self, entry: Entry) -> None:
         intended = self.intended[self.serving.viewer]

@@ -140,6 +140,10 @@ class SimServing:
     def _seen(self) -> dict[Key, InferenceService]:
         return self._seen_by.setdefault(self.viewer, {})
 
+    def shown(self, name: str) -> list[InferenceService]:
+        """Return what the watch shows of a model, without a look at what is there."""
+        return [live for (_, named), live in self._seen.items() if named == name]
+
     def list_anew(self) -> None:
         """Let a new process list before it watches."""
         self._seen_by.pop(self.viewer, None)

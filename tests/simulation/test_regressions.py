@@ -314,6 +314,24 @@ def test_more_removals_than_the_policy_allows_stop_and_ask() -> None:
     assert [key[1] for key in made.serving.live] == [NAME, "oak"]
 
 
+def test_a_commit_that_drops_the_serving_of_more_models_than_the_policy_allows_stops_and_asks() -> None:
+    made = world()
+    names = [NAME, "wine", "rose", "lily", "oak"]
+    for name in names:
+        made.source.write(name, spec())
+    made.settle(*names)
+    for name in names[:4]:
+        made.source.write(name, spec(serving=None))
+    made.settle(*names)
+    assert len(made.serving.live) == 5
+    status = made.status()
+    assert status is not None
+    assert status.blocked_by.startswith("4 of 5 models lost their serving at once")
+    made.source.write(names[0], spec())
+    made.settle(*names)
+    assert [key[1] for key in made.serving.live] == [NAME, "oak"]
+
+
 def test_nothing_is_removed_while_a_file_cannot_be_read() -> None:
     made = in_production()
     made.source.unreadable = True

@@ -124,15 +124,15 @@ BUGS = (
     Bug("rejection-forgotten", "A version that was rolled back is tried again.", "I7 liveness",
         (Patch(facts.Facts, "rejected", lambda _: lambda self, release: None),)),
     Bug("suspension-ignored", "Actions begin although the spec is suspended.", "suspended",
-        (Patch(planner, "_block", lambda _: lambda seen, rules, frozen: (
+        (Patch(planner, "_block", lambda _: lambda seen, rules, frozen, action: (
             rules.removal_guard if seen.desired.removed else frozen)),)),
     Bug("suspension-holds-the-rollback", "A candidate that fails keeps its callers while the spec is suspended.", "I2",
         (Patch(planner, "always_allowed", lambda _: lambda action: False),)),
     Bug("guard-ignored", "More models than the policy allows are taken down at once.", "I4",
-        (Patch(removal, "removal_guard", lambda _: lambda state: ""),)),
+        (Patch(removal, "removal_guard", lambda _: lambda state, served: ""),)),
     Bug("guard-counts-share-alone", "The guard lets go whatever is less than the share, however it is counted.", "I4",
-        (Patch(removal, "removal_guard", lambda sound: lambda state: (
-            "" if any(not m.removed for m in state.models.values()) else sound(state))),)),
+        (Patch(removal, "removal_guard", lambda sound: lambda state, served: (
+            "" if any(not m.removed for m in state.models.values()) else sound(state, served))),)),
     Bug("unknown-registry-is-empty", "A registry that does not answer is taken for an empty one.", "I5 I3 removal",
         (Patch(observe.Observer, "_registered", lambda sound: _known(sound, None)),)),
     Bug("unknown-serving-is-absent", "While the watch is broken, nothing is believed to be served.",

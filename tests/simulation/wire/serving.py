@@ -72,6 +72,11 @@ class WireServing(SimServing):
             self.adapter.show()
         return self.adapter.read_all()
 
+    def shown(self, name: str) -> list[InferenceService]:
+        reading = self.adapter.read_all()
+        found = reading.value.items() if isinstance(reading, Known) else ()
+        return [live for (_, named), live in found if named == name]
+
     def drift(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
         return self.adapter.drift(manifest)
 
