@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from reconciler.desired.documents import OnRemoval
 from reconciler.desired.state import DesiredModel, DesiredState
-from reconciler.observed import Known, Stage
+from reconciler.observed import InferenceService, Known, Stage
 from reconciler.plan.action import ArchiveAll, DeleteModel, LetGo, StopTraining, TakeDown
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts
@@ -42,11 +42,19 @@ def _stop_training(facts: Facts, why: str) -> Decision | None:
 
 
 def _take_down(facts: Facts, why: str) -> Decision | None:
-    objects = [live for live in (facts.live, *facts.observed.strays) if live is not None and live.ours]
+    objects = [live for live in _objects(facts) if live.ours]
     for live in objects:
         if not live.deleting:
             return act(TakeDown(live.namespace, live.uid), why, Phase.ARCHIVING)
     return wait("the InferenceService to be deleted", Phase.ARCHIVING) if objects else None
+
+
+def _objects(facts: Facts) -> list[InferenceService]:
+    """Return every object that may serve the model: that of a rollout may be gone, and another one be there."""
+    serving = facts.observed.serving
+    wanted = serving.value if isinstance(serving, Known) else None
+    found = (facts.live, wanted, *facts.observed.strays)
+    return list({live.namespace: live for live in found if live is not None}.values())
 
 
 def _registry(facts: Facts, on_removal: OnRemoval, why: str) -> Decision:

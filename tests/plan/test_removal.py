@@ -8,8 +8,9 @@ import pytest
 
 from reconciler.desired.documents import PolicySpec
 from reconciler.desired.state import DesiredState
-from reconciler.observed import RunState, Stage
+from reconciler.observed import TAG_ROLLOUT, RunState, Stage
 from reconciler.plan.action import ArchiveAll, DeleteModel, LetGo, StopTraining, TakeDown
+from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.removal import losing, removal_guard
 from reconciler.status import Phase
 from tests.plan.scenes import COMMIT, UNKNOWN, Scene, settled, wanting
@@ -52,6 +53,19 @@ def test_what_was_left_where_the_model_stood_before_is_taken_down_too() -> None:
     assert replace(scene, live=None).decide().action == TakeDown("before", "other")
     going = replace(scene, live=settled().serving(1, deleting=True).live)
     assert going.decide().action == TakeDown("before", "other")
+
+
+def test_what_serves_elsewhere_than_the_rollout_on_record_is_taken_down_before_the_registry_is_touched() -> None:
+    scene = wanting().version(1, Stage.PRODUCTION).rolling(10)
+    record = RolloutRecord.from_tag(scene.versions[-1].tags[TAG_ROLLOUT])
+    assert record is not None
+    tags = {**scene.versions[-1].tags, TAG_ROLLOUT: replace(record, namespace="before").to_tag()}
+    moved = gone(replace(scene, versions=(scene.versions[0], replace(scene.versions[1], tags=tags))))
+    assert moved.decide().action == TakeDown("models", "uid")
+    assert moved.live is not None
+    going = replace(moved, live=replace(moved.live, deleting=True))
+    assert going.decide().waits_for == "the InferenceService to be deleted"
+    assert replace(moved, live=None).decide().action == ArchiveAll((1, 2))
 
 
 def test_what_is_going_is_waited_for_before_the_registry_is_touched() -> None:
