@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from reconciler.artifact_location import StorageUri, storage_uri
+from reconciler.desired.documents import OnRemoval
 from reconciler.desired.state import DesiredModel
 from reconciler.ensure.metric_check import NO_PROMETHEUS
 from reconciler.ensure.scene import Systems
@@ -28,6 +29,7 @@ from reconciler.observed import (
     Release,
     ReleaseRecord,
     RunState,
+    Stage,
     TrainingRun,
     Unknown,
     Unsettled,
@@ -41,6 +43,7 @@ from reconciler.plan.selection import select
 from reconciler.plan.training import ENDED, due_training
 from reconciler.ports import Entry, Moment, Result
 from reconciler.recall import measurements, orders_by_model, put_backs, rejections
+from reconciler.registry_roles import role
 from reconciler.status import SystemStatus
 
 # A picture this young is not taken again before acting.
@@ -340,11 +343,11 @@ class Observer:
         self, desired: DesiredModel, registered: RegisteredModel | None, live: InferenceService | None, now: datetime
     ) -> Mapping[int, str] | Unknown:
         """Return where KServe fetches the newest versions from, if it matters which one an object serves."""
-        serving = desired.spec.serving
-        if live is None or live.ours or live.tracked or registered is None or serving is None or not serving.adopt:
+        if live is None or registered is None or not _asks_what_it_serves(desired, live):
             return {}
         found: dict[int, str] = {}
-        for version in registered.versions[-MOST_LOCATIONS:]:
+        held = (v for v in registered.versions[:-MOST_LOCATIONS] if role(v) in (Stage.PRODUCTION, Stage.STAGING))
+        for version in (*held, *registered.versions[-MOST_LOCATIONS:]):
             reading = self._read_evidence(desired.registered_model, version, now)
             if isinstance(reading, Unknown):
                 return reading
@@ -430,6 +433,16 @@ class Observer:
         health = self.health[name]
         age = (self.systems.clock() - health.read_at).total_seconds() if health.read_at else None
         return SystemStatus(name, health.ok is not False, health.since, health.error, age)
+
+
+def _asks_what_it_serves(desired: DesiredModel, live: InferenceService) -> bool:
+    """Tell whether an object of somebody else is to become ours, or may keep a removal from the registry."""
+    spec = desired.spec
+    if live.ours:
+        return False
+    if desired.removed:
+        return spec.retention.prune and spec.retention.on_removal is not OnRemoval.RETAIN
+    return not live.tracked and spec.serving is not None and spec.serving.adopt
 
 
 def _put(models: dict[str, RegisteredModel], name: str, model: RegisteredModel | None) -> None:

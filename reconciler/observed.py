@@ -417,7 +417,8 @@ class ObservedModel:
     `strays` are our InferenceServices of this model outside the wanted namespace. `unsettled` tells of requests
     about this model whose answers were lost. `records` are what was applied for releases, read only where others
     hold fields of the object or Git wants other serving fields; `locations` where the versions' artifacts lie, as
-    KServe fetches them, read only where an object that is not ours is to be adopted.
+    KServe fetches them, read only where an object that is not ours is to be adopted, or stands where a removed model
+    was to be served.
     """
 
     registry: Known[RegisteredModel | None] | Unknown

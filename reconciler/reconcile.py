@@ -252,7 +252,10 @@ class ModelReconciler:
     def _look_again(self, observed: ObservedModel, decision: Decision, now: datetime) -> Decision:
         """Look again after a while where something under way, or unreadable, will tell of itself by no event."""
         runs = observed.runs.value if isinstance(observed.runs, Known) else ()
-        unread = any(isinstance(r, Unknown) for r in (observed.runs, observed.drift, *observed.evidence.values()))
+        unread = any(
+            isinstance(r, Unknown)
+            for r in (observed.runs, observed.drift, observed.locations, *observed.evidence.values())
+        )
         if unread or any(run.state not in ENDED for run in runs):
             return decision.sooner(now + self.training_poll)
         return decision

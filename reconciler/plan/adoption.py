@@ -86,11 +86,16 @@ def _adopt(facts: Facts, live: InferenceService, serving: Serving, where: str) -
 
 def found_version(facts: Facts, live: InferenceService) -> ModelVersion | None:
     """Return the newest version whose artifact the object serves."""
+    numbers = located(facts, live)
+    return facts.version(max(numbers)) if numbers else None
+
+
+def located(facts: Facts, live: InferenceService) -> frozenset[int]:
+    """Return the versions whose artifact lies where the object's storageUri says."""
     locations, uri = facts.observed.locations, _uri(live).rstrip("/")
     if isinstance(locations, Unknown) or not uri:
-        return None
-    numbers = [number for number, location in locations.items() if location.rstrip("/") == uri]
-    return facts.version(max(numbers)) if numbers else None
+        return frozenset()
+    return frozenset(number for number, location in locations.items() if location.rstrip("/") == uri)
 
 
 def adopted_record(live: InferenceService, serving: Serving, version: int) -> ReleaseRecord:

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from reconciler.desired.documents import OnRemoval
 from reconciler.desired.state import DesiredModel, DesiredState
-from reconciler.observed import InferenceService, Known, Stage
+from reconciler.observed import InferenceService, Known, Stage, Unknown
 from reconciler.plan.action import ArchiveAll, DeleteModel, LetGo, StopTraining, TakeDown
+from reconciler.plan.adoption import located
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import Facts
+from reconciler.plan.facts import Facts, served
 from reconciler.plan.training import ENDED
 from reconciler.registry_roles import role
-from reconciler.status import Phase
+from reconciler.status import Health, Phase
 
 
 def decide_removal(facts: Facts) -> Decision:
@@ -26,7 +27,12 @@ def decide_removal(facts: Facts) -> Decision:
     why = f"because the spec left Git and says onRemoval: {on_removal.value}"
     if on_removal is OnRemoval.RETAIN:
         return act(LetGo(), why, Phase.ARCHIVING)
-    return _stop_training(facts, why) or _take_down(facts, why) or _registry(facts, on_removal, why)
+    return (
+        _stop_training(facts, why)
+        or _take_down(facts, why)
+        or _still_served(facts, on_removal)
+        or _registry(facts, on_removal, why)
+    )
 
 
 def _stop_training(facts: Facts, why: str) -> Decision | None:
@@ -57,10 +63,46 @@ def _objects(facts: Facts) -> list[InferenceService]:
     return list({live.namespace: live for live in found if live is not None}.values())
 
 
+def _still_served(facts: Facts, on_removal: OnRemoval) -> Decision | None:
+    """Leave the registry as it is while an object serves a version and is not ours, or is not any more."""
+    deletes = on_removal is OnRemoval.DELETE
+    touched = {v.version for v in facts.versions} if deletes else set(_not_archived(facts))
+    others = [live for live in _objects(facts) if not live.ours]
+    if not touched or not others:
+        return None
+    if isinstance(facts.observed.locations, Unknown):
+        return wait(f"the versions' locations: {facts.observed.locations.why}", Phase.ARCHIVING, Health.UNKNOWN)
+    for live in others:
+        serves = touched.intersection(_served_versions(facts, live))
+        if serves:
+            return _not_ours(live, max(serves), f"{facts.desired.registered_model} is not deleted" if deletes else "")
+    return None
+
+
+def _served_versions(facts: Facts, live: InferenceService) -> set[int]:
+    labelled = {live.release, live.beside, *(release for release, _ in served(live, facts.rollout))}
+    return {release.version for release in labelled if release is not None} | located(facts, live)
+
+
+def _not_ours(live: InferenceService, version: int, kept: str) -> Decision:
+    if live.deleting:
+        return wait("the InferenceService to be deleted", Phase.ARCHIVING)
+    what = (
+        f"InferenceService {live.namespace}/{live.name} serves version {version} and belongs to "
+        f"{live.owner or 'somebody else'}, so {kept or 'that version is not archived'}"
+    )
+    advice = "that object to be deleted or to serve something else, or the spec to come back with onRemoval: retain"
+    return replace(stall(what, Phase.ARCHIVING, advice, Health.UNKNOWN), cause="NotOurs")
+
+
+def _not_archived(facts: Facts) -> tuple[int, ...]:
+    return tuple(v.version for v in facts.versions if role(v) is not Stage.ARCHIVED)
+
+
 def _registry(facts: Facts, on_removal: OnRemoval, why: str) -> Decision:
     if on_removal is OnRemoval.DELETE and facts.registered is not None:
         return act(DeleteModel(), why, Phase.ARCHIVING)
-    left = tuple(v.version for v in facts.versions if role(v) is not Stage.ARCHIVED)
+    left = _not_archived(facts)
     if left:
         return act(ArchiveAll(left), why, Phase.ARCHIVING)
     return act(LetGo(), "because nothing of it is left to take down", Phase.ARCHIVING)

@@ -8,12 +8,12 @@ import pytest
 
 from reconciler.desired.documents import PolicySpec
 from reconciler.desired.state import DesiredState
-from reconciler.observed import TAG_ROLLOUT, RunState, Stage
+from reconciler.observed import TAG_ROLLOUT, Release, RunState, Stage
 from reconciler.plan.action import ArchiveAll, DeleteModel, LetGo, StopTraining, TakeDown
 from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.removal import losing, removal_guard
 from reconciler.status import Phase
-from tests.plan.scenes import COMMIT, UNKNOWN, Scene, settled, wanting
+from tests.plan.scenes import COMMIT, STABLE, UNKNOWN, Scene, settled, wanting
 
 
 def gone(scene: Scene) -> Scene:
@@ -73,9 +73,64 @@ def test_what_is_going_is_waited_for_before_the_registry_is_touched() -> None:
     assert (decision.action, decision.waits_for) == (None, "the InferenceService to be deleted")
 
 
-def test_what_belongs_to_somebody_else_stays_and_holds_nothing_up() -> None:
-    foreign = gone(settled().serving(1, ours=False, owner="argocd"))
-    assert foreign.decide().action == ArchiveAll((1,))
+def foreign(uri: str = "", release: Release | None = None, **retention: object) -> Scene:
+    """Let an object of somebody else stand where a removed model was served."""
+    revisions = {STABLE: release}
+    found = {"predictor": {"model": {"storageUri": uri}}}
+    scene = settled(retention=retention).serving(1, ours=False, owner="argocd", release=release, revisions=revisions)
+    assert scene.live is not None
+    return gone(replace(scene, live=replace(scene.live, found=found))).sees(locations={1: "s3://m/1"})
+
+
+def test_what_belongs_to_somebody_else_and_serves_something_else_stays_and_holds_nothing_up() -> None:
+    assert foreign("s3://other/1").decide().action == ArchiveAll((1,))
+    assert foreign("s3://other/1", onRemoval="delete").decide().action == DeleteModel()
+    assert foreign(release=Release(7, "a")).decide().action == ArchiveAll((1,))
+
+
+STILL_SERVED = {
+    "by the release on its label": foreign(release=Release(1, "a")),
+    "by its storageUri": foreign("s3://m/1/"),
+    "by the revision that gets the traffic": foreign().serving(
+        1, ours=False, owner="argocd", release=None, revisions={STABLE: Release(1, "a")}
+    ),
+}
+
+
+@pytest.mark.parametrize("how", STILL_SERVED)
+def test_a_version_that_an_object_of_somebody_else_serves_is_not_archived(how: str) -> None:
+    decision = STILL_SERVED[how].decide()
+    assert (decision.action, decision.phase, decision.cause) == (None, Phase.ARCHIVING, "NotOurs")
+    assert decision.stalled == (
+        "InferenceService models/iris serves version 1 and belongs to argocd, so that version is not archived"
+    )
+    assert "or the spec to come back with onRemoval: retain" in decision.waits_for
+
+
+def test_a_model_is_not_deleted_while_an_object_of_somebody_else_serves_any_version_of_it() -> None:
+    scene = foreign("s3://m/1", onRemoval="delete")
+    archived = replace(scene, versions=(replace(scene.versions[0], stage=Stage.ARCHIVED),))
+    assert "serves version 1 and belongs to argocd, so iris is not deleted" in archived.decide().stalled
+
+
+def test_what_is_archived_already_waits_for_nobody() -> None:
+    scene = foreign("s3://m/1")
+    archived = replace(scene, versions=(replace(scene.versions[0], stage=Stage.ARCHIVED),))
+    assert archived.decide().action == LetGo()
+
+
+def test_the_registry_is_left_alone_while_nobody_can_tell_what_an_object_of_somebody_else_serves() -> None:
+    scene = foreign("s3://m/1").sees(locations=UNKNOWN)
+    assert (scene.decide().action, scene.decide().waits_for) == (None, "the versions' locations: it does not answer")
+
+
+def test_an_object_of_somebody_else_that_is_going_is_waited_for() -> None:
+    scene = foreign("s3://m/1")
+    assert scene.live is not None
+    going = replace(scene, live=replace(scene.live, deleting=True, owner=""))
+    assert (going.decide().stalled, going.decide().waits_for) == ("", "the InferenceService to be deleted")
+    unnamed = replace(scene, live=replace(scene.live, owner=""))
+    assert "belongs to somebody else" in unnamed.decide().stalled
 
 
 def test_only_versions_that_are_not_archived_are_archived() -> None:

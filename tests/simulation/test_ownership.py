@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.desired.documents import ModelSpec
-from reconciler.observed import MANAGER, Stage
+from reconciler.observed import LABEL_MODEL, MANAGER, Stage
 from reconciler.registry_roles import role
 from tests.simulation.faults import Fault
 from tests.simulation.stories import Script, good, spec, training, until
@@ -212,3 +212,31 @@ def test_drift_is_seen_although_what_was_applied_is_not_on_record_any_more(made:
     made.serving.edit_by_hand(KEY, "minReplicas", 3)
     made.settle()
     assert made.serving.live[KEY].manifest["spec"] == before["spec"]
+
+
+def test_a_removed_model_stays_in_the_registry_while_an_object_serves_it_that_lost_our_mark(made: World) -> None:
+    wants(made, retention={"onRemoval": "delete"})
+    made.settle()
+    made.serving.label_by_hand(KEY, {LABEL_MODEL: None})
+    made.source.write(NAME, None)
+    made.settle()
+    reason, message = stalled(made)
+    assert (reason, NAME in made.registry.models) == ("NotOurs", True)
+    assert "models/iris serves version 1" in message
+    made.serving.delete_by_hand(KEY)
+    made.settle()
+    assert NAME not in made.registry.models
+
+
+def test_a_removed_model_that_a_foreign_object_serves_by_its_storage_uri_stays_in_production(made: World) -> None:
+    wants(made)
+    made.settle()
+    made.serving.delete_by_hand(KEY)
+    while KEY in made.serving.live:
+        assert made.tick()
+    made.serving.create_by_hand(foreign(KEY, f"s3://models/{NAME}/1"))
+    made.source.write(NAME, None)
+    made.settle()
+    reason, message = stalled(made)
+    assert (reason, role(made.registry.models[NAME].versions[0])) == ("NotOurs", Stage.PRODUCTION)
+    assert "models/iris serves version 1" in message
