@@ -39,10 +39,11 @@ from reconciler.passes import LEDGER, REGISTRY, SERVING, TRAINING
 from reconciler.plan.action import Action, Analyse, Train
 from reconciler.plan.facts import Facts, gather, rollout_of
 from reconciler.plan.marks import RolloutRecord
+from reconciler.plan.places import last_places, wanted_place
 from reconciler.plan.selection import select
 from reconciler.plan.training import ENDED, due_training
 from reconciler.ports import Entry, Moment, Result
-from reconciler.recall import measurements, orders_by_model, put_backs, rejections
+from reconciler.recall import measurements, orders_by_model, put_backs, rejections, taken_down
 from reconciler.registry_roles import role
 from reconciler.status import SystemStatus
 
@@ -218,6 +219,8 @@ class Observer:
             observed = replace(observed, unmetered=NO_PROMETHEUS)
         if not isinstance(registry, Known) or not isinstance(serving, Known):
             return observed
+        if unseen := self._unseen(desired, registry.value):
+            return replace(observed, serving=Unknown(unseen))
         runs = self._runs(desired, registry.value, now)
         if isinstance(runs, Known) and self._just_trained(desired, registry.value, runs.value, now):
             registry = self._registered(desired.registered_model)
@@ -252,6 +255,21 @@ class Observer:
         found = next((live for live in named if live.namespace == wanted), None)
         strays = tuple(live for live in named if live.ours and live is not found)
         return Known(self._explained(found), reading.at), strays
+
+    def _unseen(self, desired: DesiredModel, registered: RegisteredModel | None) -> str:
+        """Say why nobody knows what serves the model: it may stand in a namespace that is not watched."""
+        watched = self.systems.serving.namespaces
+        if not watched:
+            return ""
+        records = self.systems.memory.releases(desired.name)
+        wanted, last = wanted_place(desired, records), last_places(registered, records)
+        unseen = {wanted} - {"", *watched}
+        if elsewhere := last - {wanted, *watched}:
+            unseen |= elsewhere - taken_down(self.systems.ledger, desired.name)
+        if not unseen:
+            return ""
+        only = ", ".join(watched)
+        return f"namespace {min(unseen)} is not watched: add it to kubernetes.namespaces in the settings, beside {only}"
 
     def served(self, names: Collection[str]) -> frozenset[str]:
         """Return which of these models have an object of ours; all of them while nobody can tell."""

@@ -94,8 +94,12 @@ class Registry(Protocol):
 class Serving(Protocol):
     """KServe, read from a watch cache."""
 
+    @property
+    def namespaces(self) -> Collection[str]:
+        """Return the namespaces that `read_all` covers; none for all of them."""
+
     def read_all(self) -> Known[Mapping[tuple[str, str], InferenceService]] | Unknown:
-        """Return all InferenceServices by (namespace, name), or why the cache cannot be trusted. No call is made."""
+        """Return all that it covers by (namespace, name), or why the cache cannot be trusted. No call is made."""
 
     def drift(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the fields of `manifest` whose live value differs, by a server-side-apply dry run."""

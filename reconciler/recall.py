@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from reconciler.ensure.analysis import from_json
 from reconciler.observed import Measurement, Order, Rejection, Release
-from reconciler.plan.action import Analyse, CutTraffic, PutBack
+from reconciler.plan.action import Adopt, Analyse, CutTraffic, Deploy, PutBack, TakeDown
 from reconciler.plan.marks import RolloutRecord, moment
 from reconciler.plan.orders import ACTIONS as ORDERS
 from reconciler.plan.orders import from_after
@@ -15,6 +15,8 @@ from reconciler.ports import Entry, Ledger, Moment, Result
 # Longer than a fight needs until its pauses grow no more.
 PUT_BACK_MEMORY = timedelta(hours=5)
 MOST_CUTS = 20
+MOST_MOVES = 50
+_COMES_OR_GOES = (Deploy.__name__, Adopt.__name__, TakeDown.__name__)
 MOST_MEASUREMENTS = 500
 # People give few orders; an older one is of a rollout, or an approval, that is long over.
 MOST_ORDERS_READ = 10_000
@@ -40,6 +42,17 @@ def put_backs(ledger: Ledger, name: str, now: datetime) -> tuple[datetime, ...]:
     since = now - PUT_BACK_MEMORY
     entries = ledger.entries(model=name, actions=[PutBack.__name__], since=since, limit=50)
     return tuple(e.entry.at for e in entries if e.entry.moment is Moment.INTENT)
+
+
+def taken_down(ledger: Ledger, name: str) -> frozenset[str]:
+    """Return the namespaces in which a model was taken down and nothing of it was applied anywhere since."""
+    found: set[str] = set()
+    for entry in (recorded.entry for recorded in ledger.entries(model=name, actions=_COMES_OR_GOES, limit=MOST_MOVES)):
+        if entry.action != TakeDown.__name__:
+            found.clear()
+        elif entry.result is Result.DONE:
+            found.add(str(entry.after.get("deleted", "")).partition("/")[0])
+    return frozenset(found)
 
 
 def orders_by_model(ledger: Ledger) -> dict[str, tuple[Order, ...]]:

@@ -135,7 +135,9 @@ class KubernetesSettings(Section):
     kubeconfig: Path | None = Field(default=None, description="Without it: in-cluster, then the default kubeconfig.")
     context: str | None = None
     timeout: Duration = parse_duration("15s")
-    namespaces: tuple[str, ...] = Field(default=(), description="Watch only these; empty for all.")
+    namespaces: tuple[str, ...] = Field(
+        default=(), description="Watch only these; empty for all. Models elsewhere are left as they are."
+    )
     resync_interval: Duration = Field(default=parse_duration("10m"), description="Between two full lists of a watch.")
     service_url: str = Field(
         default="http://{service}.{namespace}.svc.cluster.local",

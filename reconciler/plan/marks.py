@@ -128,6 +128,12 @@ def release_to_tag(namespace: str, release: Release) -> str:
     return f"{namespace}/{release}"
 
 
+def namespace_from_tag(text: str | None) -> str | None:
+    """Read where a version served last; None for anything that we did not write."""
+    where, _, release = (text or "").partition("/")
+    return where if where and Release.parse(release) is not None else None
+
+
 def release_from_tag(text: str | None, namespace: str) -> Release | None:
     """Read the release by which a version served in this namespace; None if it served elsewhere."""
     where, _, release = (text or "").partition("/")

@@ -112,7 +112,7 @@ class SimServing:
     """Implements ports.Serving; `tick` lets the controllers take their turn, one step at a time.
 
     While `blind`, the watch is known to be broken; while `lagging`, it shows nothing new but our own writes. Each
-    replica has a watch of its own; `viewer` is the one at work.
+    replica has a watch of its own; `viewer` is the one at work. `namespaces` are those that are watched, none for all.
     """
 
     faults: Faults
@@ -127,6 +127,7 @@ class SimServing:
     viewer: int = 0
     routings: ClassVar[tuple[standard.Routing, ...]] = ("weights", "weights", "weights", "ignored", "none")
     routing: standard.Routing = "weights"
+    namespaces: tuple[str, ...] = ()
     _seen_by: dict[int, dict[Key, InferenceService]] = field(default_factory=dict)
 
     def read_all(self) -> Known[Mapping[Key, InferenceService]] | Unknown:
@@ -134,6 +135,8 @@ class SimServing:
             return Unknown("the watch is cut")
         if not self.lagging:
             self._show()
+        if self.namespaces:
+            return Known({key: live for key, live in self._seen.items() if key[0] in self.namespaces}, self.clock())
         return Known(self._seen, self.clock())
 
     @property

@@ -111,6 +111,11 @@ class KServe:
         for reflector in self._reflectors:
             reflector.join()
 
+    @property
+    def namespaces(self) -> Sequence[str]:
+        """Return the namespaces that are watched; none for all of them."""
+        return self._options.namespaces
+
     def on_change(self, listener: OnChange) -> None:
         """Call `listener(namespace, name)` after each change that may matter; it must return quickly."""
         self._cache.listen(listener)
@@ -124,7 +129,7 @@ class KServe:
             return self._changed.wait_for(holds, timeout.total_seconds())
 
     def read_all(self) -> Known[Mapping[Key, InferenceService]] | Unknown:
-        """Return all InferenceServices, or why they are not known. Makes no call."""
+        """Return all InferenceServices that are watched, or why they are not known. Makes no call."""
         with self._changed:
             at = self._feeds.verdict()
             if isinstance(at, Unknown):
@@ -214,7 +219,7 @@ class KServe:
         """Return what the watch shows now; raises when that cannot be trusted, or is not looked at."""
         if self._options.namespaces and key[0] not in self._options.namespaces:
             watched = ", ".join(self._options.namespaces)
-            raise Refused(f"namespace {key[0]} is not watched, only {watched}", help="see the Kubernetes settings")
+            raise Refused(f"namespace {key[0]} is not watched, only {watched}", help="add it to kubernetes.namespaces")
         doubt = self._feeds.verdict()
         if isinstance(doubt, Unknown):
             raise Transient(f"InferenceService {key[0]}/{key[1]} cannot be written unseen: {doubt.why}")

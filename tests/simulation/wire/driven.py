@@ -28,8 +28,10 @@ class Watch:
 class Driven(KServe):
     """One process's adapter; `sleep` lets time pass."""
 
-    def __init__(self, api: WireApi, now: Clock, sleep: Callable[[float], None]) -> None:
-        options = Options(monotonic=api.monotonic, service_url="http://{namespace}//{service}")
+    def __init__(
+        self, api: WireApi, now: Clock, sleep: Callable[[float], None], namespaces: tuple[str, ...] = ()
+    ) -> None:
+        options = Options(namespaces, monotonic=api.monotonic, service_url="http://{namespace}//{service}")
         super().__init__(api, options, now, Random(1))
         self._wire = api
         self._sleep = sleep

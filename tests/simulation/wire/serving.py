@@ -58,7 +58,7 @@ class WireServing(SimServing):
     def restart(self) -> None:
         """Begin a new process: nothing that was seen is known any more; what was sent is still on its way."""
         self.api.streams.clear()
-        self.adapter = Driven(self.api, self.clock, self._sleep)
+        self.adapter = Driven(self.api, self.clock, self._sleep, self.namespaces)
 
     def monotonic(self) -> float:
         """Return seconds that never go back, whatever the clock on the wall does."""

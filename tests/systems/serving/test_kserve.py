@@ -342,6 +342,7 @@ def test_what_the_api_refuses_is_refused_with_its_words(kserve: KServe, world: W
         kserve.apply(body)
 
 
-def test_a_namespace_that_is_not_watched_is_not_written(kserve: KServe) -> None:
+def test_a_namespace_that_is_not_watched_is_not_written(kserve: KServe, world: World) -> None:
+    assert kserve.namespaces == (world.namespace,)
     with pytest.raises(Refused, match="namespace elsewhere is not watched"):
         kserve.apply(manifest("elsewhere", "iris"))
