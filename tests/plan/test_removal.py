@@ -215,7 +215,8 @@ def test_what_serves_a_model_that_lost_its_serving_waits_for_the_guard() -> None
     scene = replace(wanting(serving=None).version(1, Stage.PRODUCTION), live=live)
     assert isinstance(scene.decide().action, TakeDown)
     guarded = replace(scene, guard="too many")
-    assert (guarded.decide().action, guarded.decide().blocked_by) == (None, "too many; held up: TakeDown")
+    held = "too many; held up: TakeDown, because the spec has no serving any more"
+    assert (guarded.decide().action, guarded.decide().blocked_by) == (None, held)
     stray = replace(guarded, live=None).sees(strays=(live,))
     assert stray.decide().blocked_by == "too many; held up: TakeDown"
 
