@@ -151,7 +151,8 @@ def _strays(facts: Facts) -> Decision | None:
     for stray in facts.observed.strays:
         if stray.deleting:
             return wait(f"the InferenceService in namespace {stray.namespace} to be deleted", Phase.ARCHIVING)
-        moved = f"the model moved to namespace {facts.spec.serving.namespace if facts.spec.serving else '-'}"
+        serving = facts.spec.serving
+        moved = f"the model moved to namespace {serving.namespace}" if serving else "the spec has no serving any more"
         if not facts.spec.retention.prune:
             return _not_pruned(stray, moved)
         why = f"because {moved}"

@@ -216,8 +216,8 @@ def _stages_first(sound: Any) -> Any:
 
 
 def _drifts(sound: Any) -> Any:
-    def drift(self: Any, desired: Any, live: Any) -> Any:
-        reading = sound(self, desired, live)
+    def drift(self: Any, *seen: Any) -> Any:
+        reading = sound(self, *seen)
         return replace(reading, value=("spec",)) if isinstance(reading, Known) else reading
 
     return drift
