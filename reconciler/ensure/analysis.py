@@ -14,11 +14,12 @@ from reconciler.desired.checks import Check, InputFile, ProbeCheck
 from reconciler.ensure.job_check import measure_job
 from reconciler.ensure.metric_check import measure_metrics
 from reconciler.ensure.scene import After, Scene
+from reconciler.ensure.sides import candidate_target
 from reconciler.errors import ReconcilerError, Refused
 from reconciler.manifest import probe_protocol, serving_fields
 from reconciler.observed import InferenceService, JobRun, Measurement, Metered, Metering, Release, Side, TrafficTarget
 from reconciler.plan.action import Analyse
-from reconciler.plan.facts import latest_target, previous_target
+from reconciler.plan.facts import previous_target
 from reconciler.plan.marks import moment
 from reconciler.ports import ProbeTarget
 from reconciler.status import plain
@@ -71,7 +72,7 @@ def _measure(action: Analyse, check: Check, scene: Scene) -> Measurement:
 def _probe(action: Analyse, check: Check, probe: ProbeCheck, scene: Scene) -> Measurement:
     live = scene.live()
     inputs = _inputs(probe, action.release, scene)
-    candidate = _target(scene, live, latest_target(live), "latest")
+    candidate = _target(scene, live, candidate_target(scene), "latest")
     stable = _target(scene, live, previous_target(live), "prev")
     ours = scene.systems.prober.probe(candidate, inputs.rows, probe.requests)
     theirs = scene.systems.prober.probe(stable, inputs.rows, probe.requests)

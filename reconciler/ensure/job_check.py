@@ -5,10 +5,11 @@ from __future__ import annotations
 from reconciler.desired.checks import Check, JobCheck
 from reconciler.desired.digest import digest
 from reconciler.ensure.scene import Scene
+from reconciler.ensure.sides import candidate_target
 from reconciler.errors import Refused
 from reconciler.observed import InferenceService, JobRun, Measurement, Side, TrafficTarget
 from reconciler.plan.action import Analyse
-from reconciler.plan.facts import latest_target, previous_target
+from reconciler.plan.facts import previous_target
 from reconciler.ports import JobRequest
 
 _NOTHING = Side(0, 0)
@@ -28,7 +29,7 @@ def measure_job(action: Analyse, check: Check, job: JobCheck, scene: Scene) -> M
 def _request(action: Analyse, check: Check, job: JobCheck, scene: Scene) -> JobRequest:
     live, rollout = scene.live(), scene.facts.rollout
     given = {
-        "CANDIDATE_URL": _url(live, latest_target(live), "latest"),
+        "CANDIDATE_URL": _url(live, candidate_target(scene), "latest"),
         "STABLE_URL": _url(live, previous_target(live), "prev"),
         "MODEL": live.name,
         "VERSION": str(action.release.version),

@@ -10,10 +10,11 @@ from reconciler.desired.checks import Check, PrometheusCheck
 from reconciler.desired.duration import format_duration
 from reconciler.desired.queries import resolve
 from reconciler.ensure.scene import Scene
+from reconciler.ensure.sides import candidate_target
 from reconciler.errors import Refused
 from reconciler.observed import InferenceService, Measurement, Metered, Metering, Side, TrafficTarget
 from reconciler.plan.action import Analyse
-from reconciler.plan.facts import latest_target, previous_target
+from reconciler.plan.facts import previous_target
 from reconciler.ports import Metrics
 
 # Prometheus by itself looks back this far for a value that has not been scraped since.
@@ -37,7 +38,7 @@ def measure_metrics(action: Analyse, check: Check, asked: PrometheusCheck, scene
         raise Refused(NO_PROMETHEUS, help=SET_URL)
     live, now = scene.live(), scene.systems.clock()
     instant = _Instant(metrics, now, min(LONGEST_LOOKBACK, 2 * asked.window))
-    candidate = _revision(live, latest_target(live), "candidate")
+    candidate = _revision(live, candidate_target(scene), "candidate")
     stable = _revision(live, previous_target(live), "stable version")
     rollout = scene.facts.rollout
     serving = rollout.stable.version if rollout else None

@@ -211,6 +211,16 @@ def latest_target(live: InferenceService) -> TrafficTarget | None:
     return next((t for t in live.traffic if t.tag == "latest"), None)
 
 
+def taken_up(live: InferenceService) -> bool:
+    """Return whether the route resolves the candidate's side to the newest revision.
+
+    Knative reads the newest ready revision and the route's traffic apart: for a moment its status names the new one as
+    ready while `latest` still is the one before. In Standard mode a side is a Deployment by its own name.
+    """
+    latest = latest_target(live)
+    return live.standard or (latest is not None and latest.revision == live.latest_created)
+
+
 def settled(live: InferenceService) -> bool:
     """Return whether the newest revision is also the newest ready one, and no deletion is under way.
 

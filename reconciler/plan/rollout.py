@@ -36,6 +36,7 @@ from reconciler.plan.facts import (
     revision_release,
     settled,
     sole_release,
+    taken_up,
     unroutable,
 )
 from reconciler.plan.freezes import covered, frozen, frozen_spans
@@ -338,6 +339,9 @@ def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: 
             why = f"the HTTPRoute sends it {effective_percent(live)} %" if live.splits else "there is no HTTPRoute"
             return not_routed(record.release, step.traffic, why, Phase.CANARY)
         return _awaits_share(live, record, step.traffic)
+    if not taken_up(live):
+        what = f"the route to take up version {record.release.version}{cause(live)}"
+        return stalled_by(live, wait(what, Phase.CANARY))
     begin = BeginStep(record.release, number, facts.now)
     return act(begin, f"because {step.traffic} % are effective; {held_words(step)}", Phase.CANARY)
 

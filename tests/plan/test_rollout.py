@@ -45,6 +45,8 @@ SLOW = {**CHECK, "name": "slow", "interval": "5m"}
 STEPS = [{"traffic": 10, "hold": "10m"}, {"traffic": 50, "hold": "10m"}]
 CHECKED: dict[str, Any] = {"rollout": {"steps": STEPS, "analysis": [CHECK]}}
 TWO_CHECKS: dict[str, Any] = {"rollout": {"steps": STEPS, "analysis": [SLOW, CHECK]}}
+GREEN: dict[str, Any] = {"rollout": {"strategy": "blueGreen", "analysis": [CHECK]}}
+LAGGING = (TrafficTarget(STABLE, 0, "latest", latest=True), TrafficTarget(STABLE, 100, "prev"))
 PULLING, FINAL = Failure("Slow", "pulling", terminal=False), Failure("NoRuntime", "none", terminal=True)
 
 
@@ -198,6 +200,19 @@ def test_the_newest_revision_s_share_is_counted_over_all_its_targets() -> None:
 STEP: dict[str, tuple[Scene, type | None, str]] = {
     "a share that was asked for and is not there yet": (
         seen(canary(10, 0), traffic=split(0, 100)), None, "10 % of the traffic to reach version 2",
+    ),
+    "no share, which a candidate has at once": (canary(0, 0, **GREEN), BeginStep, "0 % are effective"),
+    "no share, while the route resolves its side to the revision before": (
+        seen(canary(0, 0, **GREEN), traffic=LAGGING), None, "the route to take up version 2",
+    ),
+    "no share, while the route has no side of its own for it": (
+        seen(canary(0, 0, **GREEN), traffic=(TrafficTarget(STABLE, 100, "prev"),)), None, "the route to take up",
+    ),
+    "no share, while the route lags and a cause is known": (
+        seen(canary(0, 0, **GREEN), traffic=LAGGING, message="busy"), None, "the route to take up version 2: busy",
+    ),
+    "no share in Standard mode, where a side is a Deployment by its name": (
+        seen(canary(0, 0, **GREEN), traffic=(), mode="Standard"), BeginStep, "0 % are effective",
     ),
     "a share that is there": (canary(10, 0), BeginStep, "10 % are effective; held for 10m"),
     "a hold that is not over": (canary(10, 1, 9 * MINUTE), None, "the hold of step 1 of 2 to end"),

@@ -11,7 +11,7 @@ from reconciler.observed import TAG_REJECTED, Stage
 from tests.simulation.stories import spec
 from tests.simulation.test_kserve_pitfalls import Film, in_production, roles, share, shares
 from tests.simulation.wishes import Wish, spec_of
-from tests.simulation.world import NAME
+from tests.simulation.world import KEY, NAME
 
 
 def commit(film: Film, wish: Wish) -> None:
@@ -28,6 +28,9 @@ def two_in_production(**wish: object) -> Film:
 
 
 GREEN = Wish(parameters=2, strategy="blueGreen")
+STABLE = "iris-predictor-00001"
+# The turn of a tick in which KServe reads Knative's status before the route takes up what is ready by now.
+REPORTS = 3
 
 
 def test_blue_green_is_measured_at_no_traffic_and_then_gets_everything_at_once() -> None:
@@ -47,6 +50,22 @@ def test_blue_green_that_answers_badly_never_has_a_caller() -> None:
     assert share(pictures, 2) == {0}
     assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
     assert "failed at 0 %" in film.made.registry.models[NAME].versions[1].tags[TAG_REJECTED]
+
+
+def test_what_the_route_still_takes_for_the_candidate_is_not_measured_in_its_place() -> None:
+    film = in_production()
+    film.made.bad.add(2)
+    commit(film, GREEN)
+    film.until(lambda: any(r.entry.action == "StartCanary" for r in film.made.ledger.of[NAME]))
+    component = film.made.serving.live[KEY].component
+    while component.ready != component.created or component.created == STABLE:
+        assert film.made.tick(turn=REPORTS)
+        component = film.made.serving.live[KEY].component
+    assert [s.revision for s in component.shares if s.tag == "latest"] == [STABLE]
+    assert {film.made.one_pass() for _ in range(5)} == {""}
+    assert _waits_for(film) == "the route to take up version 2"
+    assert share(film.rest(), 2) == {0}
+    assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
 
 
 def test_immediate_gives_everything_once_the_candidate_is_ready() -> None:
