@@ -18,6 +18,8 @@ from reconciler.desired.queries import (
 )
 
 _LONGEST_QUERY = 10_000
+MOST_REQUESTS = 1000
+"""To each side, each interval: so many rows may a file of inputs have."""
 
 
 class InputExample(Document):
@@ -50,7 +52,12 @@ class ProbeCheck(Document):
         Annotated[InputExample, Tag(UNION_PREFIX + "from")] | Annotated[InputFile, Tag(UNION_PREFIX + "file")],
         by_key("from", "file"),
     ]
-    requests: Count = Field(default=20, ge=1, le=1000, description="To each side, each interval.")
+    requests: Count = Field(
+        default=20,
+        ge=1,
+        le=MOST_REQUESTS,
+        description="To each side, each interval; a file with more rows is sent as a whole all the same.",
+    )
     max_error_rate: Number = Field(default=0.01, ge=0, le=1)
     max_latency_p95: Duration | None = None
     max_latency_increase: Number | None = Field(

@@ -12,7 +12,7 @@ from itertools import islice
 from pydantic import ValidationError
 
 from reconciler.desired.base import Document
-from reconciler.desired.checks import InputFile
+from reconciler.desired.checks import MOST_REQUESTS, InputFile
 from reconciler.desired.defaults import lay_under
 from reconciler.desired.documents import Model, ModelSpec, PolicySpec, RepositoryPolicy
 from reconciler.desired.explain import Origin, explain
@@ -219,6 +219,8 @@ def wrong_with_probe_inputs(data: bytes) -> str:
         return f"it is not JSON: {error}"
     if not isinstance(value, dict) or not isinstance(value.get("inputs"), list) or not value["inputs"]:
         return 'it needs a list of "inputs" with at least one row'
+    if len(value["inputs"]) > MOST_REQUESTS:
+        return f'"inputs" has {len(value["inputs"])} rows, and all are sent each interval: at most {MOST_REQUESTS}'
     expected = value.get("expected")
     if expected is None:
         return ""

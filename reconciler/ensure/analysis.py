@@ -10,7 +10,7 @@ from typing import Any
 
 from reconciler.analysis.agreement import agreement, shapes
 from reconciler.analysis.verdict import CheckVerdict, judge
-from reconciler.desired.checks import Check, InputFile, ProbeCheck
+from reconciler.desired.checks import MOST_REQUESTS, Check, InputFile, ProbeCheck
 from reconciler.ensure.job_check import measure_job
 from reconciler.ensure.metric_check import measure_metrics
 from reconciler.ensure.scene import After, Scene
@@ -74,8 +74,10 @@ def _probe(action: Analyse, check: Check, probe: ProbeCheck, scene: Scene) -> Me
     inputs = _inputs(probe, action.release, scene)
     candidate = _target(scene, live, candidate_target(scene), "latest")
     stable = _target(scene, live, previous_target(live), "prev")
-    ours = scene.systems.prober.probe(candidate, inputs.rows, probe.requests)
-    theirs = scene.systems.prober.probe(stable, inputs.rows, probe.requests)
+    requests = _requests(probe, inputs)
+    ours = scene.systems.prober.probe(candidate, inputs.rows, requests)
+    theirs = scene.systems.prober.probe(stable, inputs.rows, requests)
+    _hold_to_every_row(probe, inputs, ours.side, theirs.side)
     compared, agreed = _compare(probe, inputs, ours.answers, theirs.answers)
     at = scene.systems.clock()
     measured = Measurement(check.name, action.release, action.step, at, ours.side, theirs.side, compared, agreed)
@@ -83,6 +85,22 @@ def _probe(action: Analyse, check: Check, probe: ProbeCheck, scene: Scene) -> Me
         return measured
     shaped, same = shapes(ours.answers, theirs.answers)
     return replace(measured, shape_compared=shaped, shape_agreed=same)
+
+
+def _requests(probe: ProbeCheck, inputs: Inputs) -> int:
+    """Return how many requests each side gets: golden inputs are sent as a whole, an example in part."""
+    return max(probe.requests, len(inputs.rows)) if isinstance(probe.inputs, InputFile) else probe.requests
+
+
+def _hold_to_every_row(probe: ProbeCheck, inputs: Inputs, ours: Side, theirs: Side) -> None:
+    """Refuse to judge by a part of the golden inputs; a candidate that fails by that part already fails."""
+    sent, rows = min(ours.requests, theirs.requests), len(inputs.rows)
+    failing = ours.errors > probe.max_error_rate * ours.requests
+    if isinstance(probe.inputs, InputFile) and sent < rows and not failing:
+        raise Refused(
+            f"{probe.inputs.file}: only {sent} of {rows} rows were sent in the time that a probe has",
+            help="take rows out of the file; each of them is sent to both sides at every interval",
+        )
 
 
 def _target(scene: Scene, live: InferenceService, target: TrafficTarget | None, tag: str) -> ProbeTarget:
@@ -117,6 +135,8 @@ def read_inputs(path: str, content: bytes) -> Inputs:
     answered = expected is None or (isinstance(expected, list) and len(expected) == len(rows))
     if not isinstance(rows, list) or not rows or not answered:
         raise Refused(f"{path}: `inputs` must be rows, and `expected`, if there, one answer for each of them")
+    if len(rows) > MOST_REQUESTS:
+        raise Refused(f"{path}: `inputs` has {len(rows)} rows, and all are sent each interval: at most {MOST_REQUESTS}")
     return Inputs(rows, expected)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -276,6 +277,7 @@ PROBES = {
     "no JSON": ("{", "it is not JSON"),
     "no rows": ('{"inputs": []}', "at least one row"),
     "fewer answers than rows": ('{"inputs": [[1], [2]], "expected": [1]}', "one answer for each row"),
+    "more rows than are sent": (json.dumps({"inputs": 1001 * [[1]]}), '"inputs" has 1001 rows, and all are sent'),
     "no answers to compare with": ('{"inputs": [[1]]}', 'it has no "expected" answers'),
 }
 

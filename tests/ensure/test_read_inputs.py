@@ -12,6 +12,7 @@ from reconciler.errors import Refused
 GOOD: dict[str, tuple[object, Inputs]] = {
     "rows alone": ({"inputs": [[1], [2]]}, Inputs([[1], [2]], None)),
     "rows with an answer for each": ({"inputs": [[1], [2]], "expected": [5, 6]}, Inputs([[1], [2]], [5, 6])),
+    "as many rows as are sent at most": ({"inputs": 1000 * [[1]]}, Inputs(1000 * [[1]], None)),
     "what else stands there does not matter": ({"inputs": [[1]], "note": "x"}, Inputs([[1]], None)),
 }
 BAD: dict[str, bytes] = {
@@ -28,6 +29,7 @@ BAD: dict[str, bytes] = {
     "fewer answers than rows": b'{"inputs": [[1], [2]], "expected": [1]}',
     "no answer for any row": b'{"inputs": [[1]], "expected": []}',
     "a text in place of answers": b'{"inputs": [[1]], "expected": "1"}',
+    "more rows than are sent": json.dumps({"inputs": 1001 * [[1]]}).encode(),
     "nested beyond all measure": b'{"inputs": ' + b"[" * 100_000,
 }
 
