@@ -62,11 +62,22 @@ def _held(asked: _Limit, metrics: PrometheusCheck, seen: Metering, theirs: float
         case "min":
             return replace(found, operator=">=")
         case "relative":
-            ratio = _increase(ours, theirs)
+            ratio = _told(_increase(ours, theirs), asked, metrics, ours)
             return replace(found, what=f"{name} increase", measured=ratio, unit="share", stable=None)
         case "absolute":
             above = ours - theirs if ours is not None and theirs is not None else None
+            above = _told(above, asked, metrics, ours)
             return replace(found, what=f"{name} above stable", measured=above, stable=None)
+
+
+def _told(above: float | None, asked: _Limit, metrics: PrometheusCheck, ours: float | None) -> float | None:
+    """Return how far the candidate is above stable; None where it may be farther and has not breached the limit yet."""
+    return None if above is not None and above <= asked.limit and _beyond_all(metrics, ours) else above
+
+
+def _beyond_all(metrics: PrometheusCheck, value: float | None) -> bool:
+    """Return whether a latency is at least what its histogram can tell."""
+    return value is not None and metrics.longest_told is not None and value >= metrics.longest_told
 
 
 def _name(metrics: PrometheusCheck) -> str:
@@ -113,11 +124,17 @@ def outcome(check: Check, metrics: PrometheusCheck, seen: Metering) -> tuple[Ver
     if broken:
         return Verdict.INCONCLUSIVE, f"{broken[0]}, but stable does no better: the cause may lie outside the candidate"
     if any(f.holds is None for f in found):
-        theirs = seen.stable
-        counted = f" ({theirs.samples} of {check.samples_needed} requests)" if theirs.samples is not None else ""
-        what = theirs.why or "too few requests"
-        return Verdict.INCONCLUSIVE, f"nothing to compare with: no value of stable in {window}: {what}{counted}"
+        return Verdict.INCONCLUSIVE, f"nothing to compare with: {_missing(check, metrics, seen, window)}"
     return Verdict.PASS, "; ".join(str(f) for f in found)
+
+
+def _missing(check: Check, metrics: PrometheusCheck, seen: Metering, window: str) -> str:
+    """Say what a comparison lacks."""
+    theirs, top = seen.stable, metrics.longest_told
+    if top is not None and _believed(check, theirs) is not None:
+        return f"the histogram tells no more than a {_name(metrics)} of at least {number(top, 's')}"
+    counted = f" ({theirs.samples} of {check.samples_needed} requests)" if theirs.samples is not None else ""
+    return f"no value of stable in {window}: {theirs.why or 'too few requests'}{counted}"
 
 
 def _stable_as_bad(finding: Finding) -> bool:

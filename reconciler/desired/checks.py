@@ -12,6 +12,7 @@ from reconciler.desired.queries import (
     Flavour,
     TemplateName,
     can_tell,
+    longest_told,
     samples_query,
     template_query,
     unresolvable,
@@ -138,6 +139,18 @@ class PrometheusCheck(Document):
         return self
 
     @model_validator(mode="after")
+    def _limit_can_be_exceeded(self) -> PrometheusCheck:
+        top = self.longest_told
+        if top is not None and self.max is not None and self.max >= top:
+            raise refusal(
+                "beyond-histogram",
+                f"the histograms of {self.flavour} end at {top:g} s: no value is ever above {self.max:g}",
+                at=("max",),
+                advice=f"a latency's max is in seconds: write less than {top:g}, or a query of your own",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _variables_are_known(self) -> PrometheusCheck:
         for field, query in (("query", self.query), ("samples", self.samples)):
             wrong = unresolvable(query) if query else None
@@ -146,6 +159,13 @@ class PrometheusCheck(Document):
                 what = f"there is no variable {found}" if wrong.found else "a variable is not well written"
                 raise refusal("query-variable", what, at=(field,), advice=wrong.help)
         return self
+
+    @property
+    def longest_told(self) -> float | None:
+        """Return the latency that stands for all longer ones, None where there is none."""
+        if self.template is None or self.flavour is None:
+            return None
+        return longest_told(self.template, self.flavour)
 
     @property
     def value_query(self) -> str:

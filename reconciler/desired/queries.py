@@ -54,13 +54,17 @@ def resolve(query: str, values: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """How one flavour counts requests: selector without braces, and how a failed request is told."""
+    """How one flavour counts requests: selector without braces, and how a failed request is told.
+
+    `top` is the highest bound of its latency histogram, in seconds.
+    """
 
     count: str
     bucket: str
     selector: str
     failed: str
     milliseconds: bool
+    top: float
 
 
 _SOURCES: Mapping[str, _Source] = {
@@ -71,6 +75,7 @@ _SOURCES: Mapping[str, _Source] = {
         'namespace_name="{{namespace}}",revision_name="{{revision}}"',
         'response_code_class="5xx"',
         milliseconds=True,
+        top=100,
     ),
     # Knative from 1.19: the revision is no label of its metrics, so the pods' names tell it.
     "knative-otel": _Source(
@@ -79,6 +84,7 @@ _SOURCES: Mapping[str, _Source] = {
         'namespace="{{namespace}}",pod=~"{{workload}}-.*"',
         'http_response_status_code=~"5.."',
         milliseconds=False,
+        top=10,
     ),
     # One reporter, or each request counts twice.
     "istio": _Source(
@@ -87,6 +93,7 @@ _SOURCES: Mapping[str, _Source] = {
         'reporter="destination",destination_workload_namespace="{{namespace}}",destination_workload="{{workload}}"',
         'response_code=~"5.."',
         milliseconds=True,
+        top=3600,
     ),
     # Canary and stable share model_name; nothing tells a failed request.
     "kserve": _Source(
@@ -95,6 +102,7 @@ _SOURCES: Mapping[str, _Source] = {
         'namespace="{{namespace}}",model_name="{{service}}",pod=~"{{workload}}-.*"',
         "",
         milliseconds=False,
+        top=10,
     ),
 }
 
@@ -125,6 +133,14 @@ def _quantile(share: str, source: _Source) -> str:
     buckets = f"sum by (le) (rate({source.bucket}{{{source.selector}}}[{{{{window}}}}]))"
     quantile = f"histogram_quantile({share}, {buckets})"
     return f"{quantile} / 1000" if source.milliseconds else quantile
+
+
+def longest_told(template: TemplateName, flavour: Flavour) -> float | None:
+    """Return the seconds beyond which a latency is only told as that much; None for what is no latency.
+
+    histogram_quantile() answers the highest finite bound for whatever lies above it.
+    """
+    return _SOURCES[flavour].top if template in ("latency-p95", "latency-p99") else None
 
 
 def samples_query(flavour: Flavour) -> str:

@@ -42,6 +42,8 @@ LATENCY = {"template": "latency-p95", "flavour": "istio"}
 SLOW = check({**LATENCY, "max": 0.18})
 RATE = check({"template": "request-rate", "flavour": "knative-otel", "min": 2})
 TWICE = check({**LATENCY, "maxIncrease": {"relative": 1.0}})
+LONG = {"template": "latency-p95", "flavour": "knative-otel"}
+LONGER = check({**LONG, "maxIncrease": {"relative": 1.0}})
 ABOVE = check({"maxIncrease": {"absolute": 0.02}})
 OWN = {"template": None, "flavour": None, "query": "up", "max": 3}
 UNCOUNTED = check(OWN, minSamples=None)
@@ -88,6 +90,30 @@ TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
     ),
     "both limits hold": (check({"max": 0.5, "min": 0.1}), [seen(side(0.2))], PASS, "; error rate 20 % >= 10 %"),
     "one of both does not": (check({"max": 0.5, "min": 0.1}), [seen(side(0.05), side(0.3))], FAIL, "5 % < 10 %"),
+    # Latencies that are at least as long as their histogram tells.
+    "a latency beyond the histogram breaches every limit": (
+        check({**LONG, "max": 9.9}), [seen(side(10.0))], FAIL, "latency p95 10 s > 9900 ms",
+    ),
+    "one of stable as well proves nothing": (
+        check({**LONG, "max": 9.9}), [seen(side(10.0), side(10.0))], OPEN, "stable does no better",
+    ),
+    "beyond the histogram on both sides there is nothing to compare": (
+        LONGER, [seen(side(10.0), side(10.0))], OPEN, "the histogram tells no more than a latency p95 of at least 10 s",
+    ),
+    "how far it is above stable is not known either": (
+        check({**LONG, "maxIncrease": {"absolute": 1.0}}), [seen(side(10.0), side(9.5))], OPEN, "at least 10 s",
+    ),
+    "beyond the histogram, and too far above stable already": (
+        LONGER, [seen(side(10.0), side(2.0))], FAIL, "increase 400 % > 100 %",
+    ),
+    "just below its end it is compared": (LONGER, [seen(side(9.9), side(9.9))], PASS, "0 % <= 100 %"),
+    "a stable beyond the histogram is no better": (LONGER, [seen(side(9.0), side(10.0))], PASS, "-10 % <= 100 %"),
+    "beyond the histogram and no value of stable": (
+        LONGER, [seen(side(10.0), side(None, why="no series"))], OPEN, "no value of stable in 2m: no series",
+    ),
+    "the same number is nothing special where a histogram goes on": (
+        TWICE, [seen(side(10.0), side(10.0))], PASS, "0 % <= 100 %",
+    ),
     # Errors.
     "an error holds": (check(), [error()], OPEN, "could not measure: Prometheus answers 503"),
     "four errors in a row hold": (check(), [error()] * 4, OPEN, "could not measure"),

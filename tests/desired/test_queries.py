@@ -18,6 +18,7 @@ from reconciler.desired.queries import (
     template_query,
     unresolvable,
 )
+from tests.desired.world import model, state_of
 
 VALUES = {name: f"<{name}>" for name in VARIABLES}
 
@@ -79,6 +80,10 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "error rates of KServe's servers": (
         {"template": "error-rate", "flavour": "kserve", "max": 1}, "have no error-rate",
     ),
+    "a limit at the end of the histogram": (
+        {"template": "latency-p95", "flavour": "kserve", "max": 10}, "histograms of kserve end at 10 s: no value is",
+    ),
+    "a limit beyond it": ({"template": "latency-p99", "flavour": "knative", "max": 200}, "end at 100 s"),
     "samples beside a template": (
         {"template": "error-rate", "flavour": "istio", "samples": "up", "max": 1}, "counts its requests by itself",
     ),
@@ -96,6 +101,31 @@ def test_what_a_prometheus_check_cannot_ask(sentence: str) -> None:
     with pytest.raises(ValidationError) as error:
         Check.model_validate({"name": "a", "prometheus": document})
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"template": "latency-p95", "flavour": "knative-otel", "max": 9.9},
+        {"template": "latency-p95", "flavour": "istio", "max": 3599},
+        {"template": "request-rate", "flavour": "kserve", "max": 1000},
+        {"query": "up", "max": 1000},
+    ],
+)
+def test_a_limit_that_can_be_exceeded_is_taken(document: dict[str, object]) -> None:
+    Check.model_validate({"name": "a", "prometheus": document})
+
+
+def test_a_limit_beyond_the_histogram_is_told_with_its_place_and_what_to_do() -> None:
+    spec = """
+    rollout:
+      analysis:
+        - name: slow
+          prometheus: {template: latency-p95, flavour: knative-otel, max: 200}
+    """
+    (diagnostic,) = state_of({"m.yaml": model(spec=spec)}).diagnostics
+    assert (diagnostic.code, diagnostic.line, diagnostic.column) == ("beyond-histogram", 9, 73)
+    assert diagnostic.help == "a latency's max is in seconds: write less than 10, or a query of your own"
 
 
 @pytest.mark.parametrize("kinds", [{}, {"prometheus": {"query": "up", "max": 1}, "probe": {"inputs": {"file": "a"}}}])

@@ -19,8 +19,19 @@ from typing import get_args
 import httpx
 import pytest
 
-from reconciler.desired.queries import Flavour, TemplateName, can_tell, resolve, samples_query, template_query
+from reconciler.analysis.verdict import Verdict, judge
+from reconciler.desired.checks import Check
+from reconciler.desired.queries import (
+    Flavour,
+    TemplateName,
+    can_tell,
+    longest_told,
+    resolve,
+    samples_query,
+    template_query,
+)
 from reconciler.errors import Refused
+from reconciler.observed import Measurement, Metered, Metering, Release, Side
 from reconciler.settings import PrometheusSettings
 from reconciler.systems.prometheus import Prometheus
 
@@ -29,6 +40,7 @@ WINDOW, SCRAPED = timedelta(seconds=5), "250ms"
 LOOKBACK = timedelta(seconds=10)
 PATIENCE = 60.0
 GOOD, BAD, IDLE = "iris-predictor-00001", "iris-predictor-00002", "iris-predictor-00003"
+STUCK, HOURS = "iris-predictor-00004", 5000
 PER_SECOND = 100
 
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="there is no prometheus on PATH (Debian: prometheus)")
@@ -48,12 +60,13 @@ def lines(revision: str, requests: float, failed: float, seconds: float) -> Iter
         for reporter in ("source", "destination"):
             yield f'istio_requests_total{{{istio},reporter="{reporter}",response_code="{code}"}} {share}'
     yield f'request_predict_seconds_count{{{scraped},model_name="iris"}} {requests}'
-    for metric, labels, unit in (
-        ("revision_app_request_latencies", knative, 1000), ("kn_serving_invocation_duration_seconds", scraped, 1),
-        ("istio_request_duration_milliseconds", f'{istio},reporter="destination"', 1000),
-        ("request_predict_seconds", f'{scraped},model_name="iris"', 1),
-    ):  # fmt: skip
-        for bound in (0.05, 0.1, 0.2, 0.4):
+    for metric, labels, unit, top in (
+        ("revision_app_request_latencies", knative, 1000, 100),
+        ("kn_serving_invocation_duration_seconds", scraped, 1, 10),
+        ("istio_request_duration_milliseconds", f'{istio},reporter="destination"', 1000, 3600),
+        ("request_predict_seconds", f'{scraped},model_name="iris"', 1, 10),
+    ):
+        for bound in (0.05, 0.1, 0.2, 0.4, top):
             yield f'{metric}_bucket{{{labels},le="{bound * unit:g}"}} {requests if seconds <= bound else 0}'
         yield f'{metric}_bucket{{{labels},le="+Inf"}} {requests}'
 
@@ -66,6 +79,7 @@ class _Metrics(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         done = (time.monotonic() - self.begun) * PER_SECOND
         parts = [*lines(GOOD, done, 0, 0.08), *lines(BAD, done, done / 4, 0.3), *lines(IDLE, 7, 0, 0.08)]
+        parts += lines(STUCK, done, 0, HOURS)
         body = ("\n".join(parts) + "\n").encode()
         self.send_response(200)
         self.send_header("content-type", "text/plain; version=0.0.4")
@@ -168,6 +182,29 @@ def test_a_template_tells_the_sides_apart(template: TemplateName, flavour: Flavo
     query = template_query(template, flavour)
     assert running.ask(query, GOOD) == pytest.approx(good, abs=off)
     assert running.ask(query, BAD) == pytest.approx(bad, abs=off)
+
+
+@pytest.mark.parametrize("template", ["latency-p95", "latency-p99"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_answers_that_take_hours_breach_every_limit_that_a_spec_may_set(
+    template: TemplateName, flavour: Flavour, running: Running
+) -> None:
+    query, top = template_query(template, flavour), longest_told(template, flavour)
+    assert top is not None
+    slow, fast = running.ask(query, STUCK), running.ask(query, GOOD)
+    assert slow == top
+    asked = {"template": template, "flavour": flavour}
+    assert _verdict({**asked, "max": 0.999 * top}, slow, fast) is Verdict.FAIL
+    assert _verdict({**asked, "maxIncrease": {"relative": 0.1}}, slow, fast) is Verdict.FAIL
+    assert _verdict({**asked, "maxIncrease": {"relative": 0.1}}, slow, slow) is Verdict.INCONCLUSIVE
+
+
+def _verdict(asked: dict[str, object], ours: float | None, theirs: float | None) -> Verdict:
+    check = Check.model_validate({"name": "slow", "prometheus": asked})
+    metering = Metering(Metered("q", ours, 100), Metered("q", theirs, 100), WINDOW.total_seconds())
+    nobody = Side(0, 0)
+    made = Measurement("slow", Release(2, "a"), 1, datetime.now(UTC), nobody, nobody, metering=metering)
+    return judge(check, [made]).verdict
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
