@@ -23,7 +23,9 @@ VARIABLES: Mapping[str, str] = {
 """Every variable that a query may use, with what it stands for."""
 
 _VARIABLE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
-_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\'", "\n": "\\n", "`": "\\x60"})
+# Neither kind of quotes takes the other one behind a backslash; both take these.
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': "\\x22", "'": "\\x27", "\n": "\\n", "`": "\\x60"})
+_QUOTED = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*|`(?P<raw>[^`]*)`""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,14 @@ def unresolvable(query: str) -> Unresolvable | None:
 
 
 def resolve(query: str, values: Mapping[str, str]) -> str:
-    """Fill in the variables; what stands in quotes in PromQL cannot end them."""
-    return _VARIABLE.sub(lambda found: values[found[1]].translate(_ESCAPES), query)
+    """Fill in the variables; what stands in quotes in PromQL, of whichever kind, means itself and cannot end them."""
+    return _VARIABLE.sub(lambda found: values[found[1]].translate(_ESCAPES), _QUOTED.sub(_escaping, query))
+
+
+def _escaping(found: re.Match[str]) -> str:
+    """Write what stands in backticks, which escape nothing, in quotes that do, where something is filled in there."""
+    raw = found["raw"]
+    return found[0] if raw is None or not _VARIABLE.search(raw) else f'"{raw.translate(_ESCAPES)}"'
 
 
 @dataclass(frozen=True, slots=True)

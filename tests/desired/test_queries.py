@@ -29,7 +29,27 @@ def test_variables_are_filled_in_with_and_without_blanks() -> None:
 
 def test_a_value_cannot_end_the_text_that_it_stands_in() -> None:
     odd = {**VALUES, "model": "a\"} or vector(0) #\\\n'`"}
-    assert resolve('x{m="{{model}}"}', odd) == 'x{m="a\\"} or vector(0) #\\\\\\n\\\'\\x60"}'
+    assert resolve('x{m="{{model}}"}', odd) == r"""x{m="a\x22} or vector(0) #\\\n\x27\x60"}"""
+
+
+QUOTED: dict[str, tuple[str, str]] = {
+    "double quotes": ('x{m="{{model}}"}', r'x{m="a\x27\x22\\"}'),
+    "single quotes": ("x{m='{{model}}'}", r"x{m='a\x27\x22\\'}"),
+    "backticks, which escape nothing": (r"x{m=~`\d+'{{ model }}`}", r'x{m=~"\\d+\x27a\x27\x22\\"}'),
+    "backticks without anything to fill in": (r"x{m=~`\d`,n='{{window}}'}", r"x{m=~`\d`,n='<window>'}"),
+    "backticks in quotes": ('x{m="`{{window}}`"}', 'x{m="`<window>`"}'),
+    "backticks after a quote that is escaped": (
+        r"""x{m="\"`",n='\'`{{window}}`'}""",
+        r"""x{m="\"`",n='\'`<window>`'}""",
+    ),
+    "backticks after a quote in a comment": ("x # it's\n{m=`{{window}}`}", 'x # it\'s\n{m="<window>"}'),
+}
+
+
+@pytest.mark.parametrize("sentence", QUOTED)
+def test_a_value_is_written_as_its_quotes_have_it(sentence: str) -> None:
+    query, resolved = QUOTED[sentence]
+    assert resolve(query, {**VALUES, "model": "a'\"\\"}) == resolved
 
 
 def test_what_was_filled_in_is_not_filled_in_again() -> None:

@@ -22,6 +22,7 @@ import pytest
 from reconciler.analysis.verdict import Verdict, judge
 from reconciler.desired.checks import Check
 from reconciler.desired.queries import (
+    VARIABLES,
     Flavour,
     TemplateName,
     can_tell,
@@ -40,6 +41,7 @@ WINDOW, SCRAPED = timedelta(seconds=5), "250ms"
 LOOKBACK = timedelta(seconds=10)
 PATIENCE = 60.0
 GOOD, BAD, IDLE = "iris-predictor-00001", "iris-predictor-00002", "iris-predictor-00003"
+ODD = 'ana\'s "best" `model` \\d\nof 2'
 STUCK, HOURS = "iris-predictor-00004", 5000
 PER_SECOND = 100
 
@@ -79,7 +81,7 @@ class _Metrics(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         done = (time.monotonic() - self.begun) * PER_SECOND
         parts = [*lines(GOOD, done, 0, 0.08), *lines(BAD, done, done / 4, 0.3), *lines(IDLE, 7, 0, 0.08)]
-        parts += lines(STUCK, done, 0, HOURS)
+        parts += [*lines(STUCK, done, 0, HOURS), f"confidence{{model={json.dumps(ODD)}}} 0.9"]
         body = ("\n".join(parts) + "\n").encode()
         self.send_response(200)
         self.send_header("content-type", "text/plain; version=0.0.4")
@@ -221,6 +223,13 @@ def test_a_revision_that_nobody_asks_has_no_value_or_no_requests(
     assert running.ask(query, "iris-predictor-00009") is None
     assert running.ask(query, IDLE) == (0 if template == "request-rate" else None)
     assert not running.ask(samples_query(flavour), IDLE)
+
+
+@pytest.mark.parametrize("quote", ['"', "'", "`"])
+def test_a_value_means_itself_in_every_kind_of_quotes(quote: str, running: Running) -> None:
+    values = dict.fromkeys(VARIABLES, ODD)
+    query = resolve(f"avg(confidence{{model={quote}{{{{model}}}}{quote}}})", values)
+    assert running.client.value(query, datetime.now(UTC), LOOKBACK).value == 0.9
 
 
 def test_a_query_that_prometheus_cannot_read_is_refused_with_its_words(running: Running) -> None:
