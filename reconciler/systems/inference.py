@@ -31,12 +31,20 @@ def request_for(target: ProbeTarget, row: Any) -> tuple[str, bytes]:
 def answer_of(protocol: str, content: bytes) -> Any:
     """Return the one answer as a plain value. Raises Malformed."""
     try:
-        answer = json.loads(content)
+        answer = json.loads(content, parse_constant=_finite, parse_float=_finite)
         value = _v1_answer(answer) if protocol == "v1" else _v2_answer(answer)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Refused) as error:
         raise Malformed("not an answer to one row") from error
     if value is None:
         raise Malformed("the answer is null")
+    return value
+
+
+def _finite(text: str) -> float:
+    """Read a number; JSON has no NaN, and no number that is infinite once it is read."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise Malformed(f"{text} is no number")
     return value
 
 

@@ -98,6 +98,7 @@ def test_a_models_name_is_quoted(prober: HttpProber) -> None:
 ANSWERS: dict[str, tuple[str, Any, Any]] = {
     "v1, a number": ("v1", {"predictions": [1.5]}, 1.5),
     "v1, probabilities": ("v1", {"predictions": [[0.1, 0.9]]}, [0.1, 0.9]),
+    "v1, a number with an exponent": ("v1", {"predictions": [1.5e-300]}, 1.5e-300),
     "v1, named outputs": ("v1", {"predictions": {"p": [0.5], "q": [2]}}, {"p": 0.5, "q": 2}),
     "v2, one value": ("v2", {"outputs": [v2_output(1.5)]}, 1.5),
     "v2, a shape without columns": (
@@ -131,6 +132,10 @@ FAILED: dict[str, tuple[str, Reply]] = {
     "a list": ("v1", Answer([])),
     "two predictions for one row": ("v1", Answer({"predictions": [1, 2]})),
     "null": ("v1", Answer({"predictions": [None]})),
+    "NaN": ("v1", Answer(b'{"predictions": [NaN]}')),
+    "an infinity in a list": ("v1", Answer(b'{"predictions": [[0.5, -Infinity]]}')),
+    "a number beyond all floats": ("v1", Answer(b'{"predictions": [1e999]}')),
+    "v2: NaN": ("v2", Answer(b'{"outputs": [{"name": "o", "shape": [1, 1], "datatype": "FP64", "data": [NaN]}]}')),
     "v2: no outputs": ("v2", Answer({"outputs": []})),
     "v2: data and shape disagree": ("v2", Answer({"outputs": [{**v2_output(1.0, 2.0), "shape": [1, 3]}]})),
     "v2: two rows": ("v2", Answer({"outputs": [{**v2_output(1.0, 2.0), "shape": [2, 1]}]})),
