@@ -9,8 +9,6 @@ from reconciler.analysis.finding import Finding
 from reconciler.desired.checks import Check, ProbeCheck
 from reconciler.observed import Measurement, Side
 
-ERROR_RATE = "error rate"
-
 
 def windows(check: Check, good: Sequence[Measurement]) -> Iterator[Sequence[Measurement]]:
     """Cut a step into windows, each with enough requests for a verdict of its own."""
@@ -26,18 +24,17 @@ def breach(check: Check, probe: ProbeCheck, window: Sequence[Measurement]) -> Fi
     """Return the first limit that a window breaches with enough requests, and worse than stable does."""
     if sum(m.candidate.requests for m in window) < check.samples_needed:
         return None
-    stable_errors = _error_rate([m.stable for m in window])
     for finding in findings(probe, window):
-        if finding.holds is False and not _stable_as_bad(finding, stable_errors):
+        if finding.holds is False and not _stable_as_bad(finding):
             return finding
     return None
 
 
-def _stable_as_bad(finding: Finding, stable_errors: float | None) -> bool:
-    """Return whether stable fails callers as much: then the candidate is not what is wrong."""
-    if finding.what != ERROR_RATE or finding.measured is None or not stable_errors:
+def _stable_as_bad(finding: Finding) -> bool:
+    """Return whether stable breaches a limit as much: then the candidate is not what is wrong."""
+    if finding.stable is None or finding.measured is None:
         return False
-    return stable_errors >= finding.measured
+    return finding.stable >= finding.measured
 
 
 def findings(probe: ProbeCheck, window: Sequence[Measurement]) -> tuple[Finding, ...]:
@@ -47,7 +44,7 @@ def findings(probe: ProbeCheck, window: Sequence[Measurement]) -> tuple[Finding,
     samples = sum(s.requests for s in candidate)
     p95, stable_p95 = _p95(candidate), _p95(stable)
     found = [
-        Finding(ERROR_RATE, _error_rate(candidate), "<=", probe.max_error_rate, "share", samples, _error_rate(stable))
+        Finding("error rate", _error_rate(candidate), "<=", probe.max_error_rate, "share", samples, _error_rate(stable))
     ]
     if probe.max_latency_p95 is not None:
         limit = probe.max_latency_p95.total_seconds() * 1000

@@ -61,6 +61,11 @@ TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
         check(), [measure(side()), measure(side(0), error="no address")], Verdict.PASS, "(20 requests",
     ),
     "slow answers fail": (SLOW, [measure(side(ms=150))], Verdict.FAIL, "latency p95 150 ms > 100 ms"),
+    "a stable that is as slow is no proof against the candidate": (
+        SLOW, [measure(side(ms=150), side(ms=150))], Verdict.INCONCLUSIVE, "stable does no better",
+    ),
+    "a stable that is a little faster is": (SLOW, [measure(side(ms=150), side(ms=149))], Verdict.FAIL, "150 ms > 100"),
+    "slow answers fail where stable has none": (SLOW, [measure(side(ms=150), side(20, 20))], Verdict.FAIL, "150 ms"),
     "answers exactly as slow as allowed pass": (SLOW, [measure(side(ms=100))], Verdict.PASS, "100 ms <= 100 ms"),
     "slower than stable fails": (SLOWER, [measure(side(ms=10))], Verdict.FAIL, "100 % > 50 %"),
     "no latency of stable leaves it open": (
