@@ -77,14 +77,19 @@ class KubernetesJobs:
 
 
 def _code(pod: Json) -> int | None:
-    """Return how a pod's container ended; an evicted pod's container was stopped by others."""
-    if text(mapping(pod, "status"), "reason") == "Evicted":
+    """Return how our container ended; None where others stopped it, or it never began."""
+    # A pod has a reason of its own where its node ended it, as in a shutdown.
+    stopped = text(mapping(pod, "status"), "reason") or _is_disrupted(pod)
+    ours = next((c for c in items(pod, "status", "containerStatuses") if text(c, "name") == _NAME), None)
+    ended = mapping(ours, "state", "terminated")
+    if stopped or text(ended, "reason") in ("ContainerCannotRun", "StartError"):
         return None
-    for status in items(pod, "status", "containerStatuses"):
-        ended = mapping(status, "state", "terminated")
-        if text(ended, "reason") not in ("ContainerCannotRun", "StartError"):
-            return number(ended, "exitCode")
-    return None
+    return number(ended, "exitCode")
+
+
+def _is_disrupted(pod: Json) -> bool:
+    conditions = items(pod, "status", "conditions")
+    return any(text(c, "type") == "DisruptionTarget" and text(c, "status") == "True" for c in conditions)
 
 
 def manifest(request: JobRequest) -> dict[str, Any]:

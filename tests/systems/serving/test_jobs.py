@@ -40,20 +40,19 @@ class Cluster:
     def all_jobs(self) -> list[Any]:
         return list(self.batch.list_namespaced_job(self.namespace).items)
 
-    def ends(self, kind: str, reason: str, code: int | None, ended: str = "Error") -> None:
-        """Let the job end so, with a pod whose container ended with this code."""
+    def ends(self, kind: str, cause: str, code: int | None, **pod: Any) -> None:
+        """Let the job end so, with a pod whose container ended with this code; `pod` is what its status says too."""
         if code is not None:
-            state = {"terminated": {"exitCode": code, "reason": ended}}
-            status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [{**ENDED, "state": state}]}
-            status |= {"reason": "Evicted"} if ended == "Evicted" else {}
+            ours = {**ENDED, "state": {"terminated": {"exitCode": code, "reason": "Error"}}}
+            status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [ours], **pod}
             self.core.patch_namespaced_pod_status(self._pod(), self.namespace, {"status": status})
         if self.controlled:
-            eventually(lambda: any(c.type == kind and c.reason == reason for c in self._conditions()))
+            eventually(lambda: any(c.type == kind and c.reason == cause for c in self._conditions()))
             return
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        condition = {"type": kind, "status": "True", "reason": reason, "message": f"it is {reason}"}
+        condition = {"type": kind, "status": "True", "reason": cause, "message": f"it is {cause}"}
         # An API server wants to hear first that what the condition says is about to become true.
-        before = {"type": BEFORE[kind], "status": "True", "reason": reason}
+        before = {"type": BEFORE[kind], "status": "True", "reason": cause}
         said: dict[str, Any] = {"startTime": now, "conditions": [before, condition]}
         said |= {"completionTime": now, "succeeded": 1} if kind == "Complete" else {}
         self.batch.patch_namespaced_job_status("own", self.namespace, {"status": said})
@@ -117,15 +116,40 @@ def test_a_failed_job_ended_with_its_containers_code(kubelet: Cluster) -> None:
     assert kubelet.exit_code() == 3
 
 
-@pytest.mark.parametrize(
-    ("ended", "code"), [("Evicted", 137), ("StartError", 128)], ids=["was evicted", "could not start"]
-)
-def test_a_job_has_no_exit_code_where_its_pod(kubelet: Cluster, ended: str, code: int) -> None:
+def ended(name: str, code: int, reason: str) -> dict[str, Any]:
+    return {**ENDED, "name": name, "state": {"terminated": {"exitCode": code, "reason": reason}}}
+
+
+def test_a_container_that_others_put_beside_ours_does_not_tell_how_it_ended(kubelet: Cluster) -> None:
     kubelet.exit_code()
-    kubelet.ends("Failed", "BackoffLimitExceeded", code, ended)
+    both = [ended("agent", 0, "Completed"), ended("container", 3, "Error")]
+    kubelet.ends("Failed", "BackoffLimitExceeded", 3, containerStatuses=both)
+    assert kubelet.exit_code() == 3
+
+
+STOPPED: dict[str, dict[str, Any]] = {
+    "was evicted": {"reason": "Evicted"},
+    "was ended as its node was shut down": {"reason": "Terminated"},
+    "was taken off its node": {"conditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    "could not start": {"containerStatuses": [ended("container", 128, "StartError")]},
+    "tells of others alone": {"containerStatuses": [ended("agent", 3, "Error")]},
+}
+
+
+@pytest.mark.parametrize("sentence", STOPPED)
+def test_a_job_has_no_exit_code_where_its_pod(kubelet: Cluster, sentence: str) -> None:
+    kubelet.exit_code()
+    kubelet.ends("Failed", "BackoffLimitExceeded", 143, **STOPPED[sentence])
     with pytest.raises(Refused, match="without an exit code: "):
         kubelet.exit_code()
     assert not kubelet.all_jobs()
+
+
+def test_a_disruption_that_did_not_come_is_none(kubelet: Cluster) -> None:
+    kubelet.exit_code()
+    spared = [{"type": "DisruptionTarget", "status": "False"}, {"type": "Initialized", "status": "True"}]
+    kubelet.ends("Failed", "BackoffLimitExceeded", 143, conditions=spared)
+    assert kubelet.exit_code() == 143
 
 
 @pytest.mark.parametrize("code", [None, 143], ids=["no pod ever started", "its container was ended by it"])
