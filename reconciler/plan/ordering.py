@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import assert_never
 
 from reconciler.errors import Refused, Transient
@@ -14,6 +15,8 @@ from reconciler.plan.rollout import awaits_approval
 from reconciler.plan.selection import production_of, select
 from reconciler.plan.training import ENDED, due_training, failed_run
 
+# Whoever got no answer asks again soon; later the same words are meant for something else.
+ANSWERED_AGAIN = timedelta(minutes=5)
 LOOK = "`reconciler explain {name}` tells where it stands"
 
 
@@ -43,8 +46,8 @@ def order_of(kind: OrderKind, by: By, facts: Facts) -> Order:
 
 
 def repeated(kind: OrderKind, by: By, facts: Facts) -> Order | None:
-    """Return the last order, where it was given in the same words: its answer may have been lost."""
-    last = facts.observed.memory.orders[-1:]
+    """Return the last order, where it was just given in the same words: its answer may have been lost."""
+    last = [o for o in facts.observed.memory.orders[-1:] if facts.now - o.at <= ANSWERED_AGAIN]
     return next((o for o in last if (o.kind, o.actor, o.reason) == (kind, by.actor, by.reason)), None)
 
 

@@ -276,6 +276,12 @@ def test_the_last_order_in_the_same_words_is_the_same_order(by: By, *, again: bo
     assert repeated(RESUME, by, facts_of(scene, pause)) is None
 
 
+@pytest.mark.parametrize(("minutes", "again"), [(0, True), (5, True), (6, False), (7 * 24 * 60, False)])
+def test_the_same_words_are_the_same_order_for_a_few_minutes(minutes: int, *, again: bool) -> None:
+    abort = of_rollout(ABORT, canary(), minutes, actor="ana", reason="it looks odd")
+    assert (repeated(ABORT, BY, facts_of(settled(), abort)) is abort) == again
+
+
 def test_an_older_order_in_the_same_words_is_another_order() -> None:
     scene = canary()
     pause = of_rollout(PAUSE, scene, 5, actor="ana", reason="it looks odd")

@@ -71,6 +71,15 @@ def test_an_abort_sent_again_after_it_was_carried_out_is_the_same_abort() -> Non
     assert recorded(made, ABORT) == 1
 
 
+def test_an_abort_in_the_words_of_one_of_a_week_ago_is_refused_where_there_is_nothing_to_abort() -> None:
+    made = in_canary()
+    ordered(made, ABORT)
+    made.settle()
+    made.pass_time(made.now + timedelta(days=7))
+    assert made.order(ABORT) == "no rollout of iris is under way"
+    assert recorded(made, ABORT) == 1
+
+
 @pytest.mark.parametrize("call", ["serving.apply iris 2-", "serving.apply iris 1-", TAG_REJECTED, TAG_ROLLOUT])
 @pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.LOST, Fault.LATE, Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
 def test_an_abort_is_carried_out_whatever_call_fails_after_it(call: str, fault: Fault) -> None:
