@@ -40,7 +40,7 @@ class Secret(Section):
         value = self._read()
         if value is None:
             return None
-        remember_secret(value)
+        remember_secrets(str(self.file or f"${self.env}"), (value,))
         return SecretStr(value)
 
     def read_token(self) -> SecretStr | None:
@@ -74,21 +74,20 @@ class Secret(Section):
 
 
 # What was a secret once stays one: after a rotation the old one and the new one must both stay hidden.
-_secrets_read: dict[str, None] = {}
-_MOST_REMEMBERED = 64
+_secrets_read: dict[str, tuple[str, ...]] = {}
+_MOST_FORMER = 64
 
 
-def remember_secret(value: str) -> None:
-    """Have a secret hidden wherever this process shows anything."""
-    if value and value not in _secrets_read:
-        _secrets_read[value] = None
-        for oldest in list(_secrets_read)[:-_MOST_REMEMBERED]:
-            _secrets_read.pop(oldest, None)
+def remember_secrets(place: str, values: Collection[str]) -> None:
+    """Have what a place holds now hidden wherever this process shows anything, and the last 64 that it held before."""
+    now = tuple(dict.fromkeys(value for value in values if value))
+    former = [value for value in _secrets_read.get(place, ()) if value not in now]
+    _secrets_read[place] = (*former[-_MOST_FORMER:], *now)
 
 
 def secrets_read() -> Collection[str]:
-    """Return the secrets that this process has read, the newest last; no more than the last 64."""
-    return tuple(_secrets_read)
+    """Return the secrets that this process has read, of each place the newest last."""
+    return tuple(value for values in list(_secrets_read.values()) for value in values)
 
 
 class GitSettings(Section):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.redaction import HIDDEN, Redactor, first_words, is_sensitive, last_words, secrets_of
-from reconciler.settings import load_settings
+from reconciler.settings import Secret, load_settings, secrets_read
 
 PLANTED = 'pl4nted/s3cret "quoted" value'
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7\nabc\n-----END RSA PRIVATE KEY-----"
@@ -144,6 +144,18 @@ def test_long_hostile_text_takes_no_longer_than_its_length() -> None:
     for part in ("a://", "token=", "-----BEGIN PRIVATE KEY-----", "Bearer ", 'password="', "a.", "eyJ", "://a@", "a:"):
         redactor.redact_text(part * (200_000 // len(part)))
     assert time.perf_counter() - started < 10
+
+
+def test_of_each_place_what_it_holds_now_and_held_lately_is_hidden(tmp_path: Path) -> None:
+    once, often = tmp_path / "once", tmp_path / "often"
+    once.write_text("a-secret-read-once")
+    Secret(file=once).read()
+    for number in range(70):
+        often.write_text(f"a-secret-rotated-{number:02d}")
+        Secret(file=often).read()
+    redactor = Redactor(learnt=secrets_read)
+    assert redactor.redact_text("a-secret-read-once a-secret-rotated-69 a-secret-rotated-05") == "*** *** ***"
+    assert redactor.redact_text("a-secret-rotated-04") == "a-secret-rotated-04"
 
 
 def test_every_secret_that_the_settings_name_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from threading import Lock
 
 from reconciler.errors import SettingsError
 from reconciler.logs import get_logger
-from reconciler.settings import remember_secret
+from reconciler.settings import remember_secrets
 
 _log = get_logger(__name__)
 
@@ -96,15 +96,21 @@ def _parse(data: bytes, path: Path) -> tuple[_Line, ...]:
         text = data.decode("ascii")
     except ValueError:
         raise SettingsError(f"the token file {path} holds other than ASCII characters", help=FORM) from None
+    rows = [(number, written.split()) for number, written in enumerate(text.splitlines(), start=1)]
+    rows = [(number, words) for number, words in rows if words and not words[0].startswith("#")]
+    remember_secrets(str(path), [words[2] for _, words in rows if len(words) == 3 and _stands_itself(words[2])])
     lines: list[_Line] = []
-    for number, written in enumerate(text.splitlines(), start=1):
-        if not written.strip() or written.lstrip().startswith("#"):
-            continue
-        line = _line(written.split(), f"line {number} of the token file {path}")
+    for number, words in rows:
+        line = _line(words, f"line {number} of the token file {path}")
         if any(other.digest == line.digest for other in lines):
             raise SettingsError(f"line {number} of the token file {path} has the token of an earlier line")
         lines.append(line)
     return tuple(lines)
+
+
+def _stands_itself(token: str) -> bool:
+    """Tell whether this is a token, and not its digest."""
+    return len(token) >= _SHORTEST_TOKEN and not token.startswith("sha256:")
 
 
 def _line(words: list[str], where: str) -> _Line:
@@ -116,9 +122,7 @@ def _line(words: list[str], where: str) -> _Line:
     if role not in tuple(Role):
         raise SettingsError(f"{where}: the role is neither view nor operate", help=FORM)
     found = _DIGEST.fullmatch(token)
-    if found is None:
-        if len(token) < _SHORTEST_TOKEN or token.startswith("sha256:"):
-            raise SettingsError(f"{where}: the token is too short, or no sha256 digest of 64 hex digits", help=FORM)
-        remember_secret(token)
+    if found is None and not _stands_itself(token):
+        raise SettingsError(f"{where}: the token is too short, or no sha256 digest of 64 hex digits", help=FORM)
     digest = bytes.fromhex(found[1]) if found else hashlib.sha256(token.encode()).digest()
     return _Line(Holder(name, Role(role)), digest)

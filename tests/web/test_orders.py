@@ -16,7 +16,7 @@ import pytest
 from reconciler.errors import Refused, SettingsError, Transient, UnknownOutcome
 from reconciler.logs import set_up_logs
 from reconciler.redaction import Redactor
-from reconciler.settings import HttpSettings, LogSettings, secrets_read
+from reconciler.settings import HttpSettings, LogSettings, remember_secrets, secrets_read
 from reconciler.web.access import Pace
 from reconciler.web.app import OPENAPI, View, create_app
 from reconciler.web.orders import LONGEST_REASON, Desk
@@ -218,6 +218,25 @@ def test_a_token_that_stands_in_the_file_itself_is_hidden_wherever_something_is_
     file.write_text("ana view a-token-nobody-may-see\n")
     TokenFile(file)
     assert "a-token-nobody-may-see" in secrets_read()
+
+
+def test_many_tokens_push_no_secret_out_of_what_is_hidden(tmp_path: Path) -> None:
+    remember_secrets("another place", ["secret-of-another-place"])
+    tokens = [f"token-number-{number:04d}" for number in range(100)]
+    file = tmp_path / "tokens"
+    file.write_text("".join(f"ana operate {token}\n" for token in tokens))
+    TokenFile(file)
+    assert {"secret-of-another-place", *tokens} <= set(secrets_read())
+
+
+def test_a_token_that_was_replaced_stays_hidden(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("ana operate the-token-before-it\n")
+    tokens = TokenFile(file)
+    file.write_text("ana operate the-token-after-it\nraj operate\n")
+    with pytest.raises(SettingsError):
+        tokens.holder("the-token-after-it")
+    assert {"the-token-before-it", "the-token-after-it"} <= set(secrets_read())
 
 
 def test_a_token_file_that_others_can_read_is_warned_about(tmp_path: Path) -> None:

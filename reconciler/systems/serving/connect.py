@@ -16,7 +16,7 @@ from kubernetes import client, config
 from urllib3.connection import HTTPConnection
 
 from reconciler.errors import SettingsError, Terminal, Transient
-from reconciler.settings import KubernetesSettings, remember_secret
+from reconciler.settings import KubernetesSettings, remember_secrets
 from reconciler.systems import retrying
 from reconciler.systems.bounded import BoundedPool
 from reconciler.systems.deadline import ending
@@ -225,9 +225,9 @@ def _no_credentials(error: TimeoutError) -> Transient:
 
 def _remember(configuration: client.Configuration) -> None:
     """Have the credentials of the cluster hidden as those of the settings are."""
-    for value in (*configuration.api_key.values(), configuration.password):
-        if isinstance(value, str):
-            remember_secret(value.removeprefix("Bearer ").strip())
+    values = (*configuration.api_key.values(), configuration.password)
+    found = [value.removeprefix("Bearer ").strip() for value in values if isinstance(value, str)]
+    remember_secrets(f"kubernetes {configuration.host}", found)
 
 
 # What the client's loader comes to when a kubeconfig is no YAML, or YAML of another shape.
