@@ -74,16 +74,16 @@ class Redactor:
     ) -> None:
         self._given = frozenset(form for secret in secrets for form in _forms(secret))
         self._learnt = learnt
-        self._compiled: tuple[Collection[str], re.Pattern[str] | None] = (), _pattern(self._given)
+        self._prepared: tuple[Collection[str], tuple[str, ...]] = (), _longest_first(self._given)
 
     @property
-    def _known(self) -> re.Pattern[str] | None:
-        before, pattern = self._compiled
+    def _known(self) -> tuple[str, ...]:
+        before, forms = self._prepared
         now = self._learnt()
         if now != before:
-            pattern = _pattern(self._given.union(*(_forms(secret) for secret in now)))
-            self._compiled = now, pattern
-        return pattern
+            forms = _longest_first(self._given.union(*(_forms(secret) for secret in now)))
+            self._prepared = now, forms
+        return forms
 
     def redact_text(self, text: str) -> str:
         """Return the text without secrets."""
@@ -99,9 +99,10 @@ class Redactor:
         return self._redact(value, _DEEPEST)
 
     def _once(self, text: str) -> str:
-        known = self._known
-        if known is not None:
-            text = known.sub(HIDDEN, text)
+        # A pattern of them all would be tried at each character; hardly a text holds one.
+        found = [form for form in self._known if form in text]
+        if found:
+            text = re.sub("|".join(map(re.escape, found)), HIDDEN, text)
         lowered = text.lower()
         if not any(mark in lowered for mark in _SUSPICIOUS):
             return text
@@ -175,10 +176,9 @@ def _in_url(text: str) -> Iterator[str]:
         yield user  # a lone name is a token
 
 
-def _pattern(forms: Collection[str]) -> re.Pattern[str] | None:
-    # Longest first: a secret may be the beginning of another.
-    ordered = sorted(forms, key=lambda form: (-len(form), form))
-    return re.compile("|".join(map(re.escape, ordered))) if ordered else None
+def _longest_first(forms: Collection[str]) -> tuple[str, ...]:
+    """Order them so that a secret that is the beginning of another does not leave its end."""
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
 def _places(section: BaseModel) -> Iterator[Secret]:
