@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from threading import Thread
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.errors import SettingsError
 from reconciler.settings import HttpSettings
 
 _STOP_SECONDS = 2
+REQUEST_SECONDS = 5
+# uvicorn counts connections, also those that never ask for anything.
+MOST_CONNECTIONS = 100
 
 
 def listen(settings: HttpSettings) -> socket.socket:
@@ -39,10 +44,51 @@ def allowed_hosts(host: str) -> frozenset[str]:
     return frozenset()
 
 
-class Server:
-    """Serves an application on a bound socket, in a thread of its own."""
+class _Impatient(H11Protocol):
+    """Closes a connection whose next request, the first one too, is not there as a whole in time.
 
-    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+    uvicorn itself waits without end for a first request, and for the rest of one that was begun.
+    """
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._look()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; wait no longer once it is a request."""
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request."""
+        super().on_response_complete()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        cycle = self.cycle
+        if cycle is not None and not cycle.more_body and not cycle.response_complete:
+            self._stop_waiting()
+        elif self._waiting is None:
+            self._waiting = self.loop.call_later(self.timeout_keep_alive, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
+class Server:
+    """Serves an application on a bound socket, in a thread of its own; waits so many seconds for a request."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket, patience: int = REQUEST_SECONDS) -> None:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -51,8 +97,9 @@ class Server:
                 server_header=False,
                 lifespan="off",
                 ws="none",
-                limit_concurrency=100,
-                timeout_keep_alive=5,
+                http=_Impatient,
+                limit_concurrency=MOST_CONNECTIONS,
+                timeout_keep_alive=patience,
                 timeout_graceful_shutdown=_STOP_SECONDS,
             )
         )

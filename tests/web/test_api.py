@@ -8,9 +8,11 @@ import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -37,7 +39,7 @@ from reconciler.status import (
 from reconciler.web.address import Address, read_address, remove_address, write_address
 from reconciler.web.app import OPENAPI, View, create_app
 from reconciler.web.guards import LARGEST_REQUEST
-from reconciler.web.server import Server, allowed_hosts, listen, url_of
+from reconciler.web.server import MOST_CONNECTIONS, REQUEST_SECONDS, Server, allowed_hosts, listen, url_of
 from tests.scheduler.scripted import NOW, Scripted, status
 
 SECRET = "pl4nted-s3cret"
@@ -92,14 +94,17 @@ class _Api:
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.client.get(path, **options)
 
+    def connect(self) -> socket.socket:
+        return socket.create_connection((self.client.base_url.host, self.client.base_url.port or 0), timeout=20)
+
     def names(self, query: str) -> list[str]:
         return [item["name"] for item in self.get(f"/api/v1/models?{query}").json()["items"]]
 
 
 @contextmanager
-def _serve(api: _Api, host: str = "127.0.0.1") -> Iterator[_Api]:
+def _serve(api: _Api, host: str = "127.0.0.1", patience: int = REQUEST_SECONDS) -> Iterator[_Api]:
     listener = listen(HttpSettings(host=host, port=0))
-    server = Server(create_app(api.view, Redactor([SECRET]), allowed_hosts(host)), listener)
+    server = Server(create_app(api.view, Redactor([SECRET]), allowed_hosts(host)), listener, patience)
     server.start()
     try:
         with httpx.Client(base_url=url_of(listener).replace("0.0.0.0", "127.0.0.1"), timeout=20) as client:  # noqa: S104  the address under test
@@ -312,8 +317,44 @@ def test_every_answer_has_security_headers_and_does_not_name_the_server(api: _Ap
     assert "server" not in headers
 
 
+WHOLE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+UNFINISHED = {"nothing": (b"", b""), "half a head": (b"", WHOLE[:30]), "half a second request": (WHOLE, WHOLE[:30])}
+
+
+@pytest.mark.parametrize("what", UNFINISHED)
+def test_connections_that_ask_for_nothing_whole_do_not_keep_others_out_for_long(what: str) -> None:
+    with _serve(_Api(), patience=1) as api, ExitStack() as opened:
+        idle = [opened.enter_context(api.connect()) for _ in range(MOST_CONNECTIONS - 1)]
+        for connection in idle:
+            for part in UNFINISHED[what]:
+                connection.sendall(part)
+                assert part != WHOLE or b"HTTP/1.1" in connection.recv(4096)
+        for connection in idle:
+            while connection.recv(4096):
+                pass
+        assert api.get("/healthz").status_code == 200
+
+
+def test_a_request_that_takes_long_to_answer_is_waited_for() -> None:
+    asked, go_on = Event(), Event()
+
+    def slow() -> Any:
+        asked.set()
+        assert go_on.wait(20)
+        return {}
+
+    with _serve(_Api(), patience=1) as api, ThreadPoolExecutor(1) as pool:
+        api.statuses = slow
+        answer = pool.submit(api.get, "/api/v1/models")
+        assert asked.wait(20)
+        with api.connect() as idle:
+            assert idle.recv(1) == b""
+        go_on.set()
+        assert answer.result(20).json()["total"] == 0
+
+
 def test_a_large_body_is_refused_before_it_is_read(api: _Api) -> None:
-    with socket.create_connection((api.client.base_url.host, api.client.base_url.port or 0), timeout=20) as raw:
+    with api.connect() as raw:
         raw.sendall(f"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: {LARGEST_REQUEST + 1}\r\n\r\n".encode())
         assert raw.recv(64).startswith(b"HTTP/1.1 413")
 

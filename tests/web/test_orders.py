@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from reconciler.settings import HttpSettings, LogSettings, remember_secrets, sec
 from reconciler.web.access import Pace
 from reconciler.web.app import OPENAPI, View, create_app
 from reconciler.web.orders import LONGEST_REASON, Desk
-from reconciler.web.server import Server, allowed_hosts, listen, url_of
+from reconciler.web.server import REQUEST_SECONDS, Server, allowed_hosts, listen, url_of
 from reconciler.web.tokens import TokenFile
 from tests.scheduler.scripted import Scripted, status
 
@@ -47,11 +48,11 @@ class _Api:
 
 
 @contextmanager
-def _serving(api: _Api, tokens: TokenFile | None) -> Iterator[_Api]:
+def _serving(api: _Api, tokens: TokenFile | None, patience: int = REQUEST_SECONDS) -> Iterator[_Api]:
     view = View(api.script.names, api.script.statuses, api.script.status_of_systems, tuple, tuple, bytes)
     desk = Desk(tokens, api.script.order, lambda: api.now)
     listener = listen(HttpSettings(port=0))
-    server = Server(create_app(view, Redactor(), allowed_hosts("127.0.0.1"), desk), listener)
+    server = Server(create_app(view, Redactor(), allowed_hosts("127.0.0.1"), desk), listener, patience)
     server.start()
     try:
         with httpx.Client(base_url=url_of(listener), timeout=20) as client:
@@ -137,6 +138,18 @@ def test_reading_needs_a_token_where_there_are_tokens_and_probes_do_not(api: _Ap
 )
 def test_a_reason_is_one_short_line_and_nothing_else_can_be_said(api: _Api, body: Any) -> None:
     assert api.order(json=body).status_code == 400
+    assert api.script.orders == []
+
+
+def test_an_order_whose_words_never_come_is_not_waited_for(tmp_path: Path) -> None:
+    api = _Api(tmp_path / "tokens")
+    api.say(LINES)
+    with _serving(api, TokenFile(api.file), patience=1):
+        address = (api.client.base_url.host, api.client.base_url.port or 0)
+        with socket.create_connection(address, timeout=20) as raw:
+            head = f"POST /api/v1/models/iris/abort HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {OPERATE}"
+            raw.sendall(f"{head}\r\nContent-Length: 20\r\n\r\n{{".encode())
+            assert raw.recv(64) == b""
     assert api.script.orders == []
 
 
