@@ -192,7 +192,7 @@ class Observer:
             self._orders = None  # whatever becomes of it, the ledger tells what was ordered
             self.systems.ledger.append(entry)
 
-    def _ordered(self, model: str) -> tuple[Order, ...]:
+    def ordered(self, model: str) -> tuple[Order, ...]:
         """Return what was ordered by hand for a model; the ledger is read once, not at every look."""
         with self._orders_lock:
             if self._orders is None:
@@ -212,7 +212,7 @@ class Observer:
         serving, strays = self._serving(desired)
         unsettled = self._unsettled.get(desired.name)
         if unsettled is not None and unsettled.until <= now:
-            self._unsettled.pop(desired.name)
+            self._unsettled.pop(desired.name, None)
             unsettled = None
         observed = ObservedModel(registry, serving, runs=Known((), now), strays=strays, unsettled=unsettled)
         if self.systems.metrics is None:
@@ -426,7 +426,7 @@ class Observer:
         rollout: RolloutRecord | None,
         now: datetime,
     ) -> Memory:
-        orders, ledger = self._ordered(name), self.systems.ledger
+        orders, ledger = self.ordered(name), self.systems.ledger
         if rollout is not None:
             return Memory(rejections(ledger, name), measurements(ledger, name, rollout), orders=orders)
         if isinstance(drift, Known) and drift.value:

@@ -213,19 +213,25 @@ class ModelReconciler:
         desired = wishes.state.models.get(name)
         if desired is None:
             raise Refused(f"there is no model {name[:63]}", help="`reconciler status` lists all models")
-        with self._ordering:  # two who order the same at once are recorded once
-            self.observer.refresh_model(desired.registered_model)
-            now = self.systems.clock()
-            observed = self.observer.observe(desired, now)
-            facts = gather(desired, observed, now)
-            if isinstance(facts, Unknown):
-                raise Transient(f"what is there is not known now: {facts.why}", help="order it again in a moment")
+        self.observer.refresh_model(desired.registered_model)
+        observed = self.observer.observe(desired, self.systems.clock())
+        # Two who order the same at once are recorded once; systems that hang keep nobody else from ordering.
+        with self._ordering:
+            facts = self._facts_for_order(desired, observed)
             order, new = _ordered(kind, By(actor, reason), facts)
             if not self.leads():  # right before it is recorded: the replica that leads would not look for it
                 raise Transient("this replica does not lead, so it takes no orders", help="ask again in a moment")
             if new:
                 self.observer.order(_order_entry(order, facts))
         return OrderAnswer(name, order_status(order), not new, _follows(order, facts, wishes.rules))
+
+    def _facts_for_order(self, desired: DesiredModel, observed: ObservedModel) -> Facts:
+        """Return the facts, with what others ordered meanwhile. Raises Transient where they are not known."""
+        memory = replace(observed.memory, orders=self.observer.ordered(desired.name))
+        facts = gather(desired, replace(observed, memory=memory), self.systems.clock())
+        if isinstance(facts, Unknown):
+            raise Transient(f"what is there is not known now: {facts.why}", help="order it again in a moment")
+        return facts
 
     def _let_go(self, name: str) -> None:
         with self._lock:

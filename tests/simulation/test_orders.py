@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from threading import Barrier, Event
+from typing import Any
 
 import pytest
 
-from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, OrderKind, Stage
+from reconciler.errors import Refused
+from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, OrderKind, RegisteredModel, Stage
 from reconciler.registry_roles import role
 from reconciler.status import OrderAnswer
 from tests.simulation.faults import Fault
+from tests.simulation.registry import SimRegistry
 from tests.simulation.stories import Script, good, spec, training, until, world
 from tests.simulation.world import KEY, NAME, World
 
@@ -291,6 +298,60 @@ def test_an_order_for_a_release_that_is_gone_by_then_does_nothing(kind: OrderKin
     assert status is not None
     assert status.orders == ()
     assert status.sync == "Synced"
+
+
+@dataclass
+class HeldUp:
+    """A registry in which reading a model waits for something."""
+
+    inner: SimRegistry
+    awaited: Callable[[str], object]
+
+    def read(self, name: str) -> RegisteredModel | None:
+        self.awaited(name)
+        return self.inner.read(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+def held_up(made: World, awaited: Callable[[str], object]) -> World:
+    systems = replace(made.observer.systems, registry=HeldUp(made.registry, awaited))
+    made.observer.systems = made.reconciler.systems = systems
+    made.pass_time(made.now + timedelta(minutes=1))  # what was read long ago is read again
+    return made
+
+
+def test_an_order_for_one_model_does_not_wait_for_what_hangs_for_another() -> None:
+    made, hangs, go_on = in_canary(), Event(), Event()
+    made.source.write("rose", spec())
+    made.settle(NAME, "rose")
+
+    def hang(name: str) -> None:
+        if name == NAME:
+            hangs.set()
+            go_on.wait(20)
+
+    held_up(made, hang)
+    with ThreadPoolExecutor(2) as pool:
+        hanging = pool.submit(made.reconciler.order, NAME, PAUSE, "ana", "it looks odd")
+        assert hangs.wait(20)
+        other = pool.submit(made.reconciler.order, "rose", PAUSE, "ana", "it looks odd")
+        try:
+            assert str(other.exception(20)) == "no rollout of rose is under way"
+        finally:
+            go_on.set()
+        assert isinstance(hanging.exception(20), Refused)
+
+
+def test_two_who_order_the_same_at_once_are_recorded_once() -> None:
+    both = Barrier(2)
+    made = held_up(in_canary(), lambda _name: both.wait(20))
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda who: made.reconciler.order(NAME, PAUSE, who, "it looks odd"), ("ana", "bo")))
+    assert recorded(made, PAUSE) == 1
+    assert {answer.repeated for answer in answers} == {False, True}
+    assert answers[0].order == answers[1].order
 
 
 def test_an_order_is_not_taken_while_what_is_there_is_not_known() -> None:
