@@ -378,6 +378,23 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Meant:
+    """What an order is meant for: `version` 0 for what is about none, `step` 0 for what is about no step."""
+
+    version: int
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who orders, why, and for what as he was shown it; `meant` None for whatever is there when it arrives."""
+
+    actor: str
+    reason: str
+    meant: Meant | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseRecord:
     """What was applied for a release, kept so that it can be restored: serving fields and storageUri."""
 

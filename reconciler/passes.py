@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from reconciler.errors import ReconcilerError
-from reconciler.observed import OrderKind
+from reconciler.observed import By, OrderKind
 from reconciler.status import ModelStatus, OrderAnswer, SystemStatus
 
 GIT, REGISTRY, SERVING, TRAINING, LEDGER = SYSTEMS = ("git", "registry", "serving", "training", "ledger")
@@ -48,10 +48,11 @@ class Reconciler(Protocol):
     def reconcile(self, name: str) -> StepResult:
         """Look at one model, decide, and do at most one action. Expected failures are in the result, not raised."""
 
-    def order(self, name: str, kind: OrderKind, actor: str, reason: str) -> OrderAnswer:
+    def order(self, name: str, kind: OrderKind, by: By) -> OrderAnswer:
         """Put what a person orders by hand on the ledger; from then on it counts. May be called while it is stepped.
 
-        Raises Refused where there is nothing to order so, Transient where nothing was recorded.
+        Raises Refused where there is nothing to order so, or another thing than was meant; Transient where nothing was
+        recorded.
         """
 
     def names(self) -> frozenset[str]:

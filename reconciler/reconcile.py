@@ -12,14 +12,14 @@ from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError, Refused, Transient, UnknownOutcome
 from reconciler.executor import execute
 from reconciler.observe import Observer
-from reconciler.observed import Known, ObservedModel, Order, OrderKind, Unknown
+from reconciler.observed import By, Known, ObservedModel, Order, OrderKind, Unknown
 from reconciler.passes import GIT, LEDGER, REGISTRY, SERVING, TRAINING, StepResult
 from reconciler.plan.action import LetGo
 from reconciler.plan.decision import Decision
 from reconciler.plan.describe import order_status, status_of
 from reconciler.plan.facts import Facts, gather, rollout_of
 from reconciler.plan.marks import RolloutRecord
-from reconciler.plan.ordering import By, follows, order_of, repeated
+from reconciler.plan.ordering import follows, order_of, repeated
 from reconciler.plan.orders import ACTIONS, to_after
 from reconciler.plan.planner import Rules, decide
 from reconciler.plan.removal import losing, removal_guard
@@ -205,7 +205,7 @@ class ModelReconciler:
         kind, again = type(decision.action).__name__, decision.look_again_at
         return StepResult(status, acted=kind, error=outcome.error, look_again_at=again if outcome.error else None)
 
-    def order(self, name: str, kind: OrderKind, actor: str, reason: str) -> OrderAnswer:
+    def order(self, name: str, kind: OrderKind, by: By) -> OrderAnswer:
         """Put what a person orders by hand on the ledger, unless it stands there already."""
         wishes = self._wishes
         if wishes is None:
@@ -218,7 +218,7 @@ class ModelReconciler:
         # Two who order the same at once are recorded once; systems that hang keep nobody else from ordering.
         with self._ordering:
             facts = self._facts_for_order(desired, observed)
-            order, new = _ordered(kind, By(actor, reason), facts)
+            order, new = _ordered(kind, by, facts)
             if not self.leads():  # right before it is recorded: the replica that leads would not look for it
                 raise Transient("this replica does not lead, so it takes no orders", help="ask again in a moment")
             if new:

@@ -14,7 +14,7 @@ from types import FrameType
 
 from reconciler.logs import get_logger
 from reconciler.metrics import Metrics, Sources
-from reconciler.observed import OrderKind
+from reconciler.observed import By, OrderKind
 from reconciler.passes import Changed, Reconciler
 from reconciler.ports import Clock
 from reconciler.redaction import Redactor
@@ -120,10 +120,11 @@ class Service:
         write_address(self._settings.state_dir, Address(self.url, os.getpid()))
         _log.info("the service runs", url=self.url, workers=self._settings.loop.workers)
 
-    def order(self, name: str, kind: OrderKind, actor: str, reason: str) -> OrderAnswer:
+    def order(self, name: str, kind: OrderKind, by: By) -> OrderAnswer:
         """Take an order by hand, and have the model looked at at once."""
-        answer = self._reconciler.order(name, kind, actor, reason)
-        _log.info("ordered by hand", model=name, order=kind.value, actor=actor, repeated=answer.repeated)
+        answer = self._reconciler.order(name, kind, by)
+        told = {"order": kind.value, "about": answer.order.about, "actor": by.actor, "repeated": answer.repeated}
+        _log.info("ordered by hand", model=name, **told)
         self.wake(name)
         return answer
 

@@ -137,6 +137,16 @@ class OrderStatus(_Camel):
 
 
 @dataclass(frozen=True, slots=True)
+class Orderable(_Camel):
+    """What an order would be about now: `version` 0 for none, `step` 0 for no step."""
+
+    order: str
+    version: int
+    step: int
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
 class OrderAnswer(_Camel):
     """An order that stands on the ledger: `repeated` when it stood there before, `follows` says what happens next."""
 
@@ -156,7 +166,8 @@ class ModelStatus(_Camel):
     """Everything `status` and `explain` show of one model.
 
     `git` is "auto" or the wanted version; `verdicts` are JSON objects, one a gate or a check; `look_again_at` None
-    means that only an event leads to another look; `orders` are those in force.
+    means that only an event leads to another look; `orders` are those in force, `orderable` those that somebody could
+    give.
     """
 
     name: str
@@ -179,6 +190,7 @@ class ModelStatus(_Camel):
     commit: ChangedBy | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     orders: tuple[OrderStatus, ...] = ()
+    orderable: tuple[Orderable, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the status as a JSON object."""

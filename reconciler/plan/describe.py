@@ -11,7 +11,7 @@ from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, Ob
 from reconciler.plan.decision import Decision, VersionVerdict
 from reconciler.plan.facts import Facts, gather, revision_release
 from reconciler.plan.marks import rejection_from_tag
-from reconciler.plan.ordering import about, shown
+from reconciler.plan.ordering import about, meant, orderable, shown
 from reconciler.registry_roles import role
 from reconciler.status import (
     ChangedBy,
@@ -19,6 +19,7 @@ from reconciler.status import (
     Conditions,
     Health,
     ModelStatus,
+    Orderable,
     OrderStatus,
     RegistryVersion,
     RejectedVersion,
@@ -57,6 +58,7 @@ def status_of(
         commit=ChangedBy(desired.commit.author, desired.commit.subject),
         labels=dict(desired.labels),
         orders=tuple(map(order_status, shown(known))) if known else (),
+        orderable=tuple(map(_orderable, orderable(known))) if known else (),
     )
 
 
@@ -88,6 +90,11 @@ def _shown(version: ModelVersion, facts: Facts) -> RegistryVersion:
 def order_status(order: Order) -> OrderStatus:
     """Tell what was ordered."""
     return OrderStatus(order.kind.value, order.actor, order.reason, order.at, about(order))
+
+
+def _orderable(order: Order) -> Orderable:
+    about_it = meant(order)
+    return Orderable(order.kind.value, about_it.version, about_it.step, about(order))
 
 
 def _live(live: InferenceService, facts: Facts) -> tuple[TrafficShare, ...]:

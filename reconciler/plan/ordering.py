@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
 from reconciler.errors import Refused, Transient
-from reconciler.observed import Known, Order, OrderKind, Release, TrainingRun
+from reconciler.observed import By, Known, Meant, Order, OrderKind, Release, TrainingRun
 from reconciler.plan.facts import Facts
 from reconciler.plan.planner import awaiting_approval
 from reconciler.plan.rollback import rolled_back
@@ -17,24 +17,25 @@ from reconciler.plan.training import ENDED, due_training, failed_run
 
 # Whoever got no answer asks again soon; later the same words are meant for something else.
 ANSWERED_AGAIN = timedelta(minutes=5)
+NOTHING = Meant(0)
 LOOK = "`reconciler explain {name}` tells where it stands"
-
-
-@dataclass(frozen=True, slots=True)
-class By:
-    """Who orders, and why."""
-
-    actor: str
-    reason: str
 
 
 def order_of(kind: OrderKind, by: By, facts: Facts) -> Order:
     """Return what is ordered; one that is in force already is returned as it was given.
 
-    Raises Refused where there is nothing to order so, Transient where that cannot be told now.
+    Raises Refused where there is nothing to order so, or another thing than was meant; Transient where that cannot be
+    told now.
     """
     if facts.desired.removed:
         raise Refused(f"{facts.desired.name} left Git and is being taken down", help="bring its spec back first")
+    order = _whatever_it_is_about(kind, by, facts)
+    if by.meant is not None and by.meant != meant(order):
+        raise _about_another(by.meant, order, facts)
+    return order
+
+
+def _whatever_it_is_about(kind: OrderKind, by: By, facts: Facts) -> Order:
     match kind:
         case OrderKind.ABORT | OrderKind.PROMOTE | OrderKind.PAUSE | OrderKind.RESUME:
             return _of_rollout(kind, by, facts)
@@ -46,9 +47,46 @@ def order_of(kind: OrderKind, by: By, facts: Facts) -> Order:
 
 
 def repeated(kind: OrderKind, by: By, facts: Facts) -> Order | None:
-    """Return the last order, where it was just given in the same words: its answer may have been lost."""
+    """Return the last order, where it was just given in the same words: its answer may have been lost.
+
+    Where it was carried out meanwhile, nothing that it could be about is shown any more.
+    """
     last = [o for o in facts.observed.memory.orders[-1:] if facts.now - o.at <= ANSWERED_AGAIN]
-    return next((o for o in last if (o.kind, o.actor, o.reason) == (kind, by.actor, by.reason)), None)
+    same = [o for o in last if (o.kind, o.actor, o.reason) == (kind, by.actor, by.reason)]
+    return next((o for o in same if by.meant in (None, NOTHING, meant(o))), None)
+
+
+def meant(order: Order) -> Meant:
+    """Return what somebody has to mean who gives this order."""
+    release = order.release.version if order.release else 0
+    return Meant(release if order.version is None else order.version, order.step)
+
+
+def _about_another(asked: Meant, order: Order, facts: Facts) -> Refused:
+    kind, now = order.kind.value, meant(order)
+    step = f"step {asked.step} of " if asked.step else ""
+    shown = f"it was ordered for {step}version {asked.version}"
+    before = shown if asked != NOTHING else f"nothing to {kind} was shown when it was ordered"
+    options = f"with --version {now.version}" + (f" --step {now.step}" if now.step else "")
+    again = f"{options if now != NOTHING else 'without --version'} it is ordered for that"
+    what = f"{before}, but {kind} is now about {about(order)}; nothing was recorded"
+    return _refused(facts, what, f"{LOOK}; {again}")
+
+
+def orderable(facts: Facts) -> tuple[Order, ...]:
+    """Return what could be ordered now by somebody, of each kind what it would be about."""
+    runs = facts.observed.runs
+    started = isinstance(runs, Known) and runs.value
+    if facts.rollout is None and not facts.rejections and not started and facts.spec.promotion.approval == "none":
+        return ()
+    return tuple(order for kind in OrderKind if (order := _possible(kind, facts)) is not None)
+
+
+def _possible(kind: OrderKind, facts: Facts) -> Order | None:
+    try:
+        return order_of(kind, By("", ""), facts)
+    except (Refused, Transient):
+        return None
 
 
 def _order(kind: OrderKind, by: By, facts: Facts) -> Order:

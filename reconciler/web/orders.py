@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Request, Security
 from fastapi.security import HTTPBearer
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from reconciler.errors import ReconcilerError, Terminal
-from reconciler.observed import OrderKind
+from reconciler.observed import By, Meant, OrderKind
 from reconciler.redaction import Redactor
 from reconciler.status import OrderAnswer
 from reconciler.web.access import HOLDER, Pace
@@ -33,12 +33,34 @@ def _printable(text: str) -> str:
     return text.strip()
 
 
-class Reason(BaseModel):
-    """Why it is ordered; it goes on the ledger for good."""
+_Number = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
+
+
+class Words(BaseModel):
+    """Why it is ordered, which goes on the ledger for good, and for what: send what the model's `orderable` shows."""
 
     model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, Field(min_length=1, max_length=LONGEST_REASON), AfterValidator(_printable)]
+    version: _Number | None = Field(
+        default=None,
+        description="Refuse the order if it is about another version by now; 0: if it is about any version. "
+        "Without it, it is for whatever is there when it arrives.",
+    )
+    step: _Number = Field(
+        default=0, description="Of an approval: refuse it if it is about another step; 0: if it is about any step."
+    )
+
+    @model_validator(mode="after")
+    def _is_of_a_version(self) -> Self:
+        if self.step and not self.version:
+            raise ValueError("a step needs the version of its rollout")
+        return self
+
+    @property
+    def meant(self) -> Meant | None:
+        """Return what the order is for, None for whatever is there when it arrives."""
+        return None if self.version is None else Meant(self.version, self.step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +68,16 @@ class Desk:
     """Where orders are taken: whose, how, and how fast."""
 
     tokens: TokenFile | None
-    order: Callable[[str, OrderKind, str, str], OrderAnswer]
+    order: Callable[[str, OrderKind, By], OrderAnswer]
     monotonic: Callable[[], float]
 
 
 _PROBLEMS = {
-    400: "The reason is missing, too long, or holds control characters.",
+    400: "The reason is missing, too long, or holds control characters; or a step stands without its version.",
     401: "No token, or one that nobody holds.",
     403: "The token may not operate, or the service has no token file.",
     404: "There is no such model or order.",
-    409: "There is nothing to order so, as things stand.",
+    409: "There is nothing to order so, as things stand, or it is about another version or step than was said.",
     429: "Too many orders at once.",
     503: "It was not recorded, or that is not known: it can be sent again without harm.",
 }
@@ -74,7 +96,7 @@ def orders_router(names: Callable[[], Collection[str]], desk: Desk, redactor: Re
         response_model=OrderAnswer,
         responses={code: {"model": Problem, "description": said} for code, said in _PROBLEMS.items()},
     )
-    def give_order(name: str, order: OrderKind, said: Reason, request: Request) -> Json:
+    def give_order(name: str, order: OrderKind, said: Words, request: Request) -> Json:
         """Order something by hand; it is recorded before it counts, and once however often it is sent."""
         holder: Holder = getattr(request.state, HOLDER)
         if name not in names():
@@ -87,7 +109,7 @@ def orders_router(names: Callable[[], Collection[str]], desk: Desk, redactor: Re
                 retry_after=math.ceil(wait),
             )
         try:
-            answer = desk.order(name, order, holder.name, said.reason)
+            answer = desk.order(name, order, By(holder.name, said.reason, said.meant))
         except ReconcilerError as error:
             raise _problem(error) from error
         return Json(redactor.redact(answer.as_json()))

@@ -11,7 +11,9 @@ import pytest
 from reconciler.errors import Refused, Transient
 from reconciler.observed import (
     TAG_ROLLOUT,
+    By,
     Known,
+    Meant,
     Memory,
     ObservedModel,
     Order,
@@ -25,7 +27,7 @@ from reconciler.observed import (
 )
 from reconciler.plan.facts import Facts, gather, wanted_digest
 from reconciler.plan.marks import RolloutRecord, rejection_to_tag
-from reconciler.plan.ordering import By, about, follows, order_of, repeated, shown
+from reconciler.plan.ordering import about, follows, meant, order_of, orderable, repeated, shown
 from reconciler.plan.training import recipe_of
 from tests.plan.scenes import MINUTE, NOW, UNKNOWN, Scene, settled, wanting
 
@@ -264,6 +266,97 @@ def test_a_step_is_not_approved_on_the_way_back_or_where_it_waits_for_nobody() -
     waiting = canary(rollout=WAITING_STEP)
     assert "needs approval" in refused(APPROVE, facts_of(waiting, of_rollout(ABORT, waiting)))
     assert "needs approval" in refused(APPROVE, facts_of(settled(rollout=WAITING_STEP).rolling(50, step=2)))
+
+
+TRAINED = wanting().runs(FAILED)
+ON_LOOK = "`reconciler explain iris` tells where it stands; "
+ABOUT_ANOTHER: dict[str, tuple[OrderKind, Scene, Meant, str, str]] = {
+    "the candidate before": (
+        PROMOTE, canary(), Meant(7),
+        "it was ordered for version 7, but promote is now about the rollout of version 2",
+        "with --version 2 it is ordered for that",
+    ),
+    "nothing, as no rollout was shown": (
+        ABORT, canary(), Meant(0),
+        "nothing to abort was shown when it was ordered, but abort is now about the rollout of version 2",
+        "with --version 2 it is ordered for that",
+    ),
+    "a version that nobody asks for any more": (
+        APPROVE, settled(promotion=ASKS).version(2), Meant(1),
+        "it was ordered for version 1, but approve is now about version 2",
+        "with --version 2 it is ordered for that",
+    ),
+    "another step": (
+        APPROVE, canary(rollout=WAITING_STEP), Meant(2, 3),
+        "it was ordered for step 3 of version 2, but approve is now about step 1 of the rollout of version 2",
+        "with --version 2 --step 1 it is ordered for that",
+    ),
+    "the version, which waits in a step by now": (
+        APPROVE, canary(rollout=WAITING_STEP), Meant(2),
+        "it was ordered for version 2, but approve is now about step 1 of the rollout of version 2",
+        "with --version 2 --step 1 it is ordered for that",
+    ),
+    "a version, and a training failed": (
+        RETRY, TRAINED, Meant(2),
+        f"it was ordered for version 2, but retry is now about the training {recipe_of(TRAINED.wanted)}",
+        "without --version it is ordered for that",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", ABOUT_ANOTHER)
+def test_what_is_about_another_thing_than_was_meant_is_refused_with_both(sentence: str) -> None:
+    kind, scene, meaning, words, advice = ABOUT_ANOTHER[sentence]
+    with pytest.raises(Refused) as error:
+        order_of(kind, replace(BY, meant=meaning), facts_of(scene))
+    assert error.value.message.startswith(words)
+    assert error.value.message.endswith("; nothing was recorded")
+    assert error.value.help == ON_LOOK + advice
+
+
+def test_what_is_in_force_already_was_ordered_of_what_it_is_about_alone() -> None:
+    scene = canary()
+    before = of_rollout(PAUSE, scene)
+    assert order_of(PAUSE, replace(BY, meant=Meant(2)), facts_of(scene, before)) is before
+    with pytest.raises(Refused, match="for version 3, but pause is now about the rollout of version 2"):
+        order_of(PAUSE, replace(BY, meant=Meant(3)), facts_of(scene, before))
+
+
+ORDERABLE: dict[str, tuple[Scene, dict[OrderKind, Meant]]] = {
+    "nothing of what is settled": (settled(), {}),
+    "nothing of what left Git": (canary().wants(removed=True), {}),
+    "of a rollout what holds, ends or quickens it": (
+        canary(), {ABORT: Meant(2), PROMOTE: Meant(2), PAUSE: Meant(2)},
+    ),
+    "a version that waits for approval": (settled(promotion=ASKS).version(2), {APPROVE: Meant(2)}),
+    "a step that waits for approval": (
+        canary(rollout=WAITING_STEP), {ABORT: Meant(2), PROMOTE: Meant(2), PAUSE: Meant(2), APPROVE: Meant(2, 1)},
+    ),
+    "a training that failed": (TRAINED, {RETRY: Meant(0)}),
+    "nothing of a training whose runs cannot be read": (wanting().sees(runs=UNKNOWN), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", ORDERABLE)
+def test_what_could_be_ordered_is_shown_and_whoever_means_it_can_order_it(sentence: str) -> None:
+    scene, expected = ORDERABLE[sentence]
+    facts = facts_of(scene)
+    assert {order.kind: meant(order) for order in orderable(facts)} == expected
+    assert all(order_of(kind, replace(BY, meant=meaning), facts).actor == "ana" for kind, meaning in expected.items())
+
+
+def test_a_rejected_release_can_be_tried_again_and_a_pause_be_resumed() -> None:
+    assert [(o.kind, meant(o)) for o in orderable(facts_of(rejected()))] == [(RETRY, Meant(2))]
+    scene = canary()
+    assert RESUME in [o.kind for o in orderable(facts_of(scene, of_rollout(PAUSE, scene)))]
+
+
+@pytest.mark.parametrize(("meaning", "again"), [(None, True), (Meant(2), True), (Meant(0), True), (Meant(3), False)])
+def test_an_order_whose_answer_was_lost_is_the_same_one_unless_another_version_is_meant(
+    meaning: Meant | None, *, again: bool
+) -> None:
+    abort = of_rollout(ABORT, canary(), actor="ana", reason="it looks odd")
+    assert (repeated(ABORT, replace(BY, meant=meaning), facts_of(settled(), abort)) is abort) == again
 
 
 @pytest.mark.parametrize(

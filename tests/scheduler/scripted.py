@@ -9,7 +9,7 @@ from threading import Condition
 from typing import Any
 
 from reconciler.errors import ReconcilerError
-from reconciler.observed import OrderKind
+from reconciler.observed import By, OrderKind
 from reconciler.passes import SYSTEMS, StepResult
 from reconciler.status import Condition as Word
 from reconciler.status import (
@@ -88,11 +88,12 @@ class Scripted:
             self.changed.notify_all()
         return result
 
-    def order(self, name: str, kind: OrderKind, actor: str, reason: str) -> OrderAnswer:
-        self._record(self.orders, f"{kind.value} {name} by {actor}: {reason}")
+    def order(self, name: str, kind: OrderKind, by: By) -> OrderAnswer:
+        meant = f" for {by.meant.version}/{by.meant.step}" if by.meant else ""
+        self._record(self.orders, f"{kind.value} {name}{meant} by {by.actor}: {by.reason}")
         if self.refusal is not None:
             raise self.refusal
-        return OrderAnswer(name, OrderStatus(kind.value, actor, reason, NOW, "version 2"), False, "all is well")
+        return OrderAnswer(name, OrderStatus(kind.value, by.actor, by.reason, NOW, "version 2"), False, "all is well")
 
     def names(self) -> frozenset[str]:
         with self.changed:

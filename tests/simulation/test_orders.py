@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.errors import Refused
-from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, OrderKind, RegisteredModel, Stage
+from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, By, Meant, OrderKind, RegisteredModel, Stage
 from reconciler.registry_roles import role
 from reconciler.status import OrderAnswer
 from tests.simulation.faults import Fault
@@ -286,6 +286,22 @@ def test_what_there_is_nothing_to_order_for_is_refused_and_recorded_nowhere(kind
 
 
 @pytest.mark.parametrize("kind", [ABORT, PROMOTE, PAUSE])
+def test_an_order_for_the_candidate_that_was_shown_does_not_hit_the_next_one(kind: OrderKind) -> None:
+    made = in_canary()
+    status = made.status()
+    assert status is not None
+    (shown,) = (each for each in status.orderable if each.order == kind.value)
+    made.source.write(NAME, spec(training=training(3)))
+    until(made, lambda: made.serving.shares(KEY).get(3) == 10)
+    answer = made.order(kind, meant=Meant(shown.version, shown.step))
+    assert answer == (
+        f"it was ordered for version 2, but {kind.value} is now about the rollout of version 3; nothing was recorded"
+    )
+    assert recorded(made, kind) == 0
+    assert isinstance(made.order(kind, meant=Meant(3)), OrderAnswer)
+
+
+@pytest.mark.parametrize("kind", [ABORT, PROMOTE, PAUSE])
 def test_an_order_for_a_release_that_is_gone_by_then_does_nothing(kind: OrderKind) -> None:
     made = in_canary()
     ordered(made, kind)
@@ -334,9 +350,9 @@ def test_an_order_for_one_model_does_not_wait_for_what_hangs_for_another() -> No
 
     held_up(made, hang)
     with ThreadPoolExecutor(2) as pool:
-        hanging = pool.submit(made.reconciler.order, NAME, PAUSE, "ana", "it looks odd")
+        hanging = pool.submit(made.reconciler.order, NAME, PAUSE, By("ana", "it looks odd"))
         assert hangs.wait(20)
-        other = pool.submit(made.reconciler.order, "rose", PAUSE, "ana", "it looks odd")
+        other = pool.submit(made.reconciler.order, "rose", PAUSE, By("ana", "it looks odd"))
         try:
             assert str(other.exception(20)) == "no rollout of rose is under way"
         finally:
@@ -348,7 +364,7 @@ def test_two_who_order_the_same_at_once_are_recorded_once() -> None:
     both = Barrier(2)
     made = held_up(in_canary(), lambda _name: both.wait(20))
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda who: made.reconciler.order(NAME, PAUSE, who, "it looks odd"), ("ana", "bo")))
+        answers = list(pool.map(lambda who: made.reconciler.order(NAME, PAUSE, By(who, "it looks odd")), ("ana", "bo")))
     assert recorded(made, PAUSE) == 1
     assert {answer.repeated for answer in answers} == {False, True}
     assert answers[0].order == answers[1].order

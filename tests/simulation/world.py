@@ -10,7 +10,7 @@ from typing import TypeVar
 from reconciler.ensure.scene import Systems
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.observe import Observer
-from reconciler.observed import OrderKind
+from reconciler.observed import By, Meant, OrderKind
 from reconciler.reconcile import ModelReconciler
 from reconciler.status import ModelStatus, OrderAnswer
 from tests.simulation.faults import LIFETIME, Crash, Fault, Faults
@@ -179,14 +179,16 @@ class World:
             self.pass_time(self.now + timedelta(seconds=result.error.retry_after))
         return result.acted or ("error" if result.error else error)
 
-    def order(self, kind: OrderKind, name: str = NAME, reason: str = "it looks odd") -> OrderAnswer | str:
+    def order(
+        self, kind: OrderKind, name: str = NAME, reason: str = "it looks odd", meant: Meant | None = None
+    ) -> OrderAnswer | str:
         """Order something by hand; return the answer, or why there is none."""
         self.now += timedelta(milliseconds=1)
-        return self._mortal(lambda: self._order(kind, name, reason), "crash")
+        return self._mortal(lambda: self._order(kind, name, By("ana", reason, meant)), "crash")
 
-    def _order(self, kind: OrderKind, name: str, reason: str) -> OrderAnswer | str:
+    def _order(self, kind: OrderKind, name: str, by: By) -> OrderAnswer | str:
         try:
-            answer = self.reconciler.order(name, kind, "ana", reason)
+            answer = self.reconciler.order(name, kind, by)
         except ReconcilerError as error:
             self.faults.log.append(f"-- {kind} of {name}: {error.message}")
             return error.message

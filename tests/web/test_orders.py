@@ -133,12 +133,34 @@ def test_reading_needs_a_token_where_there_are_tokens_and_probes_do_not(api: _Ap
         {"reason": "x" * (LONGEST_REASON + 1)},
         {"reason": 7},
         {"reason": "good", "actor": "somebody else"},
+        {"reason": "good", "version": -1},
+        {"reason": "good", "version": "2"},
+        {"reason": "good", "version": True},
+        {"reason": "good", "version": 10**400},
+        {"reason": "good", "step": 1},
+        {"reason": "good", "version": 0, "step": 1},
+        {"reason": "good", "version": 2, "step": -1},
         [],
     ],
 )
 def test_a_reason_is_one_short_line_and_nothing_else_can_be_said(api: _Api, body: Any) -> None:
     assert api.order(json=body).status_code == 400
     assert api.script.orders == []
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({}, ""),
+        ({"version": None}, ""),
+        ({"version": 2}, " for 2/0"),
+        ({"version": 2, "step": 1}, " for 2/1"),
+        ({"version": 0, "step": 0}, " for 0/0"),
+    ],
+)
+def test_an_order_may_say_which_version_and_step_it_is_for(api: _Api, said: dict[str, Any], meant: str) -> None:
+    assert api.order("approve", json={**REASON, **said}).status_code == 200
+    assert api.script.orders == [f"approve iris{meant} by ana: it looks odd"]
 
 
 def test_an_order_whose_words_never_come_is_not_waited_for(tmp_path: Path) -> None:
@@ -267,4 +289,7 @@ def test_orders_are_described_with_their_problems_and_their_token(api: _Api) -> 
     post = described["paths"]["/api/v1/models/{name}/{order}"]["post"]
     assert {"200", "400", "401", "403", "404", "409", "429", "503"} <= post["responses"].keys()
     assert post["security"] == [{"bearer": []}]
+    words = described["components"]["schemas"]["Words"]["properties"]
+    assert "another version by now" in words["version"]["description"]
+    assert "another step" in words["step"]["description"]
     assert described["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
