@@ -83,10 +83,10 @@ def _token_in(file: Path) -> str:
         raise Refused(f"the token file {file} is not UTF-8 text") from None
 
 
-def give_order(url: str, token: str, order: str, reason: str) -> Json:
+def give_order(url: str, token: str, order: str, words: Mapping[str, str | int]) -> Json:
     """Give an order, such as iris/abort; return the service's answer. Raises Transient or Refused."""
     model, _, kind = order.rpartition("/")
-    body = json.dumps({"reason": reason}).encode()
+    body = json.dumps(words).encode()
     return _ask(url, f"/api/v1/models/{urllib.parse.quote(model, safe='')}/{kind}", token, body)
 
 

@@ -218,19 +218,26 @@ def _next(model: Json) -> Line:
 
 def _by_hand(model: Json) -> Line | None:
     """Return the one order that a person is waited for; None where there is none such."""
-    name = model["name"]
     if any(order["order"] == "pause" for order in model.get("orders", ())):
-        return Cell(f"reconciler resume {name} --reason ...", Tone.MOVING), " lets it go on; promote and abort end it"
+        return _command(model, "resume"), " lets it go on; promote and abort end it"
     if model["waitsFor"].startswith("approval"):
-        return Cell(f"reconciler approve {name} --reason ...", Tone.MOVING), " once you are content with the evidence"
+        return _command(model, "approve"), " once you are content with the evidence"
     stalled = model["conditions"]["stalled"]
     if stalled["status"] != "True":
         return None
     if "the rollout is paused" in stalled["message"]:
-        return Cell(
-            f"reconciler abort {name} --reason ...", Tone.MOVING
-        ), " takes it back; promote overrules its checks"
+        return _command(model, "abort"), " takes it back; promote overrules its checks"
     if "rolled back" in stalled["message"] or "training failed" in stalled["message"]:
-        again = Cell(f"reconciler retry {name} --reason ...", Tone.MOVING)
-        return "mend the cause, then ", again, f"; or {model['waitsFor'].removeprefix('`reconciler retry`, or ')}"
+        return (
+            "mend the cause, then ",
+            _command(model, "retry"),
+            f"; or {model['waitsFor'].removeprefix('`reconciler retry`, or ')}",
+        )
     return None
+
+
+def _command(model: Json, order: str) -> Cell:
+    """Write the command that gives an order for what is shown here, and for nothing that comes after it."""
+    about: Json = next((each for each in model.get("orderable", ()) if each["order"] == order), {})
+    meant = "".join(f" --{name} {about[name]}" for name in ("version", "step") if about.get(name))
+    return Cell(f"reconciler {order} {model['name']}{meant} --reason ...", Tone.MOVING)

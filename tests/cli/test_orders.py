@@ -13,6 +13,7 @@ import pytest
 from reconciler.errors import Refused
 from reconciler.redaction import Redactor
 from reconciler.settings import HttpSettings
+from reconciler.status import Orderable
 from reconciler.web.app import View, create_app
 from reconciler.web.orders import Desk
 from reconciler.web.server import Server, allowed_hosts, listen, url_of
@@ -29,6 +30,9 @@ class Served:
 
     url: str
     script: Scripted
+
+    def shows(self, *found: Orderable) -> None:
+        self.script.shown["iris"] = status("iris", orderable=found)
 
 
 @contextmanager
@@ -59,12 +63,54 @@ def test_an_order_says_that_it_stands_and_what_happens_next(
     run: Run, served: Served, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RECONCILER_TOKEN", TOKEN)
+    served.shows(Orderable(order, 2, 1, "version 2"))
     result = run(order, "iris", "--reason", "it looks odd", "--url", served.url)
     assert result.exit_code == 0, result.stderr
     assert f"{order} of iris, version 2, stands on the ledger: ana: it looks odd" in result.stdout
     assert "Next: all is well" in result.stdout
-    assert served.script.orders == [f"{order} iris by ana: it looks odd"]
+    assert served.script.orders == [f"{order} iris for 2/1 by ana: it looks odd"]
     assert TOKEN not in result.output
+
+
+NAMED: dict[str, tuple[tuple[str, ...], str]] = {
+    "what the status shows of this very order": ((), "for 2/1"),
+    "the version that is named, and no step of it": (("--version", "3"), "for 3/0"),
+    "the version and the step that are named": (("--version", "3", "--step", "2"), "for 3/2"),
+}
+
+
+@pytest.mark.parametrize("sentence", NAMED)
+def test_an_order_is_for(run: Run, served: Served, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECONCILER_TOKEN", TOKEN)
+    options, said = NAMED[sentence]
+    served.shows(Orderable("pause", 9, 0, "version 9"), Orderable("approve", 2, 1, "step 1 of version 2"))
+    result = run("approve", "iris", "--reason", "x", *options, "--url", served.url)
+    assert result.exit_code == 0, result.stderr
+    assert served.script.orders == [f"approve iris {said} by ana: x"]
+
+
+def test_where_nothing_to_order_so_is_shown_what_comes_up_meanwhile_is_not_meant(
+    run: Run, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECONCILER_TOKEN", TOKEN)
+    served.shows(Orderable("pause", 9, 0, "version 9"))
+    assert run("abort", "iris", "--reason", "x", "--url", served.url).exit_code == 0
+    assert served.script.orders == ["abort iris for 0/0 by ana: x"]
+
+
+def test_a_version_that_is_named_needs_no_status(run: Run, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECONCILER_TOKEN", TOKEN)
+    served.script.shown.clear()
+    assert "has not been looked at yet" in run("abort", "iris", "-r", "x", "--url", served.url).stderr
+    assert run("abort", "iris", "-r", "x", "--version", "2", "--url", served.url).exit_code == 0
+
+
+@pytest.mark.parametrize("options", [("--step", "1"), ("--version", "0"), ("--version", "two")])
+def test_what_names_no_version_is_not_sent(run: Run, served: Served, options: tuple[str, ...]) -> None:
+    result = run("approve", "iris", "--reason", "x", *options, "--url", served.url)
+    assert result.exit_code == 1
+    assert "--version" in result.stderr
+    assert served.script.orders == []
 
 
 def test_a_program_gets_the_answer_as_json(run: Run, served: Served, tmp_path: Path) -> None:

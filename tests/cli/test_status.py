@@ -20,6 +20,7 @@ from reconciler.status import (
     Condition,
     Conditions,
     Health,
+    Orderable,
     OrderStatus,
     Phase,
     RegistryVersion,
@@ -170,6 +171,13 @@ PAUSE = OrderStatus("pause", "ana", "the dashboard looks odd", NOW - timedelta(m
         (
             {"waits_for": 'approval: `reconciler approve`, or a commit that sets version: "44"'},
             "Next: reconciler approve churn --reason ...",
+        ),
+        (
+            {
+                "waits_for": "approval of step 1 of 2",
+                "orderable": (Orderable("abort", 44, 0, ""), Orderable("approve", 44, 1, "")),
+            },
+            "Next: reconciler approve churn --version 44 --step 1 --reason ...",
         ),
         (
             {"conditions": Conditions(Condition(Truth.FALSE), Condition(Truth.FALSE), STALLED)},
