@@ -167,7 +167,8 @@ def _approve(by: By, facts: Facts) -> Order:
 def about(order: Order) -> str:
     """Write what an order is about."""
     if order.key:
-        return f"the training {order.key}, of which {order.attempt} attempts were made"
+        made = "1 attempt was" if order.attempt == 1 else f"{order.attempt} attempts were"
+        return f"the training {order.key}, of which {made} made"
     if order.version is not None:
         return f"version {order.version}"
     version = order.release.version if order.release else 0

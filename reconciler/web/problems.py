@@ -67,7 +67,8 @@ def answer_with_problems(app: FastAPI, redactor: Redactor) -> None:
     def on_bad_request(_request: Request, error: RequestValidationError) -> Json:
         first = error.errors()[0]
         where = " ".join(str(part) for part in first["loc"])
-        return answer(problem(HTTPStatus.BAD_REQUEST, f"{where}: {first['msg']}"))
+        said = first["msg"].removeprefix("Value error, ")
+        return answer(problem(HTTPStatus.BAD_REQUEST, f"{where}: {said}"))
 
     @app.exception_handler(Exception)
     def on_fault(_request: Request, _error: Exception) -> Json:

@@ -386,6 +386,7 @@ PLAIN = given(PAUSE, settled())
 SECOND = Release(2, "abc")
 ABOUT: dict[str, Order] = {
     "the training k, of which 3 attempts were made": replace(PLAIN, key="k", attempt=3, release=SECOND),
+    "the training k, of which 1 attempt was made": replace(PLAIN, key="k", attempt=1),
     "version 7": replace(PLAIN, version=7, release=SECOND),
     "step 1 of the rollout of version 2": replace(PLAIN, release=SECOND, step=1),
     "version 2, rejected": replace(PLAIN, release=SECOND, rejected_at=NOW),

@@ -149,6 +149,17 @@ def test_a_reason_is_one_short_line_and_nothing_else_can_be_said(api: _Api, body
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"reason": "two\nlines"}, "body reason: it must be one line without control characters"),
+        ({"reason": "good", "step": 1}, "body: a step needs the version of its rollout"),
+    ],
+)
+def test_what_is_wrong_with_the_words_is_said_plainly(api: _Api, body: Any, said: str) -> None:
+    assert api.order(json=body).json()["detail"] == said
+
+
+@pytest.mark.parametrize(
     ("said", "meant"),
     [
         ({}, ""),
