@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
+from threading import BoundedSemaphore
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Request, Security
@@ -23,6 +24,8 @@ from reconciler.web.problems import Problem, ProblemError
 from reconciler.web.tokens import Holder, TokenFile
 
 LONGEST_REASON = 500
+# Systems that hang hold up orders; of the threads that answer requests, most are left for who reads.
+MOST_AT_ONCE = 10
 
 
 def _printable(text: str) -> str:
@@ -88,7 +91,7 @@ def orders_router(names: Callable[[], Collection[str]], desk: Desk, redactor: Re
     # The check itself is made before any route is looked for; this describes it.
     bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="A token with the role operate.")
     router = APIRouter(prefix="/api/v1/models", tags=["orders"], dependencies=[Security(bearer)])
-    pace = Pace(desk.monotonic)
+    pace, room = Pace(desk.monotonic), BoundedSemaphore(MOST_AT_ONCE)
 
     # No `async`: systems are read before an order is taken, in a thread of its own.
     @router.post(
@@ -108,10 +111,15 @@ def orders_router(names: Callable[[], Collection[str]], desk: Desk, redactor: Re
                 help=f"wait {math.ceil(wait)} s",
                 retry_after=math.ceil(wait),
             )
+        if not room.acquire(blocking=False):
+            what = f"{MOST_AT_ONCE} orders are under way already"
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, what, help="send it again in a moment", retry_after=1)
         try:
             answer = desk.order(name, order, By(holder.name, said.reason, said.meant))
         except ReconcilerError as error:
             raise _problem(error) from error
+        finally:
+            room.release()
         return Json(redactor.redact(answer.as_json()))
 
     return router

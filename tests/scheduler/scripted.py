@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Condition
+from threading import Condition, Event
 from typing import Any
 
 from reconciler.errors import ReconcilerError
@@ -66,6 +66,7 @@ class Scripted:
     reads: list[str] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
     refusal: ReconcilerError | None = None
+    held: Event | None = None
     changed: Condition = field(default_factory=Condition)
 
     def refresh_source(self) -> frozenset[str]:
@@ -91,6 +92,8 @@ class Scripted:
     def order(self, name: str, kind: OrderKind, by: By) -> OrderAnswer:
         meant = f" for {by.meant.version}/{by.meant.step}" if by.meant else ""
         self._record(self.orders, f"{kind.value} {name}{meant} by {by.actor}: {by.reason}")
+        if self.held is not None:
+            assert self.held.wait(20)
         if self.refusal is not None:
             raise self.refusal
         return OrderAnswer(name, OrderStatus(kind.value, by.actor, by.reason, NOW, "version 2"), False, "all is well")

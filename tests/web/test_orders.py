@@ -7,8 +7,10 @@ import io
 import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -20,7 +22,7 @@ from reconciler.redaction import Redactor
 from reconciler.settings import HttpSettings, LogSettings, remember_secrets, secrets_read
 from reconciler.web.access import Pace
 from reconciler.web.app import OPENAPI, View, create_app
-from reconciler.web.orders import LONGEST_REASON, Desk
+from reconciler.web.orders import LONGEST_REASON, MOST_AT_ONCE, Desk
 from reconciler.web.server import REQUEST_SECONDS, Server, allowed_hosts, listen, url_of
 from reconciler.web.tokens import TokenFile
 from tests.scheduler.scripted import Scripted, status
@@ -222,6 +224,20 @@ def test_who_orders_without_end_has_to_wait_and_others_do_not(api: _Api) -> None
     assert int(answer.headers["retry-after"]) == Pace.SECONDS_EACH
     assert api.order(token="another-token-of-raj").status_code == 200
     api.now += Pace.SECONDS_EACH
+    assert api.order().status_code == 200
+
+
+def test_orders_that_hang_leave_room_for_who_reads(api: _Api) -> None:
+    api.script.held = Event()
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        hanging = [pool.submit(api.order) for _ in range(MOST_AT_ONCE)]
+        api.script.wait_for(lambda: len(api.script.orders) == MOST_AT_ONCE, "the orders are under way")
+        refused = api.order()
+        read = api.client.get("/api/v1/models", headers={"authorization": f"Bearer {VIEW}"})
+        api.script.held.set()
+        assert [each.result(20).status_code for each in hanging] == [200] * MOST_AT_ONCE
+    assert (refused.status_code, refused.json()["detail"]) == (503, "10 orders are under way already")
+    assert read.status_code == 200
     assert api.order().status_code == 200
 
 
