@@ -5,8 +5,9 @@ measurement does. With a `failureLimit`, so many failures of a step are let pass
 success resets the count. A check passes only by enough samples and no breach; what it says counts as of its newest
 measurement. Everything else is inconclusive: it holds the step, under the rollout's deadline.
 
-A measurement that could not be made is an error and counts as none. As in Argo Rollouts, errors in a row are counted
-apart: more than `errorLimit` of them (default 4) fail the check, so that nothing hangs on a system that is gone.
+A measurement that could not be made is an error and counts as none; while it is the newest, what passed before it
+proves nothing any more. As in Argo Rollouts, errors in a row are counted apart: more than `errorLimit` of them
+(default 4) fail the check, so that nothing hangs on a system that is gone.
 """
 
 from __future__ import annotations
@@ -32,17 +33,23 @@ def judge(check: Check, measurements: Iterable[Measurement]) -> CheckVerdict:
     # A job that runs is no end of errors yet.
     over = [m for m in made if m.job is None or m.job.exit_code is not None]
     errors = len(list(takewhile(lambda m: m.error is not None, reversed(over))))
-    judged = _judged(check, good, made)
-    if errors > check.error_limit and judged.verdict is not Verdict.FAIL:
-        why = f"could not be measured {errors} times in a row (errorLimit {check.error_limit}): {over[-1].error}"
-        judged = replace(judged, verdict=Verdict.FAIL, why=why)
+    judged = _judged(check, good)
+    if errors and judged.verdict is not Verdict.FAIL:
+        judged = _unmeasured(check, judged, errors, str(over[-1].error))
     at = made[-1].at if made else None
     return replace(judged, measured_at=at, errors=len(made) - len(good), dry_run=check.dry_run)
 
 
-def _judged(check: Check, good: Sequence[Measurement], made: Sequence[Measurement]) -> CheckVerdict:
-    if made and not good:
-        return _verdict(check, Verdict.INCONCLUSIVE, f"could not measure: {made[-1].error}")
+def _unmeasured(check: Check, before: CheckVerdict, errors: int, error: str) -> CheckVerdict:
+    """Let the newest measurements, which could not be made, have the last word: what passed before them is too old."""
+    if errors > check.error_limit:
+        why = f"could not be measured {errors} times in a row (errorLimit {check.error_limit}): {error}"
+        return replace(before, verdict=Verdict.FAIL, why=why)
+    passed = f"; before that {before.why}" if before.verdict is Verdict.PASS else ""
+    return replace(before, verdict=Verdict.INCONCLUSIVE, why=f"could not measure: {error}{passed}")
+
+
+def _judged(check: Check, good: Sequence[Measurement]) -> CheckVerdict:
     if check.prometheus is not None:
         return _metered(check, check.prometheus, [m.metering for m in good if m.metering is not None])
     if check.probe is not None:

@@ -120,7 +120,13 @@ TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
     "the fifth fails the check": (check(), [error()] * 5, FAIL, "not be measured 5 times in a row (errorLimit 4)"),
     "errors after good values fail it too": (check(), [GOOD, *[error()] * 5], FAIL, "5 times in a row"),
     "errors that are over are forgotten": (check(), [*[error()] * 5, GOOD], PASS, "0 %"),
-    "errors count in a row only": (check(), [*[error()] * 4, GOOD, *[error()] * 4], PASS, "0 %"),
+    "errors count in a row only, and hold": (
+        check(), [*[error()] * 4, GOOD, *[error()] * 4], OPEN, "could not measure: Prometheus answers 503; before that",
+    ),
+    "a pass does not outlast an error": (check(), [GOOD, error()], OPEN, "before that error rate 0 % <= 1 %"),
+    "an error after too few requests is what is said": (
+        check(), [seen(side(0.0, 3)), error()], OPEN, "could not measure: Prometheus answers 503",
+    ),
     "a limit of no errors fails at the first": (check(errorLimit=0), [error()], FAIL, "1 times in a row"),
     "errors do not hide a failure": (check(), [BAD, *[error()] * 5], FAIL, "50 %"),
     # Failures that are let pass.

@@ -57,8 +57,16 @@ TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
     "a check that could not be made counts as none": (
         check(), [measure(side(0), error="no address")], Verdict.INCONCLUSIVE, "could not measure: no address",
     ),
-    "one that could not be made does not spoil the others": (
-        check(), [measure(side()), measure(side(0), error="no address")], Verdict.PASS, "(20 requests",
+    "a pass does not outlast a measurement that could not be made": (
+        check(), [measure(side()), measure(side(0), error="no address")],
+        Verdict.INCONCLUSIVE, "could not measure: no address; before that error rate 0 % <= 1 % (20 requests",
+    ),
+    "one that could not be made does not spoil the others once another is made": (
+        check(), [measure(side()), measure(side(0), error="no address"), measure(side())],
+        Verdict.PASS, "(40 requests",
+    ),
+    "one that could not be made does not hide a breach": (
+        check(), [measure(side(20, 4)), measure(side(0), error="no address")], Verdict.FAIL, "20 % > 1 %",
     ),
     "slow answers fail": (SLOW, [measure(side(ms=150))], Verdict.FAIL, "latency p95 150 ms > 100 ms"),
     "a stable that is as slow is no proof against the candidate": (
