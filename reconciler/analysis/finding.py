@@ -21,6 +21,7 @@ class Verdict(StrEnum):
 class Finding:
     """One limit held against one measured value; `measured` None means that there is nothing to compare yet.
 
+    `needed` is how many samples it takes, where there are too few.
     `unit` is share, ms, s, /s or nothing. `window` is what a query looked at, `source` where the number comes from.
     """
 
@@ -35,6 +36,7 @@ class Finding:
     counted: str = "requests"
     source: str = ""
     query: str = ""
+    needed: int = 0
 
     @property
     def holds(self) -> bool | None:
@@ -46,7 +48,8 @@ class Finding:
     def __str__(self) -> str:
         """Write value, operator, limit and samples, such as `error rate 20 % > 1 % (20 requests)`."""
         if self.measured is None:
-            return f"{self.what}: nothing measured yet"
+            few = self.samples and self.needed
+            return f"{self.what}: {too_few(self.samples, self.needed)}" if few else f"{self.what}: nothing measured yet"
         operator = self.operator if self.holds else {"<=": ">", ">=": "<"}[self.operator]
         stable = "" if self.stable is None else f", stable {number(self.stable, self.unit)}"
         measured, limit = number(self.measured, self.unit), number(self.limit, self.unit)
@@ -64,12 +67,18 @@ class Finding:
             "unit": self.unit,
             "stable": self.stable,
             "samples": self.samples,
+            "needed": self.needed,
             "counted": self.counted,
             "window": self.window,
             "source": self.source,
             "query": self.query,
             "holds": self.holds,
         }
+
+
+def too_few(found: int, needed: int, of: str = "samples") -> str:
+    """Say that so many samples are not enough yet."""
+    return f"{found} of {needed} {of}, not counted yet"
 
 
 def number(value: float, unit: str) -> str:

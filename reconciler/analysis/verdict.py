@@ -18,7 +18,7 @@ from datetime import datetime
 from itertools import takewhile
 
 from reconciler.analysis import metering, probing
-from reconciler.analysis.finding import CheckVerdict, Finding, Verdict, number
+from reconciler.analysis.finding import CheckVerdict, Finding, Verdict, number, too_few
 from reconciler.desired.checks import Check, ProbeCheck, PrometheusCheck
 from reconciler.desired.duration import format_duration
 from reconciler.observed import JobRun, Measurement, Metering
@@ -64,18 +64,19 @@ def _verdict(
 
 
 def _probed(check: Check, probe: ProbeCheck, good: Sequence[Measurement]) -> CheckVerdict:
-    samples = sum(m.candidate.requests for m in good)
+    samples = probing.requests(good)
     if check.failure_limit:
-        failing = [w for w in probing.windows(check, good) if probing.breach(check, probe, w)]
+        windows = list(probing.windows(check, probe, good))
+        failing = [w for w in windows if probing.breach(check, probe, w)]
         if len(failing) <= check.failure_limit:
-            newest = list(probing.windows(check, good))[-1:]
+            newest = windows[-1:]
             return _spared(check, probe, newest[0] if newest else good, samples, len(failing))
         why = str(probing.breach(check, probe, failing[-1])) + _beyond(check, len(failing))
-        failed = _verdict(check, Verdict.FAIL, why, probing.findings(probe, failing[-1]), samples)
+        failed = _verdict(check, Verdict.FAIL, why, probing.findings(check, probe, failing[-1]), samples)
         return replace(failed, failures=len(failing))
     for window in (good[-1:], good):
         if broken := probing.breach(check, probe, window):
-            failed = _verdict(check, Verdict.FAIL, str(broken), probing.findings(probe, window), samples)
+            failed = _verdict(check, Verdict.FAIL, str(broken), probing.findings(check, probe, window), samples)
             return replace(failed, failures=1)
     return _unbroken(check, probe, good, samples)
 
@@ -96,10 +97,9 @@ def _spared(
 
 
 def _unbroken(check: Check, probe: ProbeCheck, window: Sequence[Measurement], samples: int) -> CheckVerdict:
-    findings = probing.findings(probe, window)
+    findings = probing.findings(check, probe, window)
     if samples < check.samples_needed:
-        why = f"{samples} of {check.samples_needed} samples, not counted yet"
-        return _verdict(check, Verdict.INCONCLUSIVE, why, findings, samples)
+        return _verdict(check, Verdict.INCONCLUSIVE, too_few(samples, check.samples_needed), findings, samples)
     unsure = [f for f in findings if not f.holds]
     if unsure:
         why = f"{unsure[0]}, but stable does no better: the cause may lie outside the candidate"

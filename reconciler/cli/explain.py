@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reconciler.analysis.finding import number
+from reconciler.analysis.finding import number, too_few
 from reconciler.cli.present import (
     Cell,
     ConfigOption,
@@ -151,7 +151,9 @@ def _holds(finding: Mapping[str, Any]) -> str:
 def _finding(finding: Mapping[str, Any]) -> str:
     """Write value, operator, limit, samples and what stable does."""
     if finding["measured"] is None:
-        return f"{finding['what']}: nothing measured yet"
+        few = finding["samples"] and finding.get("needed")
+        said = too_few(finding["samples"], finding["needed"]) if few else "nothing measured yet"
+        return f"{finding['what']}: {said}"
     operator = finding["operator"] if finding["holds"] else {"<=": ">", ">=": "<"}[finding["operator"]]
     numbers = [_number(finding[key], finding["unit"]) for key in ("measured", "limit")]
     stable = "" if finding["stable"] is None else f", stable {_number(finding['stable'], finding['unit'])}"

@@ -156,7 +156,7 @@ def test_what_is_stored_names_query_values_limit_window_and_samples() -> None:
     (finding,) = stored["findings"]
     assert finding == {
         "what": "error rate", "measured": 0.5, "operator": "<=", "limit": 0.01, "unit": "share", "stable": 0.1,
-        "samples": 47, "counted": "requests", "window": "2m", "source": "Prometheus", "query": "the query",
+        "samples": 47, "needed": 0, "counted": "requests", "window": "2m", "source": "Prometheus", "query": "the query",
         "holds": False,
     }  # fmt: skip
     assert (stored["verdict"], stored["samples"], stored["failures"], stored["errors"]) == ("fail", 47, 1, 0)
@@ -213,9 +213,24 @@ PROBES: dict[str, tuple[Sequence[Measurement], Verdict, str]] = {
     "a good one after it passes": ([probe(9), probe(0)], PASS, "error rate 0 %"),
     "a second bad one fails": ([probe(9), probe(0), probe(5)], FAIL, "error rate 25 % > 1 % (20 requests"),
     "too few requests of one interval are judged with the next": (
-        [probe(9, 10), probe(0, 10), probe(9, 10)], OPEN, "45 % > 1 % (20 requests",
+        [probe(9, 10), probe(0, 10), probe(9, 10)],
+        OPEN,
+        "45 % > 1 % (20 requests",
     ),
     "nothing measured is inconclusive": ([], OPEN, "0 of 20 samples"),
+}
+AGREEING = {"inputs": {"from": "inputExample"}, "agreement": {"with": "stable", "min": 0.9}}
+
+
+def agreed(count: int) -> Measurement:
+    return replace(probe(0), compared=10, agreed=count)
+
+
+AGREED: dict[str, tuple[Sequence[Measurement], Verdict, str]] = {
+    "too few pairs of one interval are judged with the next": ([agreed(1)], OPEN, "10 of 20 samples, not counted yet"),
+    "which then is a window that fails": ([agreed(1), agreed(10)], OPEN, "55 % < 90 % (20 requests"),
+    "and counts": ([agreed(1), agreed(10)] * 2, FAIL, "failure 2, 1 let pass"),
+    "what fails by itself waits for no pairs": ([probe(9), probe(9)], FAIL, "error rate 45 %"),
 }  # fmt: skip
 
 
@@ -223,6 +238,13 @@ PROBES: dict[str, tuple[Sequence[Measurement], Verdict, str]] = {
 def test_a_probe_with_failures_that_are_let_pass(sentence: str) -> None:
     measurements, verdict, words = PROBES[sentence]
     judged = judge(probing(failureLimit=1), measurements)
+    assert (judged.verdict, words in judged.why) == (verdict, True), judged.why
+
+
+@pytest.mark.parametrize("sentence", AGREED)
+def test_a_window_of_a_probe_has_enough_pairs(sentence: str) -> None:
+    measurements, verdict, words = AGREED[sentence]
+    judged = judge(probing(failureLimit=1, probe=AGREEING), measurements)
     assert (judged.verdict, words in judged.why) == (verdict, True), judged.why
 
 

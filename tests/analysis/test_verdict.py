@@ -93,7 +93,28 @@ TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
         Verdict.INCONCLUSIVE, "nothing measured",
     ),
     "answers that differ fail, however often stable fails": (
-        AGREE, [measure(side(), side(20, 10), compared=10, agreed=1)], Verdict.FAIL, "10 % < 90 %",
+        AGREE, [measure(side(40), side(40, 20), compared=20, agreed=2)], Verdict.FAIL, "10 % < 90 %",
+    ),
+    "one pair that agrees proves nothing": (
+        AGREE, [measure(side(), side(20, 19), compared=1, agreed=1)],
+        Verdict.INCONCLUSIVE, "agreement with stable: 1 of 20 samples, not counted yet",
+    ),
+    "nor does one that differs": (
+        AGREE, [measure(side(), side(20, 19), compared=1, agreed=0)], Verdict.INCONCLUSIVE, "1 of 20 samples",
+    ),
+    "few pairs of each interval are judged together": (
+        AGREE, [measure(side(), side(20, 10), compared=10, agreed=8)] * 2, Verdict.FAIL, "80 % < 90 % (20 requests",
+    ),
+    "latencies of few answers of stable are no comparison": (
+        SLOWER, [measure(side(ms=10), side(20, 1))], Verdict.INCONCLUSIVE, "latency p95 increase: 19 of 20 samples",
+    ),
+    "nor are those of few answers of the candidate": (
+        check(maxErrorRate=0.5, maxLatencyIncrease=0.5), [measure(side(20, 1, ms=10))],
+        Verdict.INCONCLUSIVE, "latency p95 increase: 19 of 20 samples",
+    ),
+    "an absolute latency counts answers and not requests": (
+        check(maxErrorRate=0.5, maxLatencyP95="100ms"), [measure(side(20, 1))],
+        Verdict.INCONCLUSIVE, "latency p95: 19 of 20 samples",
     ),
     "bad answers fail where stable was not asked": (
         check(), [measure(side(20, 4), side(0))], Verdict.FAIL, "error rate 20 %",
@@ -109,6 +130,7 @@ SHAPED = check(schema="stable")
 TABLE |= {
     "answers of stable's schema pass": (SHAPED, [shaped(20, 20)], Verdict.PASS, "schema of stable 100 % >= 100 %"),
     "one answer of another schema fails": (SHAPED, [shaped(20, 19)], Verdict.FAIL, "schema of stable 95 % < 100 %"),
+    "one answer's schema proves nothing": (SHAPED, [shaped(1, 0)], Verdict.INCONCLUSIVE, "schema of stable: 1 of 20"),
     "no schema to compare leaves it open": (SHAPED, [shaped(0, 0)], Verdict.INCONCLUSIVE, "nothing measured yet"),
 }
 
