@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
@@ -78,6 +79,11 @@ def _told(above: float | None, asked: _Limit, metrics: PrometheusCheck, ours: fl
 def _beyond_all(metrics: PrometheusCheck, value: float | None) -> bool:
     """Return whether a latency is at least what its histogram can tell."""
     return value is not None and metrics.longest_told is not None and value >= metrics.longest_told
+
+
+def values(seen: Sequence[Metering]) -> int:
+    """Return how many measurements found a value of the candidate: what stands behind a query without `samples`."""
+    return sum(one.candidate.value is not None for one in seen)
 
 
 def _name(metrics: PrometheusCheck) -> str:

@@ -119,9 +119,12 @@ def _metered(check: Check, metrics: PrometheusCheck, seen: Sequence[Metering]) -
     if verdict is Verdict.FAIL:
         verdict = Verdict.FAIL if beyond else Verdict.INCONCLUSIVE
         why += _beyond(check, len(failing))
-    samples = seen[shown].candidate.samples
     findings = metering.findings(check, metrics, seen[shown])
-    judged = _verdict(check, verdict, why, findings, len(seen) if samples is None else samples)
+    counted = seen[shown].candidate.samples
+    samples = metering.values(seen) if counted is None else counted
+    if counted is None and samples < check.samples_needed:
+        verdict, why = Verdict.INCONCLUSIVE, f"{too_few(samples, check.samples_needed, 'measurements')}: {why}"
+    judged = _verdict(check, verdict, why, findings, samples)
     return replace(judged, failures=len(failing))
 
 

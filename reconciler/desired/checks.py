@@ -207,8 +207,8 @@ class Check(Document):
     min_samples: Count | None = Field(
         default=None,
         ge=1,
-        description="Fewer samples hold the step, until the rollout's deadline; default: 20 requests, "
-        "or 1 measurement where a query has nobody who counts requests.",
+        description="Fewer samples hold the step, until the rollout's deadline; default: 20 requests. "
+        "Where a query has nobody who counts requests these are measurements; default: 1.",
     )
     failure_limit: Count = Field(default=0, ge=0, description="So many failed measurements of a step are let pass.")
     error_limit: Count = Field(
@@ -233,6 +233,17 @@ class Check(Document):
                 "check-kind",
                 f"a check has exactly one kind, here {found}",
                 advice=f"write one of {', '.join(KINDS)}; two questions are two checks",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _counts_what_there_is(self) -> Check:
+        if self.job is not None and self.min_samples is not None:
+            raise refusal(
+                "min-samples",
+                "a job is run once a step: it has no samples to count",
+                at=("minSamples",),
+                advice="leave minSamples out; the job's own exit code says whether it saw enough",
             )
         return self
 

@@ -47,6 +47,7 @@ LONGER = check({**LONG, "maxIncrease": {"relative": 1.0}})
 ABOVE = check({"maxIncrease": {"absolute": 0.02}})
 OWN = {"template": None, "flavour": None, "query": "up", "max": 3}
 UNCOUNTED = check(OWN, minSamples=None)
+THRICE = check(OWN, minSamples=3)
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 GOOD, BAD = seen(side(0.0)), seen(side(0.5))
 TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
@@ -88,6 +89,15 @@ TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
     "where nobody counts requests one measurement is enough": (
         UNCOUNTED, [seen(side(3, None))], PASS, "query 3 <= 3 (1 measurement in 2m",
     ),
+    "so many measurements as are asked for": (
+        THRICE, [seen(side(3, None))] * 2, OPEN, "2 of 3 measurements, not counted yet: query 3 <= 3 (1 measurement",
+    ),
+    "are enough": (THRICE, [seen(side(3, None))] * 3, PASS, "query 3 <= 3"),
+    "and of those that found nothing none counts": (
+        THRICE, [seen(side(3, None)), seen(side(None, None, "no series")), seen(side(3, None))], OPEN, "2 of 3",
+    ),
+    "too few bad ones hold": (THRICE, [seen(side(4, None))] * 2, OPEN, "2 of 3 measurements, not counted yet: query 4"),
+    "enough bad ones fail": (THRICE, [seen(side(4, None)), *[seen(side(3, None))] * 2], FAIL, "query 4 > 3"),
     "both limits hold": (check({"max": 0.5, "min": 0.1}), [seen(side(0.2))], PASS, "; error rate 20 % >= 10 %"),
     "one of both does not": (check({"max": 0.5, "min": 0.1}), [seen(side(0.05), side(0.3))], FAIL, "5 % < 10 %"),
     # Latencies that are at least as long as their histogram tells.

@@ -154,6 +154,11 @@ def test_a_check_has_exactly_one_kind(kinds: dict[str, object]) -> None:
         Check.model_validate({"name": "a", **kinds})
 
 
+def test_a_job_has_no_samples_to_count() -> None:
+    with pytest.raises(ValidationError, match="a job is run once a step: it has no samples to count"):
+        Check.model_validate({"name": "own", "minSamples": 5, "job": {"image": "tests:1"}})
+
+
 def test_samples_needed_are_requests_where_somebody_counts_them() -> None:
     def needed(**prometheus: object) -> int:
         return Check.model_validate({"name": "a", "prometheus": {"max": 1, **prometheus}}).samples_needed
