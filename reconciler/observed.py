@@ -314,7 +314,8 @@ class Measurement:
 
     Of the `shape_compared` answers whose schema was held against stable's, `shape_agreed` have the same.
 
-    `error` is set when the check itself could not be made: such a measurement counts as none.
+    `error` is set when the check itself could not be made: such a measurement counts as none. `question` stands for
+    what was asked (desired/question.py), "" where that was not written down yet.
     """
 
     check: str
@@ -330,6 +331,7 @@ class Measurement:
     shape_compared: int = 0
     shape_agreed: int = 0
     job: JobRun | None = None
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)

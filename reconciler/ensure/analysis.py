@@ -11,6 +11,7 @@ from typing import Any
 from reconciler.analysis.agreement import agreement, shapes
 from reconciler.analysis.verdict import CheckVerdict, judge
 from reconciler.desired.checks import MOST_REQUESTS, Check, InputFile, ProbeCheck
+from reconciler.desired.question import question_of
 from reconciler.ensure.job_check import measure_job
 from reconciler.ensure.metric_check import measure_metrics
 from reconciler.ensure.scene import After, Scene
@@ -19,6 +20,7 @@ from reconciler.errors import ReconcilerError, Refused
 from reconciler.manifest import probe_protocol, serving_fields
 from reconciler.observed import InferenceService, JobRun, Measurement, Metered, Metering, Release, Side, TrafficTarget
 from reconciler.plan.action import Analyse
+from reconciler.plan.evidence import evidence_of
 from reconciler.plan.facts import previous_target
 from reconciler.plan.marks import moment
 from reconciler.ports import ProbeTarget
@@ -45,18 +47,15 @@ def ensure_analysed(action: Analyse, scene: Scene) -> After:
         measured = Measurement(
             check.name, action.release, action.step, scene.now, nothing, nothing, error=error.message
         )
+    measured = replace(measured, question=question_of(check, scene.desired.files))
     return {**to_json(measured), "verdict": plain(_verdict(check, scene, measured).as_json())}
 
 
 def _verdict(check: Check, scene: Scene, measured: Measurement) -> CheckVerdict:
     """Judge the running step with this measurement."""
     rollout = scene.facts.rollout
-    made = (
-        m
-        for m in scene.observed.memory.measurements
-        if (m.release, m.step) == (measured.release, measured.step) and (rollout is None or m.at >= rollout.since)
-    )
-    return judge(check, (*made, measured))
+    made = evidence_of(scene.facts, check, measured.release, measured.step)
+    return judge(check, (*(m for m in made if rollout is None or m.at >= rollout.since), measured))
 
 
 def _measure(action: Analyse, check: Check, scene: Scene) -> Measurement:
@@ -158,7 +157,7 @@ def to_json(measured: Measurement) -> dict[str, Any]:
 
 
 def from_json(value: Mapping[str, Any]) -> Measurement | None:
-    """Read a measurement from the ledger; None for anything else."""
+    """Read a measurement from the ledger, also one of an older release; None for anything else."""
     try:
         release = Release.parse(value["release"])
         if release is None:
@@ -177,6 +176,7 @@ def from_json(value: Mapping[str, Any]) -> Measurement | None:
             _count(value["shapeCompared"]),
             _count(value["shapeAgreed"]),
             None if value["job"] is None else _job(value["job"]),
+            str(value.get("question", "")),
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from reconciler.desired.checks import Check, JobCheck
 from reconciler.desired.digest import digest
+from reconciler.desired.question import question_of
 from reconciler.ensure.scene import Scene
 from reconciler.ensure.sides import candidate_target
 from reconciler.errors import Refused
 from reconciler.observed import InferenceService, JobRun, Measurement, Side, TrafficTarget
 from reconciler.plan.action import Analyse
+from reconciler.plan.evidence import evidence_of
 from reconciler.plan.facts import previous_target
 from reconciler.ports import JobRequest
 
@@ -36,9 +38,12 @@ def _request(action: Analyse, check: Check, job: JobCheck, scene: Scene) -> JobR
         "NAMESPACE": live.namespace,
     }
     started = rollout.started.isoformat() if rollout else ""
-    # One that ended is followed by another: deterministic, so that no crash begins a second one.
-    ended = sum(m.job is not None and m.job.exit_code is not None for m in _made(action, scene))
-    key = digest([str(action.release), started, action.step, check.name, ended])
+    # One that ended is followed by another, and so is one that Git changed: deterministic, so that no crash begins a
+    # second one.
+    made = evidence_of(scene.facts, check, action.release, action.step)
+    ended = sum(m.job is not None and m.job.exit_code is not None for m in made)
+    question = question_of(check, scene.desired.files)
+    key = digest([str(action.release), started, action.step, check.name, question, ended])
     return JobRequest(
         namespace=live.namespace,
         name=f"{f'{live.name}-{check.name}'[:_LONGEST_NAME].rstrip('-')}-{key}",
@@ -49,11 +54,6 @@ def _request(action: Analyse, check: Check, job: JobCheck, scene: Scene) -> JobR
         env={**job.env, **given},
         timeout=job.timeout,
     )
-
-
-def _made(action: Analyse, scene: Scene) -> list[Measurement]:
-    wanted = (action.check, action.release, action.step)
-    return [m for m in scene.observed.memory.measurements if (m.check, m.release, m.step) == wanted]
 
 
 def _url(live: InferenceService, target: TrafficTarget | None, tag: str) -> str:

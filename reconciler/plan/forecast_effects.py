@@ -10,6 +10,7 @@ from typing import assert_never
 from reconciler.analysis.metering import perfect
 from reconciler.desired.checks import Check
 from reconciler.desired.holds import UNTIL_APPROVED
+from reconciler.desired.question import question_of
 from reconciler.desired.state import DesiredModel
 from reconciler.observed import (
     KNATIVE,
@@ -285,7 +286,7 @@ def _begin(action: BeginStep, desired: DesiredModel, world: ObservedModel) -> Ob
 
 def _analyse(action: Analyse, desired: DesiredModel, world: ObservedModel, now: datetime) -> ObservedModel:
     check = next(c for c in desired.spec.rollout.analysis if c.name == action.check)
-    measured = _perfect(check, action, now)
+    measured = replace(_perfect(check, action, now), question=question_of(check, desired.files))
     memory = replace(world.memory, measurements=(*world.memory.measurements, measured))
     return replace(world, memory=memory)
 

@@ -15,7 +15,7 @@ from reconciler.analysis.verdict import CheckVerdict, due_at, judge
 from reconciler.desired.checks import Check
 from reconciler.desired.holds import UNTIL_APPROVED, Step
 from reconciler.manifest import inherited, serving_fields
-from reconciler.observed import TAG_RELEASE, InferenceService, Order, Release
+from reconciler.observed import TAG_RELEASE, InferenceService, Measurement, Order, Release
 from reconciler.plan.action import (
     Action,
     Analyse,
@@ -28,6 +28,7 @@ from reconciler.plan.action import (
     StartCanary,
 )
 from reconciler.plan.decision import Decision, act, stall, wait
+from reconciler.plan.evidence import evidence_of
 from reconciler.plan.facts import (
     JUDGED_AFTER,
     ROUTED_WITHIN,
@@ -381,8 +382,11 @@ def _leaving(live: InferenceService, steps: tuple[Step, ...], index: int) -> boo
 
 def check_verdicts(facts: Facts, record: RolloutRecord) -> tuple[CheckVerdict, ...]:
     """Judge every check by what was measured in the running step."""
-    made = [m for m in facts.observed.memory.measurements if m.release == record.release and m.step == record.step]
-    return tuple(judge(check, [m for m in made if m.at >= record.since]) for check in facts.spec.rollout.analysis)
+    return tuple(judge(check, _made(facts, record, check)) for check in facts.spec.rollout.analysis)
+
+
+def _made(facts: Facts, record: RolloutRecord, check: Check) -> list[Measurement]:
+    return [m for m in evidence_of(facts, check, record.release, record.step) if m.at >= record.since]
 
 
 def _hold(facts: Facts, live: InferenceService, record: RolloutRecord, step: Step, number: int) -> Decision:
@@ -406,8 +410,7 @@ def _hold(facts: Facts, live: InferenceService, record: RolloutRecord, step: Ste
 
 
 def _due(facts: Facts, record: RolloutRecord, check: Check) -> datetime | None:
-    made = [m for m in facts.observed.memory.measurements if m.step == record.step and m.release == record.release]
-    return due_at(check, record.since, [m for m in made if m.at >= record.since])
+    return due_at(check, record.since, _made(facts, record, check))
 
 
 def _leave(

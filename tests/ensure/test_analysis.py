@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.desired.question import question_of
 from reconciler.ensure.analysis import ensure_analysed, from_json
 from reconciler.ensure.scene import Scene
 from reconciler.errors import Refused
@@ -145,6 +146,8 @@ COUNTED: dict[str, tuple[dict[str, Any], bool]] = {
     "one before the step began": ({"at": "before"}, False),
     "one of another step": ({"step": 2}, False),
     "one of another release": ({"release": Release(2, "other")}, False),
+    "one that asked something else": ({"question": "x"}, False),
+    "one of an older release, which does not say what it asked": ({"question": ""}, False),
     "one of another check": ({"check": "other"}, False),
 }
 
@@ -156,7 +159,8 @@ def test_the_verdict_on_the_ledger_counts_the_measurements_of_the_running_step(s
     rollout = scene.facts.rollout
     assert rollout is not None
     times = {"since": rollout.since, "before": rollout.since - timedelta(seconds=1), None: scene.now}
-    made = Measurement("answers", rollout.release, 1, times[changes.get("at")], Side(100, 0), Side(100, 0))
+    at, side = times[changes.get("at")], Side(100, 0)
+    made = Measurement("answers", rollout.release, 1, at, side, side, question=question(scene))
     other = replace(made, **{name: value for name, value in changes.items() if name != "at"})
     assert samples(remembering(scene, other)) == samples(remembering(scene)) + 100 * counts
 
@@ -166,8 +170,23 @@ def test_without_a_rollout_on_record_all_measurements_of_the_step_count() -> Non
     assert scene.facts.rollout is not None
     release = scene.facts.rollout.release
     bare = replace(scene, facts=replace(scene.facts, rollout=None))
-    made = Measurement("answers", release, 1, scene.now - timedelta(days=1), Side(100, 0), Side(100, 0))
+    side, at = Side(100, 0), scene.now - timedelta(days=1)
+    made = Measurement("answers", release, 1, at, side, side, question=question(scene))
     assert samples(remembering(bare, made), release) == samples(remembering(bare), release) + 100
+
+
+def question(scene: Scene) -> str:
+    (check,) = scene.desired.spec.rollout.analysis
+    return question_of(check, scene.desired.files)
+
+
+@pytest.mark.parametrize("inputs", [{"from": "inputExample"}, {"file": "gone.json"}])
+def test_a_measurement_says_what_was_asked_also_where_it_could_not_be_made(inputs: dict[str, str]) -> None:
+    scene = wanting(scene_of(in_canary()), None, **checks(inputs=inputs))
+    measured = analyse(scene)
+    assert (measured.question, measured.error is None) == (
+        question_of(scene.desired.spec.rollout.analysis[1], scene.desired.files), "from" in inputs
+    )  # fmt: skip
 
 
 def samples(scene: Scene, release: Release | None = None) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.desired.checks import Check
+from reconciler.desired.question import question_of
 from reconciler.ensure.job_check import measure_job
 from reconciler.ensure.scene import Scene
 from reconciler.errors import Refused
@@ -22,8 +23,12 @@ JOB = {"image": "tests:1", "command": ["run"], "args": ["--fast"], "env": {"LEVE
 NOTHING = Side(0, 0)
 
 
+def check_of(name: str = "own", **changes: object) -> Check:
+    return Check.model_validate({"name": name, "job": {**JOB, **changes}})
+
+
 def measure(scene: Scene, step: int = 1, name: str = "own") -> Measurement:
-    check = Check.model_validate({"name": name, "job": JOB})
+    check = check_of(name)
     assert check.job is not None
     return measure_job(Analyse(release_of(scene), step, name), check, check.job, scene)
 
@@ -118,6 +123,7 @@ ANOTHER: dict[str, tuple[dict[str, Any], bool]] = {
     "one that was removed without an exit code: its name is free again": ({"error": "evicted"}, False),
     "one that still runs": ({"job": JobRun("a", None)}, False),
     "a measurement of another kind": ({}, False),
+    "one that was asked something else": ({"job": JobRun("a", 0), "question": "x"}, False),
     "one of another check": ({"job": JobRun("a", 0), "check": "other"}, False),
     "one of another step": ({"job": JobRun("a", 0), "step": 2}, False),
     "one of another release": ({"job": JobRun("a", 0), "release": Release(2, "other")}, False),
@@ -128,7 +134,8 @@ ANOTHER: dict[str, tuple[dict[str, Any], bool]] = {
 def test_what_is_followed_by_another_job(sentence: str) -> None:
     changes, another = ANOTHER[sentence]
     scene = scene_of(in_canary())
-    before = Measurement("own", release_of(scene), 1, scene.now, NOTHING, NOTHING)
+    question = question_of(check_of(), {})
+    before = Measurement("own", release_of(scene), 1, scene.now, NOTHING, NOTHING, question=question)
     first = called(scene)
     assert (called(remembering(scene, replace(before, **changes))) != first) == another
 
@@ -136,6 +143,17 @@ def test_what_is_followed_by_another_job(sentence: str) -> None:
 def test_the_same_is_asked_for_again_after_a_crash() -> None:
     scene = scene_of(in_canary())
     assert called(scene) == called(scene)
+
+
+def test_a_job_that_git_changed_is_another_job() -> None:
+    scene = scene_of(in_canary())
+    names = set()
+    for changes in ({}, {"image": "tests:2"}, {"timeout": "9m"}):
+        check = check_of(**changes)
+        assert check.job is not None
+        measured = measure_job(Analyse(release_of(scene), 1, "own"), check, check.job, scene).job
+        names.add(measured.name if measured else "")
+    assert len(names) == 2
 
 
 def test_without_a_rollout_on_record_a_job_has_a_name_all_the_same() -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reconciler.desired.documents import ModelSpec, PolicySpec
+from reconciler.desired.question import question_of
 from reconciler.desired.state import Commit, DesiredModel
 from reconciler.observed import (
     TAG_GATES,
@@ -69,6 +70,11 @@ class Scene:
         """Return the release of a version under this spec."""
         assert self.wanted.spec.serving is not None
         return Release(version, self.wanted.spec.serving.digest)
+
+    def question(self, name: str) -> str:
+        """Return what stands for the question of a check of this spec."""
+        check = next(check for check in self.wanted.spec.rollout.analysis if check.name == name)
+        return question_of(check, self.wanted.files)
 
     def version(self, number: int, stage: Stage = Stage.NONE, **tags: str | None) -> Scene:
         """Add a version of this spec's training whose gates passed; tags of None are left out."""

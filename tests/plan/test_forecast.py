@@ -66,7 +66,8 @@ def canary(percent: int | None = 10, step: int = 1, **changes: Any) -> Scene:
 
 def failing() -> Scene:
     scene = canary(**CHECKED)
-    bad = Measurement("answers", scene.release(2), 1, NOW, Side(20, 20), Side(20, 0, (5.0,) * 20))
+    stable, question = Side(20, 0, (5.0,) * 20), scene.question("answers")
+    bad = Measurement("answers", scene.release(2), 1, NOW, Side(20, 20), stable, question=question)
     return scene.sees(memory=Memory(measurements=(bad,)))
 
 

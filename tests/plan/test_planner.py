@@ -51,7 +51,8 @@ def canary(*, step: int = 0, percent: int | None = 0, age: timedelta = MINUTE, *
 def measured(errors: int, at: timedelta = timedelta()) -> Memory:
     release = canary().release(2)
     side, stable = Side(20, errors, (5.0,) * (20 - errors)), Side(20, 0, (5.0,) * 20)
-    return Memory(measurements=(Measurement("answers", release, 1, NOW - at, side, stable),))
+    question = canary(**checked).question("answers")
+    return Memory(measurements=(Measurement("answers", release, 1, NOW - at, side, stable, question=question),))
 
 
 checked: dict[str, Any] = {"rollout": {"steps": STEPS, "analysis": [CHECK]}}

@@ -87,9 +87,9 @@ def restored(percent: int | None, **changes: Any) -> Scene:
 
 def failing(scene: Scene) -> Scene:
     side, stable = Side(20, 20), Side(20, 0, (5.0,) * 20)
-    return scene.sees(
-        memory=Memory(measurements=(Measurement("answers", record(scene).release, 1, NOW, side, stable),))
-    )
+    question = scene.question("answers")
+    made = Measurement("answers", record(scene).release, 1, NOW, side, stable, question=question)
+    return scene.sees(memory=Memory(measurements=(made,)))
 
 
 def test_a_rollout_that_was_decided_against_loses_its_traffic_whatever_its_checks_say_by_now() -> None:
@@ -269,8 +269,9 @@ def test_what_kserve_says_right_after_an_apply_may_be_of_the_spec_before() -> No
 
 def test_a_check_that_fails_before_any_traffic_is_none_of_the_running_step() -> None:
     before = canary(0, 0, **CHECKED)
-    side = Side(20, 20)
-    measured = Measurement("answers", record(before).release, 0, NOW, side, Side(20, 0, (5.0,) * 20))
+    side, question = Side(20, 20), before.question("answers")
+    stable = Side(20, 0, (5.0,) * 20)
+    measured = Measurement("answers", record(before).release, 0, NOW, side, stable, question=question)
     assert not isinstance(before.sees(memory=Memory(measurements=(measured,))).decide().action, CutTraffic)
 
 
@@ -437,7 +438,7 @@ def test_a_deadline_blames_the_check_that_holds_the_step_and_none_that_passed() 
     passed = {**CHECK, "name": "quick"}
     scene = canary(age=timedelta(hours=1), rollout={"steps": STEPS, "analysis": [passed, CHECK]})
     good = Side(20, 0, (5.0,) * 20)
-    made = Measurement("quick", record(scene).release, 1, NOW, good, good)
+    made = Measurement("quick", record(scene).release, 1, NOW, good, good, question=scene.question("quick"))
     decision = scene.sees(memory=Memory(measurements=(made,))).decide()
     assert decision.reason == "because the rollout did not end within 1h; answers: 0 of 20 samples, not counted yet"
 

@@ -251,7 +251,8 @@ def test_each_step_names_its_share_and_its_number() -> None:
 
 def measured(scene: Scene, *times: timedelta, check: str = "answers", **changes: Any) -> tuple[Measurement, ...]:
     good = Side(20, 0, (5.0,) * 20)
-    made = Measurement(check, record(scene).release, record(scene).step, NOW, good, good)
+    question = scene.question(check)
+    made = Measurement(check, record(scene).release, record(scene).step, NOW, good, good, question=question)
     return tuple(replace(made, at=NOW - ago, **changes) for ago in times)
 
 
@@ -285,6 +286,30 @@ def test_what_was_measured_before_the_step_began_does_not_count_and_at_its_begin
     for ago, samples in ((5 * MINUTE, 20), (5 * MINUTE + timedelta(seconds=1), 0)):
         decision = scene.sees(memory=Memory(measurements=measured(scene, ago))).decide()
         assert [c.samples for c in decision.checks] == [samples]
+
+
+LENIENT = {**CHECK, "probe": {**CHECK["probe"], "maxErrorRate": 1.0}}  # type: ignore[dict-item]  # a mapping
+EDITED: dict[str, tuple[object, int]] = {
+    "other requests are another check's": ({**CHECK, "probe": {**CHECK["probe"], "requests": 9}}, 0),  # type: ignore[dict-item]  # a mapping
+    "limits alone may change": (LENIENT, 20),
+}
+
+
+@pytest.mark.parametrize("sentence", EDITED)
+def test_a_check_that_git_changed_is_judged_by_what_it_asks_now(sentence: str) -> None:
+    edited, samples = EDITED[sentence]
+    before = canary(age=5 * MINUTE, **CHECKED)
+    failed = measured(before, MINUTE, candidate=Side(20, 20))
+    after = canary(age=5 * MINUTE, rollout={"steps": STEPS, "analysis": [edited]})
+    decision = after.sees(memory=Memory(measurements=failed)).decide()
+    assert [c.samples for c in decision.checks] == [samples]
+    assert decision.action == (None if samples else Analyse(after.release(2), 1, "answers"))
+
+
+def test_what_was_measured_before_questions_were_written_down_is_another_check_s() -> None:
+    scene = canary(age=5 * MINUTE, **CHECKED)
+    decision = scene.sees(memory=Memory(measurements=measured(scene, MINUTE, question=""))).decide()
+    assert decision.action == Analyse(scene.release(2), 1, "answers")
 
 
 def test_a_step_is_left_with_its_proof() -> None:
