@@ -315,7 +315,8 @@ class Measurement:
     Of the `shape_compared` answers whose schema was held against stable's, `shape_agreed` have the same.
 
     `error` is set when the check itself could not be made: such a measurement counts as none. `question` stands for
-    what was asked (desired/question.py), "" where that was not written down yet.
+    what was asked (desired/question.py), "" where that was not written down yet. It is of the instant `at`,
+    and was over when it `ended`.
     """
 
     check: str
@@ -332,6 +333,12 @@ class Measurement:
     shape_agreed: int = 0
     job: JobRun | None = None
     question: str = ""
+    ended: datetime | None = None
+
+    @property
+    def over_at(self) -> datetime:
+        """Return when it was over; of an older release only its instant is known."""
+        return self.ended or self.at
 
 
 @dataclass(frozen=True, slots=True)

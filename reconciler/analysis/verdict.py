@@ -144,14 +144,14 @@ def _ran(check: Check, runs: Sequence[JobRun]) -> CheckVerdict:
 
 
 def due_at(check: Check, since: datetime, measurements: Iterable[Measurement]) -> datetime | None:
-    """Return when a check measures next: after the step's begin and its own delay, then once each interval.
+    """Return when a check measures next: after the step's begin and its own delay, then an interval after each end.
 
     None where nothing is left to measure in this step, as of a job that passed.
     """
     made = [m for m in measurements if m.check == check.name]
     if any(m.job is not None and m.job.exit_code == 0 for m in made):
         return None
-    return max(m.at for m in made) + check.interval if made else since + check.initial_delay
+    return max(m.over_at for m in made) + check.interval if made else since + check.initial_delay
 
 
 def describe_limits(check: Check) -> str:

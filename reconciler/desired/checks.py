@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, Tag, model_validator
+from pydantic import Field, Tag, field_validator, model_validator
 
 from reconciler.desired.base import UNION_PREFIX, Count, Document, Flag, Name, Number, by_key, refusal
 from reconciler.desired.duration import Duration, parse_duration
@@ -193,6 +194,10 @@ class JobCheck(Document):
     timeout: Duration = Field(default=parse_duration("10m"), description="A job that takes longer is an error.")
 
 
+SHORTEST = parse_duration("1s")
+"""Of an interval and of a window: no system is asked more often, and none scrapes more often."""
+
+
 class Check(Document):
     """One analysis of the canary, repeated while it runs; exactly one kind."""
 
@@ -223,6 +228,13 @@ class Check(Document):
             return self.min_samples
         uncounted = self.prometheus is not None and self.prometheus.count_query is None
         return 1 if uncounted or self.job is not None else 20
+
+    @field_validator("interval")
+    @classmethod
+    def _lets_others_work(cls, interval: timedelta) -> timedelta:
+        if interval < SHORTEST:
+            raise refusal("check-interval", "between two measurements lies 1s at least", advice="write interval: 1s")
+        return interval
 
     @model_validator(mode="after")
     def _one_kind(self) -> Check:

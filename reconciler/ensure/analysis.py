@@ -47,7 +47,7 @@ def ensure_analysed(action: Analyse, scene: Scene) -> After:
         measured = Measurement(
             check.name, action.release, action.step, scene.now, nothing, nothing, error=error.message
         )
-    measured = replace(measured, question=question_of(check, scene.desired.files))
+    measured = replace(measured, question=question_of(check, scene.desired.files), ended=scene.systems.clock())
     return {**to_json(measured), "verdict": plain(_verdict(check, scene, measured).as_json())}
 
 
@@ -177,6 +177,7 @@ def from_json(value: Mapping[str, Any]) -> Measurement | None:
             _count(value["shapeAgreed"]),
             None if value["job"] is None else _job(value["job"]),
             str(value.get("question", "")),
+            None if value.get("ended") is None else moment(value["ended"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None

@@ -37,16 +37,17 @@ def held(facts: Facts, record: RolloutRecord, step: Step, number: str) -> Held |
     assert_never(hold)
 
 
-def waited_until(facts: Facts, record: RolloutRecord, step: Step) -> datetime | None:
-    """Return until when a step waited for a person or for its window; None while it does."""
-    if held(facts, record, step, "") is not None:
-        return None
-    order = facts.orders.steps.get(record.step)
-    match step.hold:
-        case Window(cron=cron):
-            return max(record.since, last_fire(cron, facts.now))
-        case _:
-            return max(record.since, order.at) if order else record.since
+def over_since(facts: Facts, record: RolloutRecord, step: Step) -> datetime:
+    """Return since when nothing holds a step, of one that nothing holds."""
+    hold = step.hold
+    match hold:
+        case timedelta():
+            return record.since + hold
+        case "untilApproved":
+            return facts.orders.steps[record.step].at
+        case Window():
+            return max(record.since, last_fire(hold.cron, facts.now))
+    assert_never(hold)
 
 
 def held_words(step: Step) -> str:

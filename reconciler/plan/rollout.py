@@ -8,8 +8,9 @@ the stable predictor go.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reconciler.analysis.verdict import CheckVerdict, due_at, judge
 from reconciler.desired.checks import Check
@@ -41,7 +42,7 @@ from reconciler.plan.facts import (
     unroutable,
 )
 from reconciler.plan.freezes import covered, frozen, frozen_spans
-from reconciler.plan.hold import held, held_words, is_open, waited_until
+from reconciler.plan.hold import held, held_words, is_open, over_since
 from reconciler.plan.marks import RolloutRecord, release_from_tag
 from reconciler.plan.orders import said
 from reconciler.status import Health, Phase
@@ -50,6 +51,8 @@ NOT_ROUTED = "TrafficNotRouted"
 INHERITS = "CanaryInherits"
 NOT_SPLIT = "PartsNotSplit"
 _ALL = 100
+# How long after a measurement a step is left though another one is due: time enough for the pass that follows it.
+_ROUND = timedelta(seconds=5)
 
 
 def deploy_first(facts: Facts, release: Release) -> Decision:
@@ -253,8 +256,8 @@ def _counted(facts: Facts, record: RolloutRecord) -> datetime | None:
     if not 0 < record.step <= len(steps) or not is_open(steps[record.step - 1]):
         # The commit that ended the waiting may be older than the step: then nobody knows since when it counts.
         return None if record.waits and changed <= record.since else since
-    ended = waited_until(facts, record, steps[record.step - 1])
-    return None if ended is None else max(since, ended)
+    step = steps[record.step - 1]
+    return None if held(facts, record, step, "") is not None else max(since, over_since(facts, record, step))
 
 
 def _start(live: InferenceService, record: RolloutRecord) -> Decision:
@@ -394,19 +397,37 @@ def _hold(facts: Facts, live: InferenceService, record: RolloutRecord, step: Ste
     measured = {check.name: _due(facts, record, check) for check in facts.spec.rollout.analysis}
     due = {check: at for check, at in measured.items() if at is not None}
     first = min(due, key=lambda name: due[name], default=None)
-    if first is not None and due[first] <= facts.now:
-        measure = Analyse(record.release, number, first)
-        return replace(act(measure, f"because {first} is due in step {number}", Phase.CANARY), checks=verdicts)
     name = f"step {number} of {len(steps_of(facts, record))}"
     hold = held(facts, record, step, name)
     unsure = [v for v in verdicts if v.holds_step]
-    if hold is None and not unsure and facts.orders.pause is None:
-        return replace(_leave(facts, live, record, number, verdicts), checks=verdicts)
-    unproven = f"{unsure[0].check}: {unsure[0].why}" if unsure else f"{name} to be left"
-    waits = hold.waits_for if hold else unproven
-    times = (hold.until if hold else None, *due.values())
+    free = hold is None and not unsure and facts.orders.pause is None
+    if first is not None and due[first] <= facts.now and not (free and _proven(facts, record, step, due)):
+        measure = Analyse(record.release, number, first)
+        return replace(act(measure, f"because {first} is due in step {number}", Phase.CANARY), checks=verdicts)
+    times = (hold.until if hold else None, *due.values(), _round_until(facts, record) if free else None)
     look = min((t for t in times if t is not None and t > facts.now), default=None)
-    return replace(wait(waits, Phase.CANARY, until=look), checks=verdicts)
+    if free:
+        return replace(_leave(facts, live, record, number, verdicts), checks=verdicts).sooner(look)
+    unproven = f"{unsure[0].check}: {unsure[0].why}" if unsure else f"{name} to be left"
+    return replace(wait(hold.waits_for if hold else unproven, Phase.CANARY, until=look), checks=verdicts)
+
+
+def _proven(facts: Facts, record: RolloutRecord, step: Step, due: Mapping[str, datetime]) -> bool:
+    """Return whether a step whose checks pass is left before what is due is measured once more.
+
+    Where measuring takes longer than an interval something is always due: one round since the hold was over is enough.
+    """
+    over, until = over_since(facts, record, step), _round_until(facts, record)
+    asked = [c for c in facts.spec.rollout.analysis if not c.dry_run and c.name in due and due[c.name] <= facts.now]
+    again = all(any(m.at >= over for m in _made(facts, record, check)) for check in asked)
+    return not asked or (again and until is not None and facts.now < until)
+
+
+def _round_until(facts: Facts, record: RolloutRecord) -> datetime | None:
+    """Return how long the newest measurement ends a round: a step that cannot be left meanwhile is measured on."""
+    made = (m for check in facts.spec.rollout.analysis for m in _made(facts, record, check))
+    newest = max((m.over_at for m in made), default=None)
+    return None if newest is None else newest + _ROUND
 
 
 def _due(facts: Facts, record: RolloutRecord, check: Check) -> datetime | None:

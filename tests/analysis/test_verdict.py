@@ -153,6 +153,11 @@ def test_a_check_measures_at_once_and_then_each_interval_whether_it_could_be_mad
     assert due_at(check(), AT, [failed]) == AT + timedelta(seconds=30)
 
 
+def test_an_interval_begins_when_a_measurement_is_over_however_long_it_took() -> None:
+    slow = replace(measure(side()), ended=AT + timedelta(seconds=45))
+    assert due_at(check(), AT, [slow]) == AT + timedelta(seconds=75)
+
+
 def test_measurements_of_another_check_do_not_put_it_off() -> None:
     other = Measurement("other", RELEASE, 1, AT + timedelta(hours=1), side(), side())
     assert due_at(check(), AT, [other]) == AT

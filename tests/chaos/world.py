@@ -56,7 +56,7 @@ spec:
       - {{traffic: 50, hold: 200ms}}
     analysis:
       - name: answers
-        interval: 100ms
+        interval: 1s
         minSamples: 4
         probe: {{inputs: {{file: probes/rows.json}}, requests: 4}}
 """

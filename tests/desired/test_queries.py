@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from reconciler.desired.checks import Check
+from reconciler.desired.checks import SHORTEST, Check
 from reconciler.desired.queries import (
     VARIABLES,
     Flavour,
@@ -152,6 +152,14 @@ def test_a_limit_beyond_the_histogram_is_told_with_its_place_and_what_to_do() ->
 def test_a_check_has_exactly_one_kind(kinds: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="exactly one kind"):
         Check.model_validate({"name": "a", **kinds})
+
+
+@pytest.mark.parametrize("interval", ["0s", "999ms"])
+def test_no_check_is_made_more_often_than_once_a_second(interval: str) -> None:
+    asked = {"name": "own", "job": {"image": "tests:1"}}
+    with pytest.raises(ValidationError, match="between two measurements lies 1s at least"):
+        Check.model_validate({**asked, "interval": interval})
+    assert Check.model_validate({**asked, "interval": "1s"}).interval == SHORTEST
 
 
 def test_a_job_has_no_samples_to_count() -> None:

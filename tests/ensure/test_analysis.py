@@ -15,6 +15,7 @@ from reconciler.ensure.scene import Scene
 from reconciler.errors import Refused
 from reconciler.observed import Measurement, Release, Side
 from reconciler.plan.action import Analyse
+from reconciler.ports import ProbeResult, ProbeTarget
 from tests.ensure.stage import Answers, in_canary, scene_of, wanting
 from tests.simulation.registry import SimRegistry
 from tests.simulation.world import World
@@ -187,6 +188,25 @@ def test_a_measurement_says_what_was_asked_also_where_it_could_not_be_made(input
     assert (measured.question, measured.error is None) == (
         question_of(scene.desired.spec.rollout.analysis[1], scene.desired.files), "from" in inputs
     )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Slow:
+    """A prober that takes seven seconds of the world's time for each side."""
+
+    made: World
+
+    def probe(self, target: ProbeTarget, rows: Sequence[Any], requests: int) -> ProbeResult:
+        del target, rows
+        self.made.now += timedelta(seconds=7)
+        return ProbeResult(Side(requests, 0, (5.0,) * requests), (1,) * requests)
+
+
+def test_a_measurement_says_when_it_was_over() -> None:
+    made = in_canary()
+    begun = made.now
+    measured = analyse(scene_of(made, Slow(made)))
+    assert measured.over_at == begun + timedelta(seconds=14)
 
 
 def samples(scene: Scene, release: Release | None = None) -> int:

@@ -21,7 +21,9 @@ MADE = Measurement(
     18,
     17,
     question="4f2c1ab09d",
+    ended=datetime(2026, 1, 1, 0, 0, 7, tzinfo=UTC),
 )
+LATER = {"question", "ended"}
 METERED = replace(
     MADE,
     metering=Metering(Metered("errors 2", 0.25, 20), Metered("errors 1", None, None, "the value is NaN"), 120.0),
@@ -57,6 +59,7 @@ NONE_OF_OURS: dict[str, dict[str, Any]] = {
     "a count beyond all counts": {"agreed": 2**31},
     "a time without a zone": {"at": "2026-01-01T00:00:00"},
     "a time that is a number": {"at": 3},
+    "an end without a zone": {"ended": "2026-01-01T00:00:00"},
     "no time at all": {"at": "soon"},
     "a side that is a number": {"candidate": 3},
     "latencies that are no list": {"candidate": side(latenciesMs=3)},
@@ -84,13 +87,15 @@ def test_anything_else_is_no_measurement(sentence: str) -> None:
     assert from_json({**to_json(MADE), **NONE_OF_OURS[sentence]}) is None
 
 
-@pytest.mark.parametrize("missing", sorted(to_json(MADE).keys() - {"question"}))
+@pytest.mark.parametrize("missing", sorted(to_json(MADE).keys() - LATER))
 def test_a_measurement_without_one_of_its_parts_is_none(missing: str) -> None:
     assert from_json({k: v for k, v in to_json(MADE).items() if k != missing}) is None
 
 
-def test_one_of_an_older_release_does_not_say_what_was_asked() -> None:
-    assert from_json({k: v for k, v in to_json(MADE).items() if k != "question"}) == replace(MADE, question="")
+def test_one_of_an_older_release_says_neither_what_was_asked_nor_when_it_was_over() -> None:
+    read = from_json({k: v for k, v in to_json(MADE).items() if k not in LATER})
+    assert read == replace(MADE, question="", ended=None)
+    assert (read.over_at if read else None, MADE.over_at) == (MADE.at, MADE.ended)
 
 
 @pytest.mark.parametrize("odd", [None, [], 3, "x"])

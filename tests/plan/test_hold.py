@@ -11,9 +11,11 @@ import pytest
 from reconciler.desired.documents import PolicySpec
 from reconciler.observed import TAG_RELEASE, Memory, Order, OrderKind, Side, Stage
 from reconciler.plan.action import Analyse, BeginStep, CutTraffic, RouteAll, ShiftTraffic
+from reconciler.plan.hold import over_since
 from reconciler.plan.marks import release_to_tag
 from tests.plan.scenes import MINUTE, NOW, STABLE, Scene, wanting
 from tests.plan.test_rollout import CHECK, PULLING, canary, measured, record, recorded, seen
+from tests.plan.test_rules import facts_of
 
 DAY = timedelta(days=1)
 # NOW is a Thursday, 09:30.
@@ -52,6 +54,21 @@ def test_a_step_is_held(sentence: str) -> None:
     decision = scene.decide()
     assert (decision.action == ShiftTraffic(scene.release(2), 50, STABLE)) is left
     assert words in decision.reason + decision.waits_for
+
+
+OVER: dict[str, tuple[Scene, timedelta]] = {
+    "a duration": (canary(age=DAY, **held("10m")), 10 * MINUTE - DAY),
+    "an approval": (approved(canary(age=DAY, **held("untilApproved"))), timedelta()),
+    "a window that opened while the step ran": (canary(age=DAY, **held(OPEN)), -30 * MINUTE),
+    "a window that was open when the step began": (canary(age=MINUTE, **held(OPEN)), -MINUTE),
+}
+
+
+@pytest.mark.parametrize("sentence", OVER)
+def test_since_when_nothing_holds_a_step(sentence: str) -> None:
+    scene, since = OVER[sentence]
+    (step, _) = scene.wanted.spec.rollout.course
+    assert over_since(facts_of(scene), record(scene), step) == NOW + since
 
 
 def test_a_window_is_looked_at_again_when_it_opens_and_an_approval_by_no_clock() -> None:

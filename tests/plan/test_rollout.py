@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.desired.documents import PolicySpec
 from reconciler.observed import (
     TAG_RELEASE,
     Failure,
@@ -318,6 +319,63 @@ def test_a_step_is_left_with_its_proof() -> None:
     assert decision.action == ShiftTraffic(scene.release(2), 50, STABLE)
     assert decision.reason.startswith("because step 1 passed (answers: error rate 0 % <= 1 %")
     assert [c.check for c in decision.checks] == ["answers"]
+
+
+# A step whose checks take long.
+
+SECOND = timedelta(seconds=1)
+DRY = {**CHECK, "name": "dry", "dryRun": True}
+
+
+def slow(*, ago: timedelta, took: timedelta = 3 * MINUTE, **changes: Any) -> Scene:
+    """Let two checks be due after the hold; each was measured so long ago, and that took longer than its interval."""
+    checks = [{**check, "interval": "1m"} for check in (SLOW, CHECK)]
+    scene = canary(age=20 * MINUTE, rollout={"steps": STEPS, "analysis": checks})
+    first = measured(scene, ago + 2 * took, check="slow", ended=NOW - ago - took)
+    then = measured(scene, ago + took, ended=NOW - ago, **changes)
+    return scene.sees(memory=Memory(measurements=(*first, *then)))
+
+
+ROUNDS: dict[str, tuple[Scene, type]] = {
+    "one round since the hold was over is enough": (slow(ago=2 * SECOND), ShiftTraffic),
+    "what was measured before that is measured again": (slow(ago=2 * SECOND, took=5 * MINUTE), Analyse),
+    "where the step cannot be left, the next round begins": (slow(ago=5 * MINUTE, took=2 * MINUTE), Analyse),
+    "what is not sure is measured again": (slow(ago=2 * SECOND, candidate=Side(1, 0, (5.0,))), Analyse),
+}
+
+
+@pytest.mark.parametrize("sentence", ROUNDS)
+def test_a_step_is_left_though_something_is_always_due(sentence: str) -> None:
+    scene, action = ROUNDS[sentence]
+    assert isinstance(scene.decide().action, action)
+
+
+def test_a_dry_run_that_is_due_keeps_no_step_from_being_left() -> None:
+    scene = canary(age=10 * MINUTE, rollout={"steps": STEPS, "analysis": [DRY, CHECK]})
+    assert isinstance(scene.sees(memory=Memory(measurements=measured(scene, MINUTE))).decide().action, ShiftTraffic)
+    due = scene.sees(memory=Memory(measurements=measured(scene, 3 * MINUTE))).decide()
+    assert due.action == Analyse(scene.release(2), 1, "dry")
+
+
+def test_a_freeze_keeps_a_step_and_its_checks_are_made_on() -> None:
+    freeze = PolicySpec.model_validate({"freezes": [{"name": "fair", "start": "0 9 * * *", "duration": "2h"}]})
+    held = replace(slow(ago=2 * SECOND), policy=freeze).decide()
+    assert (held.action, held.look_again_at) == (None, NOW + 3 * SECOND)
+    assert "the freeze fair" in held.blocked_by
+    later = replace(slow(ago=5 * MINUTE, took=2 * MINUTE), policy=freeze).decide()
+    assert isinstance(later.action, Analyse)
+
+
+def test_checks_that_take_longer_than_their_interval_do_not_starve_a_rollout() -> None:
+    checks = [{**CHECK, "name": name, "interval": "1s"} for name in ("one", "two", "three")]
+    scene = canary(10, 1, timedelta(), rollout={"steps": [{"traffic": 10, "hold": "1m"}], "analysis": checks})
+    now, made = NOW, list[Measurement]()
+    while isinstance(action := scene.sees(memory=Memory(measurements=tuple(made))).decide(now).action, Analyse):
+        (measurement,) = measured(scene, timedelta(), check=action.check, ended=now + timedelta(seconds=20))
+        made.append(replace(measurement, at=now))
+        now += timedelta(seconds=20)
+    assert isinstance(action, RouteAll)
+    assert now == NOW + timedelta(minutes=2)
 
 
 def test_a_step_that_is_not_sure_yet_holds_on_and_says_why() -> None:

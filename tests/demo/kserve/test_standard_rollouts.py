@@ -40,7 +40,7 @@ SERVING: dict[str, Any] = {
 }
 ANSWERS = {
     "name": "answers",
-    "interval": "100ms",
+    "interval": "1s",
     "minSamples": 4,
     "probe": {"inputs": {"from": "inputExample"}, "requests": 4},
 }
