@@ -22,6 +22,8 @@ from reconciler.desired.queries import (
 _LONGEST_QUERY = 10_000
 MOST_REQUESTS = 1000
 """To each side, each interval: so many rows may a file of inputs have."""
+SHORTEST = parse_duration("1s")
+"""Of an interval and of a window: no system is asked more often, and none scrapes more often."""
 
 
 class InputExample(Document):
@@ -97,7 +99,7 @@ class PrometheusCheck(Document):
     )
     template: TemplateName | None = None
     flavour: Flavour | None = Field(default=None, description="Whose metrics a template reads.")
-    window: Duration = Field(default=parse_duration("2m"), description="Fills in {{window}}.")
+    window: Duration = Field(default=parse_duration("2m"), description="Fills in {{window}}; 1s at least.")
     samples: str | None = Field(
         default=None,
         min_length=1,
@@ -107,6 +109,13 @@ class PrometheusCheck(Document):
     max: Number | None = Field(default=None, description="Shares for error-rate, seconds for latencies.")
     min: Number | None = None
     max_increase: Increase | None = Field(default=None, description="Above the stable version.")
+
+    @field_validator("window")
+    @classmethod
+    def _spans_a_scrape(cls, window: timedelta) -> timedelta:
+        if window < SHORTEST:
+            raise refusal("query-window", "a window spans 1s at least", advice="let it span four scrapes, such as 2m")
+        return window
 
     @model_validator(mode="after")
     def _one_question(self) -> PrometheusCheck:
@@ -169,6 +178,15 @@ class PrometheusCheck(Document):
         return longest_told(self.template, self.flavour)
 
     @property
+    def first_window(self) -> timedelta:
+        """Return the shortest window that it may be asked over.
+
+        A template answers shares, quantiles and rates, which mean the same over any; what a query of one's own means
+        over another window only its author knows.
+        """
+        return SHORTEST if self.template is not None else self.window
+
+    @property
     def value_query(self) -> str:
         """Return the query of the value, its variables not yet filled in."""
         if self.template is not None and self.flavour is not None:
@@ -192,10 +210,6 @@ class JobCheck(Document):
     args: tuple[str, ...] = Field(default=(), max_length=100)
     env: dict[str, str] = Field(default_factory=dict)
     timeout: Duration = Field(default=parse_duration("10m"), description="A job that takes longer is an error.")
-
-
-SHORTEST = parse_duration("1s")
-"""Of an interval and of a window: no system is asked more often, and none scrapes more often."""
 
 
 class Check(Document):

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconciler.desired.checks import Check, PrometheusCheck
+from reconciler.desired.checks import SHORTEST, Check, PrometheusCheck
 from reconciler.desired.duration import format_duration
 from reconciler.desired.queries import resolve
 from reconciler.ensure.scene import Scene
@@ -37,15 +37,36 @@ def measure_metrics(action: Analyse, check: Check, asked: PrometheusCheck, scene
     if metrics is None:
         raise Refused(NO_PROMETHEUS, help=SET_URL)
     live, now = scene.live(), scene.systems.clock()
-    instant = _Instant(metrics, now, min(LONGEST_LOOKBACK, 2 * asked.window))
+    window, instant = _window(asked, scene, now), _Instant(metrics, now, _lookback(asked, scene, now))
     candidate = _revision(live, candidate_target(scene), "candidate")
     stable = _revision(live, previous_target(live), "stable version")
     rollout = scene.facts.rollout
     serving = rollout.stable.version if rollout else None
-    ours = _side(instant, asked, _values(scene, live, asked, candidate, action.release.version))
-    theirs = _side(instant, asked, _values(scene, live, asked, stable, serving))
-    metering = Metering(ours, theirs, asked.window.total_seconds())
+    ours = _side(instant, asked, _values(scene, live, window, candidate, action.release.version))
+    theirs = _side(instant, asked, _values(scene, live, window, stable, serving))
+    metering = Metering(ours, theirs, window.total_seconds())
     return Measurement(check.name, action.release, action.step, now, NOTHING, NOTHING, metering=metering)
+
+
+def _lasted(scene: Scene, now: datetime) -> timedelta | None:
+    """Return how long the step has lasted, in whole seconds; None where no rollout is on record."""
+    rollout = scene.facts.rollout
+    if rollout is None:
+        return None
+    return max(timedelta(seconds=math.floor((now - rollout.since).total_seconds())), SHORTEST)
+
+
+def _window(asked: PrometheusCheck, scene: Scene, now: datetime) -> timedelta:
+    """Return the window, cut to what has passed of the step where a shorter one means the same."""
+    lasted = _lasted(scene, now)
+    return asked.window if lasted is None else min(asked.window, max(asked.first_window, lasted))
+
+
+def _lookback(asked: PrometheusCheck, scene: Scene, now: datetime) -> timedelta:
+    """Return how old a value may be that was not scraped since; one from before the step is none of it."""
+    lasted = _lasted(scene, now)
+    longest = min(LONGEST_LOOKBACK, 2 * asked.window)
+    return longest if lasted is None else min(longest, lasted)
 
 
 NO_PROMETHEUS = "there is no Prometheus to ask: setting prometheus.url is empty"
@@ -59,7 +80,7 @@ def _revision(live: InferenceService, target: TrafficTarget | None, side: str) -
 
 
 def _values(
-    scene: Scene, live: InferenceService, asked: PrometheusCheck, revision: str, version: int | None
+    scene: Scene, live: InferenceService, window: timedelta, revision: str, version: int | None
 ) -> dict[str, str]:
     return {
         "namespace": live.namespace,
@@ -68,7 +89,7 @@ def _values(
         "version": "" if version is None else str(version),
         "revision": revision,
         "workload": revision if live.standard else f"{revision}-deployment",
-        "window": format_duration(asked.window),
+        "window": format_duration(window),
     }
 
 

@@ -177,6 +177,22 @@ def test_errors_are_counted_apart() -> None:
     assert (judged.errors, judged.failures, judged.samples) == (2, 0, 40)
 
 
+FIRST: dict[str, tuple[Check, timedelta]] = {
+    "a template after an interval: its window is cut": (check(interval="30s"), timedelta(seconds=30)),
+    "no later than a window": (check({"max": 0.01, "window": "20s"}, interval="30s"), timedelta(seconds=20)),
+    "or than its initial delay": (check(initialDelay="1m", interval="30s"), timedelta(minutes=1)),
+    "a query of one's own after a window": (check(OWN, interval="30s"), timedelta(minutes=2)),
+    "whatever its interval": (check(OWN, interval="5m"), timedelta(minutes=2)),
+    "or its initial delay": (check(OWN, initialDelay="3m"), timedelta(minutes=3)),
+}
+
+
+@pytest.mark.parametrize("sentence", FIRST)
+def test_nothing_is_measured_that_was_before_the_step(sentence: str) -> None:
+    asked, after = FIRST[sentence]
+    assert due_at(asked, AT, []) == AT + after
+
+
 def test_the_first_measurement_waits_for_the_initial_delay_and_no_other_does() -> None:
     late = check(initialDelay="1m", interval="30s")
     assert due_at(late, AT, []) == AT + timedelta(minutes=1)

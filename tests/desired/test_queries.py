@@ -107,6 +107,7 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "samples beside a template": (
         {"template": "error-rate", "flavour": "istio", "samples": "up", "max": 1}, "counts its requests by itself",
     ),
+    "a window of nothing": ({"query": "up", "max": 1, "window": "0s"}, "a window spans 1s at least"),
     "an increase in no way": ({"query": "up", "maxIncrease": {}}, "either `relative` or `absolute`"),
     "an increase in two ways": (
         {"query": "up", "maxIncrease": {"relative": 1.0, "absolute": 1.0}}, "either `relative` or `absolute`",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from reconciler.desired.checks import Check
+from reconciler.desired.duration import format_duration
 from reconciler.ensure.metric_check import _values, measure_metrics
 from reconciler.ensure.scene import Scene
 from reconciler.errors import Refused
@@ -17,6 +19,7 @@ from reconciler.plan.action import Analyse
 from reconciler.ports import Reading
 from tests.ensure.stage import in_canary, scene_of
 
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 ALL = "{{namespace}} {{service}} {{model}} {{version}} {{revision}} {{workload}} {{window}}"
 OURS = "models iris iris 2 iris-predictor-00002 iris-predictor-00002-deployment 2m"
 THEIRS = "models iris iris 1 iris-predictor-00001 iris-predictor-00001-deployment 2m"
@@ -35,13 +38,18 @@ class Answering:
 
 
 def check_of(**asked: object) -> Check:
-    return Check.model_validate({"name": "errors", "prometheus": {"query": ALL, "max": 0.1, **asked}})
+    metrics = {"query": ALL, "max": 0.1, **asked}
+    return Check.model_validate({"name": "errors", "prometheus": {k: v for k, v in metrics.items() if v is not None}})
 
 
-def staged(answers: Mapping[str, Reading] | None = None) -> tuple[Scene, Answering]:
-    """Let version 2 have 10 % beside version 1."""
+def staged(answers: Mapping[str, Reading] | None = None, lasted: timedelta = HOUR) -> tuple[Scene, Answering]:
+    """Let version 2 have 10 % beside version 1, for so long."""
     scene, metrics = scene_of(in_canary()), Answering(answers or {})
-    return replace(scene, systems=replace(scene.systems, metrics=metrics)), metrics
+    record = scene.facts.rollout
+    assert record is not None
+    rollout = replace(record, since=scene.systems.clock() - lasted)
+    systems, facts = replace(scene.systems, metrics=metrics), replace(scene.facts, rollout=rollout)
+    return replace(scene, systems=systems, facts=facts), metrics
 
 
 def measure(scene: Scene, **asked: object) -> Measurement:
@@ -73,6 +81,30 @@ def test_all_is_asked_at_one_instant_and_no_value_is_older_than_two_windows_or_p
     scene, metrics = staged()
     measure(scene, window=window, samples="count")
     assert metrics.asked == {(scene.systems.clock(), timedelta(minutes=lookback))}
+
+
+TEMPLATE = {"query": None, "template": "error-rate", "flavour": "knative", "max": 0.1}
+WINDOWS: dict[str, tuple[dict[str, Any], timedelta, float, float]] = {
+    "a template whose window reaches behind the step's begin is cut": (TEMPLATE, 30 * SECOND, 30, 30),
+    "to whole seconds": (TEMPLATE, timedelta(seconds=30.9), 30, 30),
+    "and never to nothing": (TEMPLATE, timedelta(milliseconds=10), 1, 1),
+    "a template has its whole window as soon as the step lasted so long": (TEMPLATE, 120 * SECOND, 120, 120),
+    "and no more than that": (TEMPLATE, HOUR, 120, 240),
+    "a query of one's own is not cut, as only its author knows what that means": ({}, 125 * SECOND, 120, 125),
+    "a clock that went back has no step before its begin": (TEMPLATE, -30 * SECOND, 1, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", WINDOWS)
+def test_how_far_a_measurement_looks_back(sentence: str) -> None:
+    changes, lasted, window, lookback = WINDOWS[sentence]
+    scene, metrics = staged(lasted=lasted)
+    measured = measure(scene, **changes)
+    ours, _ = sides(measured)
+    assert measured.metering is not None
+    assert measured.metering.window_seconds == window
+    assert format_duration(timedelta(seconds=window)) in ours.query
+    assert {lookback for _, lookback in metrics.asked} == {timedelta(seconds=lookback)}
 
 
 SAMPLES: dict[str, tuple[Reading, int]] = {
@@ -140,4 +172,4 @@ def test_a_query_names_the_workload_of_the_mode(mode: str, workload: str) -> Non
     scene, _ = staged()
     asked = check_of().prometheus
     assert asked is not None
-    assert _values(scene, replace(scene.live(), mode=mode), asked, "r2", 2)["workload"] == workload
+    assert _values(scene, replace(scene.live(), mode=mode), asked.window, "r2", 2)["workload"] == workload
