@@ -43,7 +43,7 @@ from reconciler.plan.places import last_places, wanted_place
 from reconciler.plan.selection import select
 from reconciler.plan.training import ENDED, due_training
 from reconciler.ports import Entry, Moment, Result
-from reconciler.recall import measurements, orders_by_model, put_backs, rejections, taken_down
+from reconciler.recall import Measured, measured, orders_by_model, put_backs, rejections, taken_down
 from reconciler.registry_roles import role
 from reconciler.status import SystemStatus
 
@@ -95,6 +95,7 @@ class Observer:
     _in_flight: set[str] = field(default_factory=set)
     _unsettled: dict[str, Unsettled] = field(default_factory=dict)
     _orders: dict[str, tuple[Order, ...]] | None = None
+    _measured: dict[str, Measured] = field(default_factory=dict)
     _orders_lock: threading.Lock = field(default_factory=threading.Lock)
     _by_name: tuple[object, dict[str, list[InferenceService]]] = field(default_factory=lambda: (None, {}))
     health: dict[str, Health] = field(
@@ -428,7 +429,9 @@ class Observer:
     ) -> Memory:
         orders, ledger = self.ordered(name), self.systems.ledger
         if rollout is not None:
-            return Memory(rejections(ledger, name), measurements(ledger, name, rollout), orders=orders)
+            read = self._measured[name] = measured(ledger, name, rollout, self._measured.get(name))
+            return Memory(rejections(ledger, name), read.measurements, orders=orders)
+        self._measured.pop(name, None)
         if isinstance(drift, Known) and drift.value:
             return Memory(put_backs=put_backs(ledger, name, now), orders=orders)
         return Memory(orders=orders)

@@ -316,7 +316,8 @@ class Measurement:
 
     `error` is set when the check itself could not be made: such a measurement counts as none. `question` stands for
     what was asked (desired/question.py), "" where that was not written down yet. It is of the instant `at`,
-    and was over when it `ended`.
+    and was over when it `ended`. `forgotten` failures of its check in this step came before it, and are not kept one by
+    one any more.
     """
 
     check: str
@@ -334,6 +335,7 @@ class Measurement:
     job: JobRun | None = None
     question: str = ""
     ended: datetime | None = None
+    forgotten: int = 0
 
     @property
     def over_at(self) -> datetime:

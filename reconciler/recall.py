@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.ensure.analysis import from_json
@@ -10,7 +14,7 @@ from reconciler.plan.action import Adopt, Analyse, CutTraffic, Deploy, PutBack, 
 from reconciler.plan.marks import RolloutRecord, moment
 from reconciler.plan.orders import ACTIONS as ORDERS
 from reconciler.plan.orders import from_after
-from reconciler.ports import Entry, Ledger, Moment, Result
+from reconciler.ports import Entry, Ledger, Moment, Recorded, Result
 
 # Longer than a fight needs until its pauses grow no more.
 PUT_BACK_MEMORY = timedelta(hours=5)
@@ -18,6 +22,10 @@ MOST_CUTS = 20
 MOST_MOVES = 50
 _COMES_OR_GOES = (Deploy.__name__, Adopt.__name__, TakeDown.__name__)
 MOST_MEASUREMENTS = 500
+"""Of each check: twice as many are kept before the older half goes."""
+_PAGE = 5_000
+# Two processes may write one after the other, and their clocks differ.
+_SKEW = timedelta(minutes=1)
 # People give few orders; an older one is of a rollout, or an approval, that is long over.
 MOST_ORDERS_READ = 10_000
 
@@ -29,12 +37,88 @@ def rejections(ledger: Ledger, name: str) -> tuple[Rejection, ...]:
     return tuple(r for r in found if r is not None)
 
 
-def measurements(ledger: Ledger, name: str, rollout: RolloutRecord) -> tuple[Measurement, ...]:
-    """Return what was measured since the step of the rollout began."""
-    since, actions = rollout.since, [Analyse.__name__]
-    entries = ledger.entries(model=name, actions=actions, since=since, limit=MOST_MEASUREMENTS)
-    found = (from_json(e.entry.after) for e in entries if e.entry.result is Result.DONE)
-    return tuple(m for m in found if m is not None)
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """A measurement, and how many of its check had failed in the step by then."""
+
+    measurement: Measurement
+    failures: int
+
+    @property
+    def of(self) -> tuple[str, str]:
+        """Return which check it is of, as that asked then."""
+        return self.measurement.check, self.measurement.question
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured in a step of a rollout; `seq` is the last entry that was looked at."""
+
+    step: tuple[Release, int, datetime, datetime]
+    seq: int = 0
+    noted: tuple[_Noted, ...] = ()
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Return the measurements, oldest first."""
+        return tuple(one.measurement for one in self.noted)
+
+
+def measured(ledger: Ledger, name: str, rollout: RolloutRecord, before: Measured | None) -> Measured:
+    """Return what was measured since the step of the rollout began; what was read `before` is not read again.
+
+    Of each check the newest are kept, and how many failed before them: neither a job that passed nor a failure is
+    forgotten for what was measured since.
+    """
+    step = (rollout.release, rollout.step, rollout.started, rollout.since)
+    known = before if before is not None and before.step == step else Measured(step)
+    found = list(_newest_first(ledger, name, rollout.since, known.seq))
+    if not found:
+        return known
+    noted = (*known.noted, *(one for one in map(_noted, reversed(found)) if one is not None))
+    most = max(Counter(one.of for one in noted).values(), default=0)
+    kept = noted if most <= 2 * MOST_MEASUREMENTS else _newest_of_each(noted)
+    return Measured(step, found[0].seq, kept)
+
+
+def _newest_first(ledger: Ledger, name: str, since: datetime, after_seq: int) -> Iterator[Recorded]:
+    """Yield the entries of measurements by pages, backwards: only where a process begins there is more than one."""
+    until, oldest = None, math.inf
+    while True:
+        page = ledger.entries(
+            model=name, actions=[Analyse.__name__], since=since, until=until, after_seq=after_seq, limit=_PAGE
+        )
+        older = [recorded for recorded in page if recorded.seq < oldest]
+        yield from reversed(older)
+        if len(page) < _PAGE or not older:
+            return
+        oldest, until = older[0].seq, older[0].entry.at + _SKEW
+
+
+def _noted(recorded: Recorded) -> _Noted | None:
+    after = recorded.entry.after
+    found = from_json(after) if recorded.entry.result is Result.DONE else None
+    return None if found is None else _Noted(found, _failures(after.get("verdict")))
+
+
+def _failures(verdict: object) -> int:
+    failures = verdict.get("failures") if isinstance(verdict, Mapping) else None
+    return failures if type(failures) is int and failures > 0 else 0
+
+
+def _newest_of_each(noted: Sequence[_Noted]) -> tuple[_Noted, ...]:
+    """Keep the newest of each check; the oldest that is kept says how many failed before it."""
+    kept: list[_Noted] = []
+    counts, oldest = Counter[tuple[str, str]](), dict[tuple[str, str], int]()
+    for one in reversed(noted):
+        counts[one.of] += 1
+        if counts[one.of] <= MOST_MEASUREMENTS:
+            oldest[one.of] = len(kept)
+            kept.append(one)
+        elif counts[one.of] == MOST_MEASUREMENTS + 1:
+            last = kept[oldest[one.of]]
+            kept[oldest[one.of]] = replace(last, measurement=replace(last.measurement, forgotten=one.failures))
+    return tuple(reversed(kept))
 
 
 def put_backs(ledger: Ledger, name: str, now: datetime) -> tuple[datetime, ...]:

@@ -33,7 +33,10 @@ def judge(check: Check, measurements: Iterable[Measurement]) -> CheckVerdict:
     # A job that runs is no end of errors yet.
     over = [m for m in made if m.job is None or m.job.exit_code is not None]
     errors = len(list(takewhile(lambda m: m.error is not None, reversed(over))))
-    judged = _judged(check, good)
+    forgotten = sum(m.forgotten for m in made)
+    judged = _judged(check, good, forgotten)
+    if forgotten and judged.failures > check.failure_limit and judged.verdict is not Verdict.FAIL:
+        judged = _long_ago(check, judged)
     if errors and judged.verdict is not Verdict.FAIL:
         judged = _unmeasured(check, judged, errors, str(over[-1].error))
     at = made[-1].at if made else None
@@ -49,12 +52,13 @@ def _unmeasured(check: Check, before: CheckVerdict, errors: int, error: str) -> 
     return replace(before, verdict=Verdict.INCONCLUSIVE, why=f"could not measure: {error}{passed}")
 
 
-def _judged(check: Check, good: Sequence[Measurement]) -> CheckVerdict:
+def _judged(check: Check, good: Sequence[Measurement], forgotten: int) -> CheckVerdict:
+    """Judge what could be measured; so many failures came before and are not kept one by one."""
     if check.prometheus is not None:
-        return _metered(check, check.prometheus, [m.metering for m in good if m.metering is not None])
+        return _metered(check, check.prometheus, [m.metering for m in good if m.metering is not None], forgotten)
     if check.probe is not None:
-        return _probed(check, check.probe, good)
-    return _ran(check, [m.job for m in good if m.job is not None])
+        return _probed(check, check.probe, good, forgotten)
+    return _ran(check, [m.job for m in good if m.job is not None], forgotten)
 
 
 def _verdict(
@@ -63,17 +67,24 @@ def _verdict(
     return CheckVerdict(check.name, verdict, why, findings, samples, None)
 
 
-def _probed(check: Check, probe: ProbeCheck, good: Sequence[Measurement]) -> CheckVerdict:
+def _long_ago(check: Check, judged: CheckVerdict) -> CheckVerdict:
+    """Fail by failures whose numbers are not kept one by one any more."""
+    why = f"failure {judged.failures} of this step, {check.failure_limit} let pass; the ledger has the numbers of each"
+    return replace(judged, verdict=Verdict.FAIL, why=why)
+
+
+def _probed(check: Check, probe: ProbeCheck, good: Sequence[Measurement], forgotten: int) -> CheckVerdict:
     samples = probing.requests(good)
     if check.failure_limit:
         windows = list(probing.windows(check, probe, good))
         failing = [w for w in windows if probing.breach(check, probe, w)]
-        if len(failing) <= check.failure_limit:
+        failures = forgotten + len(failing)
+        if failures <= check.failure_limit or not failing:
             newest = windows[-1:]
-            return _spared(check, probe, newest[0] if newest else good, samples, len(failing))
-        why = str(probing.breach(check, probe, failing[-1])) + _beyond(check, len(failing))
+            return _spared(check, probe, newest[0] if newest else good, samples, failures)
+        why = str(probing.breach(check, probe, failing[-1])) + _beyond(check, failures)
         failed = _verdict(check, Verdict.FAIL, why, probing.findings(check, probe, failing[-1]), samples)
-        return replace(failed, failures=len(failing))
+        return replace(failed, failures=failures)
     for window in (good[-1:], good):
         if broken := probing.breach(check, probe, window):
             failed = _verdict(check, Verdict.FAIL, str(broken), probing.findings(check, probe, window), samples)
@@ -108,39 +119,40 @@ def _unbroken(check: Check, probe: ProbeCheck, window: Sequence[Measurement], sa
     return _verdict(check, Verdict.PASS, "; ".join(str(f) for f in findings), findings, samples)
 
 
-def _metered(check: Check, metrics: PrometheusCheck, seen: Sequence[Metering]) -> CheckVerdict:
+def _metered(check: Check, metrics: PrometheusCheck, seen: Sequence[Metering], forgotten: int) -> CheckVerdict:
     if not seen:
         return _verdict(check, Verdict.INCONCLUSIVE, "nothing measured yet")
     outcomes = [metering.outcome(check, metrics, one) for one in seen]
     failing = [n for n, (verdict, _) in enumerate(outcomes) if verdict is Verdict.FAIL]
-    beyond = len(failing) > check.failure_limit
-    shown = failing[-1] if beyond else len(seen) - 1
+    failures = forgotten + len(failing)
+    beyond = failures > check.failure_limit
+    shown = failing[-1] if beyond and failing else len(seen) - 1
     verdict, why = outcomes[shown]
     if verdict is Verdict.FAIL:
         verdict = Verdict.FAIL if beyond else Verdict.INCONCLUSIVE
-        why += _beyond(check, len(failing))
+        why += _beyond(check, failures)
     findings = metering.findings(check, metrics, seen[shown])
     counted = seen[shown].candidate.samples
     samples = metering.values(seen) if counted is None else counted
     if counted is None and samples < check.samples_needed:
         verdict, why = Verdict.INCONCLUSIVE, f"{too_few(samples, check.samples_needed, 'measurements')}: {why}"
-    judged = _verdict(check, verdict, why, findings, samples)
-    return replace(judged, failures=len(failing))
+    return replace(_verdict(check, verdict, why, findings, samples), failures=failures)
 
 
-def _ran(check: Check, runs: Sequence[JobRun]) -> CheckVerdict:
+def _ran(check: Check, runs: Sequence[JobRun], forgotten: int) -> CheckVerdict:
     """Judge the jobs of a step: the newest one that ended, unless more failed than are let pass."""
     ended = [run for run in runs if run.exit_code is not None]
     failed = [run for run in ended if run.exit_code != 0]
-    if len(failed) > check.failure_limit:
-        why = f"job {failed[-1].name} ended with exit code {failed[-1].exit_code}, not 0" + _beyond(check, len(failed))
+    failures = forgotten + len(failed)
+    if failed and failures > check.failure_limit:
+        why = f"job {failed[-1].name} ended with exit code {failed[-1].exit_code}, not 0" + _beyond(check, failures)
         judged = _verdict(check, Verdict.FAIL, why, samples=len(ended))
     elif ended and ended[-1].exit_code == 0:
         judged = _verdict(check, Verdict.PASS, f"job {ended[-1].name} ended with exit code 0", samples=len(ended))
     else:
         why = f"job {runs[-1].name} runs" if runs and runs[-1].exit_code is None else "no job passed yet"
-        judged = _verdict(check, Verdict.INCONCLUSIVE, why + (_beyond(check, len(failed)) if failed else ""))
-    return replace(judged, failures=len(failed))
+        judged = _verdict(check, Verdict.INCONCLUSIVE, why + (_beyond(check, failures) if failures else ""))
+    return replace(judged, failures=failures)
 
 
 def due_at(check: Check, since: datetime, measurements: Iterable[Measurement]) -> datetime | None:

@@ -153,6 +153,7 @@ def _compare(probe: ProbeCheck, inputs: Inputs, ours: Sequence[Any], theirs: Seq
 def to_json(measured: Measurement) -> dict[str, Any]:
     """Write a measurement for the ledger."""
     value: dict[str, Any] = plain(measured)
+    del value["forgotten"]  # what is on the ledger is not forgotten there
     return {**value, "release": str(measured.release)}
 
 

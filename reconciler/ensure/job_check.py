@@ -41,7 +41,7 @@ def _request(action: Analyse, check: Check, job: JobCheck, scene: Scene) -> JobR
     # One that ended is followed by another, and so is one that Git changed: deterministic, so that no crash begins a
     # second one.
     made = evidence_of(scene.facts, check, action.release, action.step)
-    ended = sum(m.job is not None and m.job.exit_code is not None for m in made)
+    ended = sum(m.forgotten + (m.job is not None and m.job.exit_code is not None) for m in made)
     question = question_of(check, scene.desired.files)
     key = digest([str(action.release), started, action.step, check.name, question, ended])
     return JobRequest(

@@ -222,6 +222,27 @@ def test_a_forecast_passes_every_limit(asked: Check) -> None:
     assert judge(asked, [made]).verdict is PASS
 
 
+def after(failures: int, measured: Measurement) -> Measurement:
+    return replace(measured, forgotten=failures)
+
+
+FORGOTTEN: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
+    "a failure long ago counts with the newest": (
+        check(failureLimit=1), [after(1, GOOD), BAD], FAIL, "stable 0 % by Prometheus); failure 2, 1 let pass",
+    ),
+    "more long ago than are let pass": (check(failureLimit=1), [after(2, GOOD)], FAIL, "failure 2 of this step, 1 let"),
+    "as many as are let pass": (check(failureLimit=1), [after(1, GOOD)], PASS, "0 %"),
+    "an error may be the oldest that is kept": (check(failureLimit=1), [after(1, error()), BAD], FAIL, "failure 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", FORGOTTEN)
+def test_failures_that_are_not_kept_one_by_one_count(sentence: str) -> None:
+    asked, measurements, verdict, words = FORGOTTEN[sentence]
+    judged = judge(asked, measurements)
+    assert (judged.verdict, words in judged.why) == (verdict, True), judged.why
+
+
 # A probe's failures that are let pass.
 
 
@@ -244,6 +265,8 @@ PROBES: dict[str, tuple[Sequence[Measurement], Verdict, str]] = {
         "45 % > 1 % (20 requests",
     ),
     "nothing measured is inconclusive": ([], OPEN, "0 of 20 samples"),
+    "one long ago counts": ([replace(probe(0), forgotten=1), probe(9)], FAIL, "failure 2, 1 let pass"),
+    "two long ago are too many": ([replace(probe(0), forgotten=2), probe(0)], FAIL, "failure 2 of this step, 1 let"),
 }
 AGREEING = {"inputs": {"from": "inputExample"}, "agreement": {"with": "stable", "min": 0.9}}
 
@@ -298,6 +321,9 @@ JOBS: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
     "another runs after it": (job(failureLimit=1), [ran(3), ran(None)], OPEN, "runs; failure 1, 1 let pass"),
     "another passes after it": (job(failureLimit=1), [ran(3), ran(0)], PASS, "exit code 0"),
     "one more fails": (job(failureLimit=1), [ran(3), ran(4)], FAIL, "exit code 4, not 0; failure 2, 1 let pass"),
+    "one that failed long ago counts": (job(failureLimit=1), [after(1, ran(3))], FAIL, "failure 2, 1 let pass"),
+    "and is told while another runs": (job(failureLimit=1), [after(1, ran(None))], OPEN, "runs; failure 1, 1 let pass"),
+    "too many failed long ago": (job(failureLimit=1), [after(2, ran(None))], FAIL, "failure 2 of this step, 1 let"),
     "one that runs does not end a row of errors": (
         job(errorLimit=1), [failed_job(), ran(None), failed_job(), ran(None)], FAIL, "2 times in a row",
     ),

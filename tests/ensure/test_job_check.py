@@ -121,6 +121,7 @@ ANOTHER: dict[str, tuple[dict[str, Any], bool]] = {
     "one that ended": ({"job": JobRun("a", 0)}, True),
     "one that ended badly": ({"job": JobRun("a", 3)}, True),
     "one that was removed without an exit code: its name is free again": ({"error": "evicted"}, False),
+    "one that ended long ago": ({"job": JobRun("a", None), "forgotten": 1}, True),
     "one that still runs": ({"job": JobRun("a", None)}, False),
     "a measurement of another kind": ({}, False),
     "one that was asked something else": ({"job": JobRun("a", 0), "question": "x"}, False),

@@ -174,7 +174,7 @@ def _old_due(_: Any) -> Any:
 
 
 def _all_measurements(sound: Any) -> Any:
-    return lambda ledger, name, rollout: sound(ledger, name, replace(rollout, since=rollout.started))
+    return lambda ledger, name, rollout, before: sound(ledger, name, replace(rollout, since=rollout.started), before)
 
 
 def _nothing_due(_: Any) -> Any:
@@ -223,7 +223,7 @@ BUGS = (
     Bug("deadline-ignored", "A rollout goes on after its deadline.", "I2", (Patch(rollback, "_wrong", _no_deadline),)),
     Bug("old-measurements-count", "What was measured in another step or rollout proves this one.", "I2",
         (Patch(rollout, "check_verdicts", _old_measurements),
-         Patch(rollout, "_due", _old_due), Patch(observe, "measurements", _all_measurements))),
+         Patch(rollout, "_due", _old_due), Patch(observe, "measured", _all_measurements))),
     Bug("nothing-is-measured", "No check is ever due, and none is missed.", "I2",
         (Patch(rollout, "_due", _nothing_due),
          Patch(rollout, "check_verdicts", lambda _: lambda seen, record: ()))),
