@@ -282,13 +282,14 @@ class Side:
 class Metered:
     """What one side's query said: `value` None where there is nothing to judge, and then `why`.
 
-    `samples` is None where nobody counts requests.
+    `samples` is None where nobody counts requests, and `count_query` then "".
     """
 
     query: str
     value: float | None
     samples: int | None = None
     why: str = ""
+    count_query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +315,10 @@ class Measurement:
 
     Of the `shape_compared` answers whose schema was held against stable's, `shape_agreed` have the same.
 
-    `error` is set when the check itself could not be made: such a measurement counts as none. `question` stands for
-    what was asked (desired/question.py), "" where that was not written down yet. It is of the instant `at`,
-    and was over when it `ended`. `forgotten` failures of its check in this step came before it, and are not kept one by
-    one any more.
+    `error` is set when the check itself could not be made: such a measurement counts as none, and its `metering` says
+    no more than what was asked. `question` stands for what was asked (desired/question.py), "" where that was not
+    written down yet. It is of the instant `at`, and was over when it `ended`. `forgotten` failures of its check in this
+    step came before it, and are not kept one by one any more.
     """
 
     check: str

@@ -18,10 +18,39 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """The values of both sides that an increase is made of, in their own unit."""
+
+    candidate: float
+    stable: float
+    unit: str
+
+    def __str__(self) -> str:
+        """Write both, such as `212 ms against stable's 140 ms`."""
+        return f"{number(self.candidate, self.unit)} against stable's {number(self.stable, self.unit)}"
+
+    def as_json(self) -> Mapping[str, Any]:
+        """Return what the status and the ledger keep."""
+        return {"candidate": self.candidate, "stable": self.stable, "unit": self.unit}
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """What was asked, with every variable filled in: of both sides, and how many requests the candidate answered."""
+
+    candidate: str = ""
+    stable: str = ""
+    samples: str = ""
+
+
+NO_QUERIES = Queries()
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One limit held against one measured value; `measured` None means that there is nothing to compare yet.
 
-    `needed` is how many samples it takes, where there are too few.
+    `needed` is how many samples it takes, where there are too few. An increase says what it was `compared` of.
     `unit` is share, ms, s, /s or nothing. `window` is what a query looked at, `source` where the number comes from.
     """
 
@@ -35,8 +64,9 @@ class Finding:
     window: str = ""
     counted: str = "requests"
     source: str = ""
-    query: str = ""
+    queries: Queries = NO_QUERIES
     needed: int = 0
+    compared: Compared | None = None
 
     @property
     def holds(self) -> bool | None:
@@ -52,6 +82,7 @@ class Finding:
             return f"{self.what}: {too_few(self.samples, self.needed)}" if few else f"{self.what}: nothing measured yet"
         operator = self.operator if self.holds else {"<=": ">", ">=": "<"}[self.operator]
         stable = "" if self.stable is None else f", stable {number(self.stable, self.unit)}"
+        stable = stable if self.compared is None else f", {self.compared}"
         measured, limit = number(self.measured, self.unit), number(self.limit, self.unit)
         window = f" in {self.window}" if self.window else ""
         source = f" by {self.source}" if self.source else ""
@@ -71,7 +102,10 @@ class Finding:
             "counted": self.counted,
             "window": self.window,
             "source": self.source,
-            "query": self.query,
+            "query": self.queries.candidate,
+            "stableQuery": self.queries.stable,
+            "samplesQuery": self.queries.samples,
+            "compared": self.compared.as_json() if self.compared else None,
             "holds": self.holds,
         }
 

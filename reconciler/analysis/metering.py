@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
-from reconciler.analysis.finding import Finding, Verdict, number
+from reconciler.analysis.finding import Compared, Finding, Queries, Verdict, number
 from reconciler.desired.checks import Check, PrometheusCheck
 from reconciler.desired.duration import format_duration
 from reconciler.observed import Metered, Metering
@@ -44,19 +44,21 @@ def limits_of(metrics: PrometheusCheck) -> list[_Limit]:
 
 def _held(asked: _Limit, metrics: PrometheusCheck, seen: Metering, theirs: float | None) -> Finding:
     ours, samples, name, unit = seen.candidate.value, seen.candidate.samples, _name(metrics), _unit(metrics)
+    made = int(ours is not None)  # measurements, where nobody counts requests
     found = Finding(
         what=name,
         measured=ours,
         operator="<=",
         limit=asked.limit,
         unit=unit,
-        samples=1 if samples is None else samples,
+        samples=made if samples is None else samples,
         stable=theirs,
         window=format_duration(timedelta(seconds=seen.window_seconds)),
         counted="measurement" if samples is None else "requests",
         source=SOURCE,
-        query=seen.candidate.query,
+        queries=Queries(seen.candidate.query, seen.stable.query, seen.candidate.count_query),
     )
+    both = Compared(ours, theirs, unit) if ours is not None and theirs is not None else None
     match asked.kind:
         case "max":
             return found
@@ -64,11 +66,10 @@ def _held(asked: _Limit, metrics: PrometheusCheck, seen: Metering, theirs: float
             return replace(found, operator=">=")
         case "relative":
             ratio = _told(_increase(ours, theirs), asked, metrics, ours)
-            return replace(found, what=f"{name} increase", measured=ratio, unit="share", stable=None)
+            return replace(found, what=f"{name} increase", measured=ratio, unit="share", stable=None, compared=both)
         case "absolute":
-            above = ours - theirs if ours is not None and theirs is not None else None
-            above = _told(above, asked, metrics, ours)
-            return replace(found, what=f"{name} above stable", measured=above, stable=None)
+            above = _told(both.candidate - both.stable if both else None, asked, metrics, ours)
+            return replace(found, what=f"{name} above stable", measured=above, stable=None, compared=both)
 
 
 def _told(above: float | None, asked: _Limit, metrics: PrometheusCheck, ours: float | None) -> float | None:
@@ -119,7 +120,7 @@ def outcome(check: Check, metrics: PrometheusCheck, seen: Metering) -> tuple[Ver
     window = format_duration(timedelta(seconds=seen.window_seconds))
     if ours.samples is not None and ours.samples < check.samples_needed:
         few = f"{ours.samples} of {check.samples_needed} requests in {window}, not counted yet"
-        return Verdict.INCONCLUSIVE, few
+        return Verdict.INCONCLUSIVE, f"{few}: {ours.why}" if ours.why else few
     if ours.value is None:
         return Verdict.INCONCLUSIVE, f"Prometheus has no value of the candidate in {window}: {ours.why}"
     found = findings(check, metrics, seen)

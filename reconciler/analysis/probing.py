@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from reconciler.analysis.finding import Finding
+from reconciler.analysis.finding import Compared, Finding
 from reconciler.desired.checks import Check, ProbeCheck
 from reconciler.observed import Measurement, Side
 
@@ -79,8 +79,10 @@ def _latencies(probe: ProbeCheck, candidate: Sequence[Side], stable: Sequence[Si
         limit = probe.max_latency_p95.total_seconds() * 1000
         yield Finding(LATENCY, p95, "<=", limit, "ms", ours, stable_p95)
     if probe.max_latency_increase is not None:
-        increase = p95 / stable_p95 - 1 if p95 is not None and stable_p95 else None
-        yield Finding("latency p95 increase", increase, "<=", probe.max_latency_increase, "share", min(ours, theirs))
+        both = Compared(p95, stable_p95, "ms") if p95 is not None and stable_p95 else None
+        increase = both.candidate / both.stable - 1 if both else None
+        limit, fewer = probe.max_latency_increase, min(ours, theirs)
+        yield Finding("latency p95 increase", increase, "<=", limit, "share", fewer, compared=both)
 
 
 def _counted(check: Check, finding: Finding) -> Finding:

@@ -38,18 +38,26 @@ def judge(check: Check, measurements: Iterable[Measurement]) -> CheckVerdict:
     if forgotten and judged.failures > check.failure_limit and judged.verdict is not Verdict.FAIL:
         judged = _long_ago(check, judged)
     if errors and judged.verdict is not Verdict.FAIL:
-        judged = _unmeasured(check, judged, errors, str(over[-1].error))
+        judged = _unmeasured(check, judged, errors, over[-1])
     at = made[-1].at if made else None
     return replace(judged, measured_at=at, errors=len(made) - len(good), dry_run=check.dry_run)
 
 
-def _unmeasured(check: Check, before: CheckVerdict, errors: int, error: str) -> CheckVerdict:
+def _unmeasured(check: Check, before: CheckVerdict, errors: int, newest: Measurement) -> CheckVerdict:
     """Let the newest measurements, which could not be made, have the last word: what passed before them is too old."""
+    verdict, passed = Verdict.INCONCLUSIVE, f"; before that {before.why}" if before.verdict is Verdict.PASS else ""
+    why = f"could not measure: {newest.error}{passed}"
     if errors > check.error_limit:
-        why = f"could not be measured {errors} times in a row (errorLimit {check.error_limit}): {error}"
-        return replace(before, verdict=Verdict.FAIL, why=why)
-    passed = f"; before that {before.why}" if before.verdict is Verdict.PASS else ""
-    return replace(before, verdict=Verdict.INCONCLUSIVE, why=f"could not measure: {error}{passed}")
+        verdict = Verdict.FAIL
+        why = f"could not be measured {errors} times in a row (errorLimit {check.error_limit}): {newest.error}"
+    return replace(before, verdict=verdict, why=why, findings=before.findings or _asked(check, newest))
+
+
+def _asked(check: Check, unmade: Measurement) -> tuple[Finding, ...]:
+    """Return findings without values, which say what was asked."""
+    if check.prometheus is None or unmade.metering is None:
+        return ()
+    return metering.findings(check, check.prometheus, unmade.metering)
 
 
 def _judged(check: Check, good: Sequence[Measurement], forgotten: int) -> CheckVerdict:

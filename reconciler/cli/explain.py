@@ -133,15 +133,26 @@ def _verdict(verdict: Mapping[str, Any]) -> Iterator[Line]:
     name = f"{verdict['check']} (dry run)" if verdict.get("dryRun") else verdict["check"]
     broken = any(_holds(finding) == "fail" for finding in verdict["findings"])
     unsaid = not verdict["findings"] or (verdict["verdict"] == "fail" and not broken)
-    if verdict["verdict"] == "inconclusive" or unsaid:
+    said = verdict["verdict"] == "inconclusive" or unsaid
+    if said:
         yield _mark(verdict["verdict"]), f"{name}  {verdict['why']}"
-        if verdict["samples"] == 0:
-            return
     for finding in verdict["findings"]:
-        yield _mark(_holds(finding)), f"{name}  {_finding(finding)}"
-    for query in dict.fromkeys(f.get("query", "") for f in verdict["findings"]):
-        if query:
-            yield "  ", Cell(f"by {query}", Tone.FAINT)
+        if not said or (_tells(finding) and _finding(finding) != verdict["why"]):
+            yield _mark(_holds(finding)), f"{name}  {_finding(finding)}"
+    for asked in dict.fromkeys(asked for finding in verdict["findings"] for asked in _queries(finding)):
+        yield "  ", Cell(asked, Tone.FAINT)
+
+
+def _tells(finding: Mapping[str, Any]) -> bool:
+    """Tell whether a finding says more than that there is nothing yet."""
+    return finding["measured"] is not None or bool(finding["samples"] and finding.get("needed"))
+
+
+def _queries(finding: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was asked, with every variable filled in."""
+    for words, key in (("by", "query"), ("stable by", "stableQuery"), ("counted by", "samplesQuery")):
+        if finding.get(key):
+            yield f"{words} {finding[key]}"
 
 
 def _holds(finding: Mapping[str, Any]) -> str:
@@ -149,7 +160,7 @@ def _holds(finding: Mapping[str, Any]) -> str:
 
 
 def _finding(finding: Mapping[str, Any]) -> str:
-    """Write value, operator, limit, samples and what stable does."""
+    """Write value, operator, limit, samples, window, what stable does, and where the number comes from."""
     if finding["measured"] is None:
         few = finding["samples"] and finding.get("needed")
         said = too_few(finding["samples"], finding["needed"]) if few else "nothing measured yet"
@@ -157,9 +168,13 @@ def _finding(finding: Mapping[str, Any]) -> str:
     operator = finding["operator"] if finding["holds"] else {"<=": ">", ">=": "<"}[finding["operator"]]
     numbers = [_number(finding[key], finding["unit"]) for key in ("measured", "limit")]
     stable = "" if finding["stable"] is None else f", stable {_number(finding['stable'], finding['unit'])}"
+    if (both := finding.get("compared")) is not None:
+        values = [_number(both[side], both["unit"]) for side in ("candidate", "stable")]
+        stable = f", {values[0]} against stable's {values[1]}"
     counted = f"{finding['samples']:,} {finding.get('counted', 'requests')}"
     window = f" in {finding['window']}" if finding.get("window") else ""
-    return f"{finding['what']} {numbers[0]} {operator} {numbers[1]}  ({counted}{window}{stable})"
+    source = f" by {finding['source']}" if finding.get("source") else ""
+    return f"{finding['what']} {numbers[0]} {operator} {numbers[1]}  ({counted}{window}{stable}{source})"
 
 
 def _number(value: float | str, unit: str) -> str:

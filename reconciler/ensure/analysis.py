@@ -208,6 +208,7 @@ def _metered(value: Mapping[str, Any]) -> Metered:
         None if number is None else _finite(number),
         None if samples is None else _count(samples),
         str(value["why"]),
+        str(value.get("countQuery", "")),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.desired.checks import SHORTEST, Check, PrometheusCheck
@@ -11,7 +11,7 @@ from reconciler.desired.duration import format_duration
 from reconciler.desired.queries import resolve
 from reconciler.ensure.scene import Scene
 from reconciler.ensure.sides import candidate_target
-from reconciler.errors import Refused
+from reconciler.errors import ReconcilerError, Refused
 from reconciler.observed import InferenceService, Measurement, Metered, Metering, Side, TrafficTarget
 from reconciler.plan.action import Analyse
 from reconciler.plan.facts import previous_target
@@ -42,10 +42,15 @@ def measure_metrics(action: Analyse, check: Check, asked: PrometheusCheck, scene
     stable = _revision(live, previous_target(live), "stable version")
     rollout = scene.facts.rollout
     serving = rollout.stable.version if rollout else None
-    ours = _side(instant, asked, _values(scene, live, window, candidate, action.release.version))
-    theirs = _side(instant, asked, _values(scene, live, window, stable, serving))
-    metering = Metering(ours, theirs, window.total_seconds())
-    return Measurement(check.name, action.release, action.step, now, NOTHING, NOTHING, metering=metering)
+    ours = _asked(asked, _values(scene, live, window, candidate, action.release.version))
+    theirs = _asked(asked, _values(scene, live, window, stable, serving))
+    unanswered = Metering(ours, theirs, window.total_seconds())
+    made = Measurement(check.name, action.release, action.step, now, NOTHING, NOTHING, metering=unanswered)
+    try:
+        metering = replace(unanswered, candidate=_answered(instant, ours), stable=_answered(instant, theirs))
+    except ReconcilerError as error:
+        return replace(made, error=error.message)  # with what was asked
+    return replace(made, metering=metering)
 
 
 def _lasted(scene: Scene, now: datetime) -> timedelta | None:
@@ -93,12 +98,17 @@ def _values(
     }
 
 
-def _side(instant: _Instant, asked: PrometheusCheck, values: dict[str, str]) -> Metered:
-    query = resolve(asked.value_query, values)
-    reading = instant.metrics.value(query, instant.at, instant.lookback)
-    if asked.count_query is None:
-        return Metered(query, reading.value, None, reading.why)
-    counted = instant.metrics.value(resolve(asked.count_query, values), instant.at, instant.lookback)
+def _asked(asked: PrometheusCheck, values: dict[str, str]) -> Metered:
+    """Fill in what a side is asked."""
+    count = "" if asked.count_query is None else resolve(asked.count_query, values)
+    return Metered(resolve(asked.value_query, values), None, count_query=count)
+
+
+def _answered(instant: _Instant, side: Metered) -> Metered:
+    reading = instant.metrics.value(side.query, instant.at, instant.lookback)
+    if not side.count_query:
+        return replace(side, value=reading.value, why=reading.why)
+    counted = instant.metrics.value(side.count_query, instant.at, instant.lookback)
     # Prometheus extrapolates a count to the ends of the window: it is no whole number.
     samples = math.floor(counted.value) if counted.value is not None else 0
-    return Metered(query, reading.value, max(0, min(samples, 2**31 - 1)), reading.why)
+    return replace(side, value=reading.value, samples=max(0, min(samples, 2**31 - 1)), why=reading.why)

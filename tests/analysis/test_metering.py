@@ -167,9 +167,42 @@ def test_what_is_stored_names_query_values_limit_window_and_samples() -> None:
     assert finding == {
         "what": "error rate", "measured": 0.5, "operator": "<=", "limit": 0.01, "unit": "share", "stable": 0.1,
         "samples": 47, "needed": 0, "counted": "requests", "window": "2m", "source": "Prometheus", "query": "the query",
-        "holds": False,
+        "stableQuery": "the query", "samplesQuery": "", "compared": None, "holds": False,
     }  # fmt: skip
     assert (stored["verdict"], stored["samples"], stored["failures"], stored["errors"]) == ("fail", 47, 1, 0)
+
+
+def test_an_increase_keeps_the_values_of_both_sides() -> None:
+    judged = judge(check({**LATENCY, "maxIncrease": {"relative": 0.3}}), [seen(side(0.212, 100), side(0.14, 100))])
+    assert judged.why == (
+        "latency p95 increase 51.4 % > 30 % (100 requests in 2m, 212 ms against stable's 140 ms by Prometheus)"
+    )
+    (finding,) = judged.as_json()["findings"]
+    assert finding["compared"] == {"candidate": 0.212, "stable": 0.14, "unit": "s"}
+    above = judge(ABOVE, [seen(side(0.1), side(0.05))])
+    assert above.why == (
+        "error rate above stable 5 % > 2 % (40 requests in 2m, 10 % against stable's 5 % by Prometheus)"
+    )
+
+
+def test_a_verdict_keeps_what_was_asked_of_each_side_and_how_requests_were_counted() -> None:
+    ours, theirs = Metered("ours", 0.5, 40, count_query="count ours"), Metered("theirs", 0.0, 40)
+    (finding,) = judge(check(), [seen(ours, theirs)]).as_json()["findings"]
+    assert (finding["query"], finding["stableQuery"], finding["samplesQuery"]) == ("ours", "theirs", "count ours")
+
+
+@pytest.mark.parametrize("errors", [1, 5])
+def test_what_could_not_be_measured_says_what_was_asked(errors: int) -> None:
+    unmade = replace(seen(Metered("ours", None), Metered("theirs", None)), error="Prometheus refuses the query")
+    judged = judge(check(), [unmade] * errors)
+    (finding,) = judged.findings
+    assert (finding.queries.candidate, finding.queries.stable, finding.measured) == ("ours", "theirs", None)
+    assert (finding.samples, judged.samples) == (0, 0)
+
+
+def test_no_series_are_named_beside_too_few_requests() -> None:
+    judged = judge(check(), [seen(side(None, 0, "the query finds no series"))])
+    assert judged.why == "0 of 20 requests in 2m, not counted yet: the query finds no series"
 
 
 def test_errors_are_counted_apart() -> None:

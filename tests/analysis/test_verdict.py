@@ -178,5 +178,12 @@ def test_what_was_not_measured_is_not_blamed_on_stable() -> None:
     assert judge(AGREE, [measure(side())]).why == "agreement with stable: nothing measured yet"
 
 
+def test_an_increase_of_a_probe_keeps_the_values_of_both_sides() -> None:
+    assert (
+        "latency p95 increase 100 % > 50 % (20 requests, 10 ms against stable's 5 ms)"
+        in judge(SLOWER, [measure(side(ms=10))]).why
+    )
+
+
 def test_a_check_that_could_not_be_made_has_no_samples() -> None:
     assert judge(check(), [measure(side(0), error="no address")]).samples == 0

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from reconciler.analysis.verdict import judge
+from reconciler.desired.checks import Check
+from reconciler.observed import Measurement, Metered, Metering, Release, Side
 from reconciler.status import (
     ChangedBy,
     Condition,
@@ -208,6 +211,61 @@ def test_on_a_terminal_of_80_columns_what_does_not_fit_goes_on_below(run: Run, m
     assert max(map(len, lines)) <= 80
     first = next(number for number, line in enumerate(lines) if line.startswith("Waits for: "))
     assert lines[first + 1].startswith("           to be ready again version 43")
+
+
+def metering(ours: Metered, theirs: Metered, **changes: Any) -> Measurement:
+    """Return a measurement of a query."""
+    nothing, both = Side(0, 0), Metering(ours, theirs, 30.0)
+    return Measurement("slow", Release(44, "abc"), 1, NOW, nothing, nothing, metering=both, **changes)
+
+
+OURS, THEIRS = Metered("p95 of 44", 0.212, 100, "", "count 44"), Metered("p95 of 43", 0.14, 100, "", "count 43")
+NO_SERIES = Metered("p95 of 44", None, 0, "the query finds no series", "count 44")
+ASKED = ["by p95 of 44", "stable by p95 of 43", "counted by count 44"]
+INCREASED = (
+    "✖ slow  latency p95 increase 51.4 % > 30 %  (100 requests in 30s, 212 ms against stable's 140 ms by Prometheus)"
+)
+TOLD: dict[str, tuple[Measurement, list[str]]] = {
+    "an increase with both values, and its source": (
+        metering(OURS, THEIRS),
+        [INCREASED, *ASKED],
+    ),
+    "no series": (
+        metering(NO_SERIES, THEIRS),
+        ["? slow  0 of 20 requests in 30s, not counted yet: the query finds no series", *ASKED],
+    ),
+    "a query that was refused": (
+        metering(
+            replace(NO_SERIES, samples=None, why=""), replace(THEIRS, value=None, samples=None), error="it is refused"
+        ),
+        ["? slow  could not measure: it is refused", *ASKED],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", TOLD)
+def test_a_verdict_is_told_with_what_was_asked(run: Run, sentence: str) -> None:
+    made, said = TOLD[sentence]
+    query = {"template": "latency-p95", "flavour": "istio", "maxIncrease": {"relative": 0.3}}
+    judged = judge(Check.model_validate({"name": "slow", "prometheus": query}), [made])
+    with serving(replace(CHURN, verdicts=(judged.as_json(),))) as url:
+        lines = run("explain", "churn", "--url", url).stdout.splitlines()
+        (stored,) = json.loads(run("explain", "churn", "--url", url, "-o", "json").stdout)["verdicts"]
+    told = [line.lstrip("│├└─ ") for line in lines]
+    begins = told.index(said[0])
+    assert told[begins : begins + len(said)] == said
+    (finding,) = stored["findings"]
+    assert (finding["query"], finding["stableQuery"], finding["samplesQuery"]) == ("p95 of 44", "p95 of 43", "count 44")
+
+
+def test_too_few_samples_of_one_comparison_are_told_beside_the_others(run: Run) -> None:
+    few = finding("agreement with stable", None, ">=", 0.9, samples=12, needed=50, holds=None)
+    why = "agreement with stable: 12 of 50 samples, not counted yet"
+    check = {**CHECK, "verdict": "inconclusive", "why": why, "findings": [FINDINGS[1], few]}
+    with serving(replace(CHURN, verdicts=(check,))) as url:
+        said = run("explain", "churn", "--url", url).stdout
+    assert said.count("agreement with stable: 12 of 50 samples, not counted yet") == 1
+    assert "✔ answers  error rate 0.2 % <= 1 %" in said
 
 
 def test_a_model_that_is_well_needs_nothing(run: Run) -> None:

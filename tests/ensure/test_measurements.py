@@ -26,7 +26,9 @@ MADE = Measurement(
 LATER = {"question", "ended"}
 METERED = replace(
     MADE,
-    metering=Metering(Metered("errors 2", 0.25, 20), Metered("errors 1", None, None, "the value is NaN"), 120.0),
+    metering=Metering(
+        Metered("errors 2", 0.25, 20, "", "count 2"), Metered("errors 1", None, None, "the value is NaN"), 120.0
+    ),
     shape_compared=5,
     shape_agreed=4,
 )
@@ -117,6 +119,15 @@ def test_a_metered_side_without_one_of_its_parts_is_none(missing: str) -> None:
     side_of = dict(to_json(METERED)["metering"]["candidate"])
     del side_of[missing]
     assert from_json({**to_json(METERED), "metering": {**written, "candidate": side_of}}) is None
+
+
+def test_a_metered_side_of_an_older_release_does_not_say_how_requests_were_counted() -> None:
+    written = metering()
+    del written["candidate"]["countQuery"]  # type: ignore[attr-defined]  # a mapping
+    read = from_json({**to_json(METERED), "metering": written})
+    assert read is not None
+    assert read.metering is not None
+    assert (read.metering.candidate.query, read.metering.candidate.count_query) == ("errors 2", "")
 
 
 def test_the_largest_count_is_one() -> None:

@@ -13,7 +13,7 @@ from reconciler.desired.checks import Check
 from reconciler.desired.duration import format_duration
 from reconciler.ensure.metric_check import _values, measure_metrics
 from reconciler.ensure.scene import Scene
-from reconciler.errors import Refused
+from reconciler.errors import Refused, Transient
 from reconciler.observed import Measurement, Metered, Side
 from reconciler.plan.action import Analyse
 from reconciler.ports import Reading
@@ -123,6 +123,32 @@ def test_how_many_requests_stand_behind_a_value(sentence: str) -> None:
     scene, _ = staged({"count iris-predictor-00002": counted, "count iris-predictor-00001": Reading(7.0)})
     ours, theirs = sides(measure(scene, samples="count {{revision}}"))
     assert (ours.samples, theirs.samples) == (samples, 7)
+    assert (ours.count_query, theirs.count_query) == ("count iris-predictor-00002", "count iris-predictor-00001")
+
+
+@dataclass(slots=True)
+class Failing:
+    """Implements ports.Metrics without an answer to what contains a word."""
+
+    word: str
+
+    def value(self, query: str, at: datetime, lookback: timedelta) -> Reading:
+        del at, lookback
+        if self.word in query:
+            raise Transient("Prometheus answers 503")
+        return Reading(0.5)
+
+
+@pytest.mark.parametrize("word", [OURS, THEIRS, "count iris-predictor-00002", "count iris-predictor-00001"])
+def test_a_measurement_that_could_not_be_made_keeps_what_was_asked_and_no_value(word: str) -> None:
+    scene, _ = staged()
+    scene = replace(scene, systems=replace(scene.systems, metrics=Failing(word)))
+    measured = measure(scene, samples="count {{revision}}")
+    assert measured.error == "Prometheus answers 503"
+    assert sides(measured) == (
+        Metered(OURS, None, count_query="count iris-predictor-00002"),
+        Metered(THEIRS, None, count_query="count iris-predictor-00001"),
+    )
 
 
 @pytest.mark.parametrize("samples", [{}, {"samples": "count"}])
