@@ -187,7 +187,6 @@ def _listed(reply: cluster.Reply, lines: tuple[bytes, ...] = ()) -> None:
     with tempfile.TemporaryDirectory() as folder, cluster.scripted(Path(folder) / "kubeconfig") as script:
         script.on("list", reply)
         script.on("watch", cluster.Reply(lines=lines) if lines else cluster.quiet())
-        script.on("GET", cluster.Reply({"kind": "APIResourceList", "resources": []}))
         settings = KubernetesSettings(kubeconfig=Path(folder) / "kubeconfig", timeout=LIMIT)
         pace = Pace(backoff_min=0.01, backoff_max=0.05, idle_seconds=1.0)
         options = Options(stale_after=timedelta(0), write_timeout=LIMIT, pace=pace)

@@ -20,7 +20,11 @@ _FIELD_MANAGER = re.compile(r'conflict with ("[^"]*"(?: with subresource "[^"]*"
 
 
 class NotFound(Terminal):
-    """The object, or what it lives in, does not exist."""
+    """The object does not exist: the API server itself says so."""
+
+
+class NotServed(Terminal):
+    """The API server does not know this kind of object."""
 
 
 class Unauthenticated(Terminal):
@@ -79,11 +83,11 @@ def refusal(  # noqa: PLR0911  one return a code reads as the table that it is
             return Refused(f"the Kubernetes API refuses {call.about}: {said}", help=_refused_help(said))
 
 
-def lost(call: Call, why: str) -> ReconcilerError:
+def lost(call: Call, why: str, advice: str = "") -> ReconcilerError:
     """Return the error for an answer that did not come: for a write nobody knows whether it was applied."""
     if call.writes:
-        return UnknownOutcome(f"{call.verb} of {call.about} may or may not have been applied: {why}")
-    return Transient(f"cannot {call.verb} {call.about}: {why}")
+        return UnknownOutcome(f"{call.verb} of {call.about} may or may not have been applied: {why}", help=advice)
+    return Transient(f"cannot {call.verb} {call.about}: {why}", help=advice)
 
 
 def _forbidden(call: Call, said: str) -> ReconcilerError:
@@ -110,6 +114,8 @@ def _refused_help(said: str) -> str:
 
 
 def _not_found(call: Call, status: Json, said: str) -> ReconcilerError:
+    if status.get("kind") != "Status":
+        return _unspoken(call)
     details = mapping(status, "details")
     if details.get("kind") == "namespaces" or said.startswith("namespaces "):
         return Refused(
@@ -118,10 +124,18 @@ def _not_found(call: Call, status: Json, said: str) -> ReconcilerError:
         )
     if call.name and details.get("name"):
         return NotFound(f"{call.about} does not exist")
-    return NotFound(
-        f"the cluster does not serve {call.resource.qualified} ({call.resource.version}): {said}",
-        help="install KServe, or check which cluster the kubeconfig names",
+    return NotServed(
+        f"the cluster does not serve {call.resource.qualified} ({call.resource.version}): {said}", help=_NO_KSERVE
     )
+
+
+_NO_KSERVE = "install KServe, or check which cluster the kubeconfig names"
+
+
+def _unspoken(call: Call) -> ReconcilerError:
+    """Return the error for a 404 that is no Status: of a group that is not there, or of a proxy."""
+    why = f"HTTP 404 without a Status: nothing serves {call.resource.qualified} there, or a proxy answers"
+    return lost(call, why, f"{_NO_KSERVE}; check what stands between us and the API server")
 
 
 def _conflict(call: Call, status: Json, said: str) -> ReconcilerError:

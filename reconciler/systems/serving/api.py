@@ -102,7 +102,7 @@ class Api(Protocol):
     """A Kubernetes API. Every call has a time-out and is sent once."""
 
     def call(self, call: Call) -> Any:
-        """Return the JSON answer; raises the errors of `reconciler.errors`, and NotFound and Expired."""
+        """Return the JSON answer; raises the errors of `reconciler.errors`, NotFound, NotServed and Expired."""
 
     def open(self, call: Call, idle_seconds: float) -> AbstractContextManager[Stream]:
         """Open a watch that breaks when nothing comes for so long."""

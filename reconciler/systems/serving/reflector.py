@@ -12,12 +12,13 @@ from typing import Any
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.logs import get_logger
 from reconciler.redaction import first_words
-from reconciler.systems.serving.answers import Expired, NotFound
+from reconciler.systems.serving.answers import Expired
 from reconciler.systems.serving.api import Api, Call, Json, Resource, Stream
+from reconciler.systems.serving.discovery import is_served
 from reconciler.systems.serving.feed import Sink
 from reconciler.systems.serving.health import Feeds
 from reconciler.systems.serving.listing import confirmed, list_all
-from reconciler.systems.serving.reading import items, mapping, text
+from reconciler.systems.serving.reading import mapping, text
 from reconciler.systems.serving.translate import key_of
 
 log = get_logger(__name__)
@@ -28,7 +29,8 @@ class Pace:
     """How often and how long, in seconds.
 
     A watch is asked to end after `watch_seconds` (and some jitter), and counts as broken when nothing came for
-    `idle_seconds`; an API server sends a bookmark about once a minute.
+    `idle_seconds`; an API server sends a bookmark about once a minute. That a kind which was served is so no longer is
+    believed when the cluster still says so `doubt` later.
     """
 
     resync: float = 600.0
@@ -37,6 +39,7 @@ class Pace:
     watch_seconds: float = 270.0
     idle_seconds: float = 100.0
     rediscover: float = 60.0
+    doubt: float = 5.0
 
 
 class Reflector:
@@ -66,6 +69,8 @@ class Reflector:
         self._version = ""
         self._listed = 0.0
         self._failures = 0
+        self._served = False
+        self._unserved_since: float | None = None
         self._stopping = threading.Event()
         self._stream: Stream | None = None
         self._thread = threading.Thread(target=self._run, name=f"watch {self.name}", daemon=True)
@@ -120,7 +125,8 @@ class Reflector:
 
     def _follow(self) -> Generator[float, None, float]:
         """List if need be, then watch until the watch ends; return how long to wait before the next time."""
-        if self._resource.optional and not self._version and not self._is_served():
+        if self._resource.optional and not self._version and not is_served(self._api, self._resource):
+            self._doubt()
             self._sink.not_served()
             self._feeds.not_served(self.name)
             return self._pace.rediscover
@@ -137,13 +143,15 @@ class Reflector:
         aged = self._monotonic() - self._listed > self._pace.resync
         return not self._version or aged or self._feeds.is_stale(self.name)
 
-    def _is_served(self) -> bool:
-        path = self._resource.discovery_path
-        try:
-            found = self._api.call(Call("get", self._resource, "", path=path))
-        except NotFound:
-            return False
-        return any(resource.get("name") == self._resource.plural for resource in items(found, "resources"))
+    def _doubt(self) -> None:
+        """Raise Transient where what was served a while ago is gone for the first time."""
+        now = self._monotonic()
+        if self._unserved_since is None:
+            self._unserved_since = now
+        left = self._unserved_since + self._pace.doubt - now
+        if self._served and left > 0:
+            raise Transient(f"the cluster does not serve {self._resource.qualified} any more", retry_after=left)
+        self._served = False
 
     def _list(self) -> None:
         # With nothing to hold a list against, as after a start, another list is: one alone may be cut short.
@@ -151,6 +159,7 @@ class Reflector:
         listing = confirmed(self._api, self._resource, self._namespace, held, self._sink.translate)
         self._sink.replace(listing.found)
         self._version = listing.version
+        self._served, self._unserved_since = True, None
         self._listed = self._monotonic()
         self._feeds.live(self.name)
 

@@ -29,7 +29,10 @@ class Reply:
 
 @dataclass(slots=True)
 class Script:
-    """Answers by verb (list, watch, or the HTTP method): each is given once, the last one for ever."""
+    """Answers by verb (groups, list, watch, the HTTP method): each is given once, the last one for ever.
+
+    Those of revisions are `list revisions` and `watch revisions`.
+    """
 
     answers: dict[str, deque[Reply]] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -44,7 +47,7 @@ class Script:
     def next(self, verb: str, path: str) -> Reply:
         with self.lock:
             self.asked.append((verb, path))
-            left = self.answers.get(verb) or deque([Reply(status(404, "NotFound"), 404)])
+            left = self.answers.get(verb) or deque([KSERVE_ALONE if verb == "groups" else NOTHING])
             return left.popleft() if len(left) > 1 else left[0]
 
     def count(self, verb: str) -> int:
@@ -55,6 +58,16 @@ class Script:
 def status(code: int, reason: str, **more: Any) -> Json:
     """Return a Status as an API server sends it."""
     return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, **more}
+
+
+def groups(*served: str) -> Reply:
+    """Return the list of the groups that are served, each as `group/version`."""
+    listed = [{"name": one.partition("/")[0], "versions": [{"groupVersion": one}]} for one in served]
+    return Reply({"kind": "APIGroupList", "apiVersion": "v1", "groups": listed})
+
+
+NOTHING = Reply(status(404, "NotFound"), 404)
+KSERVE_ALONE = groups("serving.kserve.io/v1beta1")
 
 
 def service(name: str, version: str, namespace: str = "models") -> Json:
@@ -146,9 +159,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _verb(self, path: str, query: dict[str, list[str]]) -> str:
         if self.command != "GET":
             return self.command
-        if not path.endswith("/inferenceservices"):
+        if path == "/apis":
+            return "groups"
+        of = {"inferenceservices": "", "revisions": " revisions"}.get(path.rpartition("/")[2])
+        if of is None:
             return "GET"
-        return "watch" if query.get("watch") else "list"
+        return ("watch" if query.get("watch") else "list") + of
 
     def _send(self, reply: Reply) -> None:
         if reply.hold or reply.lines:

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.errors import Conflict, ReconcilerError, Refused, SettingsError, Terminal, Transient, UnknownOutcome
 from reconciler.settings import KubernetesSettings
-from reconciler.systems.serving.answers import Expired, FieldsHeld, NotFound
+from reconciler.systems.serving.answers import Expired, FieldsHeld, NotFound, NotServed
 from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, Call
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.pods import PODS
@@ -57,7 +57,7 @@ NAMESPACE = {"name": "models", "kind": "namespaces"}
 OBJECT = {"name": "iris", "kind": "inferenceservices"}
 UID = {"causes": [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "field is immutable"}]}
 
-Refusal = tuple[Call, int, Json, type[ReconcilerError], str]
+Refusal = tuple[Call, int, Json | bytes, type[ReconcilerError], str]
 REFUSALS: dict[str, Refusal] = {
     "credentials": (READ, 401, status(401, "Unauthorized"), Terminal, "does not know us"),
     "a missing right": (PATCH, 403, status(403, "Forbidden", message=GROUP_SAID), Terminal, "not allowed to patch"),
@@ -84,7 +84,10 @@ REFUSALS: dict[str, Refusal] = {
         "namespace models does not exist",
     ),
     "no object": (READ, 404, status(404, "NotFound", details=OBJECT), NotFound, "iris does not exist"),
-    "no KServe": (CREATE, 404, status(404, "NotFound", message="no such resource"), NotFound, "does not serve"),
+    "no KServe": (CREATE, 404, status(404, "NotFound", message="no such resource"), NotServed, "does not serve"),
+    "no KServe, in the words of a real server": (READ, 404, b"404 page not found\n", Transient, "without a Status"),
+    "a page of a proxy": (READ, 404, b"<html>not found</html>", Transient, "without a Status"),
+    "a write to a proxy": (PATCH, 404, b"<html>not found</html>", UnknownOutcome, "may or may not"),
     "a field of somebody else": (
         PATCH,
         409,

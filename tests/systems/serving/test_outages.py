@@ -24,7 +24,7 @@ from tests.conftest import free_port
 from tests.systems.serving.conftest import utc_now
 from tests.systems.serving.world import World, eventually, manifest, release
 
-FAST = Pace(backoff_min=0.02, backoff_max=0.1, rediscover=0.05, watch_seconds=1.0)
+FAST = Pace(backoff_min=0.02, backoff_max=0.1, rediscover=0.05, watch_seconds=1.0, doubt=0.05)
 KNATIVE = "revisions.serving.knative.dev"
 WATCHED = (INFERENCE_SERVICES, REVISIONS, DEPLOYMENTS, HTTP_ROUTES)
 

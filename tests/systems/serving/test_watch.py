@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -17,7 +18,20 @@ from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.kserve import KServe, Options
 from reconciler.systems.serving.reflector import Pace
 from tests.systems.serving.conftest import utc_now
-from tests.systems.serving.scripted import Reply, Script, bookmark, event, listing, quiet, scripted, service, status
+from tests.systems.serving.scripted import (
+    KSERVE_ALONE,
+    NOTHING,
+    Reply,
+    Script,
+    bookmark,
+    event,
+    groups,
+    listing,
+    quiet,
+    scripted,
+    service,
+    status,
+)
 from tests.systems.serving.world import eventually, manifest
 
 FAST = Pace(backoff_min=0.02, backoff_max=0.05, rediscover=0.05)
@@ -32,7 +46,6 @@ def kubeconfig_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def script(kubeconfig_file: Path) -> Iterator[Script]:
     with scripted(kubeconfig_file) as script:
-        script.on("GET", NO_GROUP)
         yield script
 
 
@@ -233,6 +246,92 @@ def test_without_knative_no_service_has_revisions(script: Script, kubeconfig_fil
         answer = kserve.read_all()
         assert isinstance(answer, Known)
         assert answer.value["models", "a"].revisions is None
+
+
+REVISION = {
+    "kind": "Revision",
+    "metadata": {
+        "namespace": "models",
+        "name": "iris-00001",
+        "uid": "uid-1",
+        "resourceVersion": "3",
+        "labels": {"serving.kserve.io/inferenceservice": "iris", "component": "predictor"},
+    },
+}
+WITH_KNATIVE = groups("serving.kserve.io/v1beta1", "serving.knative.dev/v1")
+REVISIONS_SERVED = Reply({"kind": "APIResourceList", "resources": [{"name": "revisions"}]})
+
+
+@pytest.fixture
+def with_knative(script: Script) -> Script:
+    """Serve an InferenceService and its revision, whose watch expires again and again."""
+    script.on("list", listing("5", service("iris", "4")))
+    script.on("watch", quiet())
+    script.on("groups", WITH_KNATIVE)
+    script.on("GET", REVISIONS_SERVED)
+    script.on(
+        "list revisions", Reply({"kind": "RevisionList", "metadata": {"resourceVersion": "5"}, "items": [REVISION]})
+    )
+    script.on("watch revisions", Reply(status(410, "Expired"), 410))
+    return script
+
+
+def revisions(kserve: KServe) -> list[str] | None:
+    answer = kserve.read_all()
+    assert isinstance(answer, Known)
+    found = answer.value["models", "iris"].revisions
+    return None if found is None else sorted(found)
+
+
+ODD = {
+    "an empty object": Reply({}),
+    "a list of no groups": groups(),
+    "no groups": Reply({"kind": "APIGroupList", "groups": None}),
+    "another kind": Reply({"kind": "Status", "groups": [{"name": "apps"}]}),
+    "a page of a proxy": Reply(b"<html>not found</html>", 404),
+    "a plain 404": Reply(b"404 page not found\n", 404),
+    "a 404 in the words of an API server": NOTHING,
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+def test_only_a_list_of_groups_tells_that_a_kind_is_not_served(
+    with_knative: Script, kubeconfig_file: Path, odd: Reply
+) -> None:
+    with watching(kubeconfig_file, stale_after=timedelta(milliseconds=300)) as kserve:
+        eventually(lambda: names(kserve))
+        with_knative.on("groups", odd)
+        eventually(lambda: "is served is not known" in doubt(kserve) or "404 without a Status" in doubt(kserve))
+        with_knative.on("groups", WITH_KNATIVE)
+        eventually(lambda: names(kserve))
+        assert revisions(kserve) == ["iris-00001"]
+
+
+def test_that_a_kind_is_not_served_is_told_by_its_groups_resources_too(
+    with_knative: Script, kubeconfig_file: Path
+) -> None:
+    with watching(kubeconfig_file, replace(FAST, doubt=0.1), stale_after=timedelta(milliseconds=300)) as kserve:
+        eventually(lambda: names(kserve))
+        with_knative.on("GET", Reply({}))
+        eventually(lambda: "the answer is no APIResourceList" in doubt(kserve))
+        with_knative.on("GET", Reply({"kind": "APIResourceList", "resources": [{"name": "services"}]}))
+        eventually(lambda: names(kserve) and revisions(kserve) is None)
+
+
+def test_that_a_kind_is_served_no_more_is_believed_when_it_stays_so(
+    with_knative: Script, kubeconfig_file: Path
+) -> None:
+    waiting = replace(FAST, doubt=3600.0)
+    with watching(kubeconfig_file, waiting, stale_after=timedelta(milliseconds=300)) as kserve:
+        eventually(lambda: names(kserve))
+        with_knative.on("groups", KSERVE_ALONE)
+        eventually(lambda: "does not serve revisions.serving.knative.dev any more" in doubt(kserve))
+
+    with_knative.on("groups", WITH_KNATIVE)
+    with watching(kubeconfig_file, replace(FAST, doubt=0.2)) as kserve:
+        eventually(lambda: names(kserve) and revisions(kserve) == ["iris-00001"])
+        with_knative.on("groups", KSERVE_ALONE)
+        eventually(lambda: revisions(kserve) is None)
 
 
 def test_a_watch_is_listed_again_after_the_resync_interval(script: Script, kubeconfig_file: Path) -> None:
