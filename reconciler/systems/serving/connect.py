@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import socket
 import threading
@@ -205,7 +206,9 @@ def _renewing(
     configuration: client.Configuration, hook: Callable[[Any], None], seconds: float
 ) -> Callable[[Any], None]:
     """Renew credentials that age before a call, in so many seconds."""
-    renew = Impatient(lambda: hook(configuration), seconds)
+    # The client's hook puts itself on what it is given, in the place of this one. The keys are those of both.
+    aside = copy.copy(configuration)
+    renew = Impatient(lambda: hook(aside), seconds)
 
     def renewed(_: client.Configuration) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -106,6 +107,12 @@ def answered(connection: Connection) -> Any:
                 raise
 
 
+def failure(connection: Connection) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011  whichever it is, the test says
+        connection._once(READ)
+    return caught.value
+
+
 def test_a_plugin_that_hangs_at_the_start_is_ended_and_said(plugin: Plugin) -> None:
     plugin.answers("first")
     plugin.hangs()
@@ -127,6 +134,28 @@ def test_a_plugin_that_hangs_when_the_token_ages_fails_the_call_before_anything_
     plugin.answers("second", **AGED)
     assert answered(connection) == service("iris", "1")
     assert plugin.script.seen_headers[-1]["authorization"] == "Bearer second"
+    connection.close()
+
+
+def test_a_plugin_that_hangs_after_it_answered_again_and_again_fails_the_call_in_time(plugin: Plugin) -> None:
+    plugin.script.on("GET", Reply(service("iris", "1")))
+    plugin.answers("first", **AGED)
+    connection = Connection(plugin.settings)
+    for token in ("second", "third"):
+        plugin.answers(token, **AGED)
+        assert answered(connection) == service("iris", "1")
+        assert plugin.script.seen_headers[-1]["authorization"] == f"Bearer {token}"
+    for _ in range(2):
+        plugin.hangs()
+        outcome: list[Exception] = []
+        # In a thread of its own: what is tested is that this ends.
+        caller = threading.Thread(target=lambda told=outcome: told.append(failure(connection)), daemon=True)
+        caller.start()
+        caller.join(15)
+        assert [type(error) for error in outcome] == [Transient]
+        assert ended(plugin)
+        plugin.answers("fourth", **AGED)
+        assert answered(connection) == service("iris", "1")
     connection.close()
 
 
