@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import yaml
 from kubernetes import client, config
 from urllib3.connection import HTTPConnection
 
-from reconciler.errors import SettingsError, Terminal, Transient
+from reconciler.errors import ReconcilerError, SettingsError, Terminal, Transient
 from reconciler.settings import KubernetesSettings, remember_secrets
 from reconciler.systems import retrying
 from reconciler.systems.bounded import BoundedPool
@@ -137,7 +138,7 @@ class Connection:
             # Loaded credentials renew themselves: what the server may have echoed is known only now.
             _remember(api.configuration)
             if not error.status:
-                raise Transient(f"no connection to {self.host}: {error.reason}") from error
+                raise _broken_tls(call, self.host, error) from error
             raise refusal(call, error.status, _parsed(error.body), dict(error.headers or {})) from error
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             raise Transient(f"no connection to {self.host}: {_cause(error)}", help="is the API server up?") from error
@@ -148,6 +149,16 @@ class Connection:
         except ValueError:
             # http.client refuses to send it, and its error would quote the token.
             raise Terminal(f"no request can be sent to {self.host}", help=_ODD_CREDENTIALS) from None
+
+
+def _broken_tls(call: Call, host: str, error: client.ApiException) -> ReconcilerError:
+    """Return the error for a failure of TLS, which the client tells as a refusal without a status."""
+    said = str(error.reason).replace("\n", ": ")
+    inner = error.__context__
+    if inner is not None and any(isinstance(each, ssl.SSLCertVerificationError) for each in inner.args):
+        return Transient(f"no connection to {host}: {said}", help="is it the kubeconfig's API server, with its CA?")
+    # It may have come after the request: a connection that breaks says so in the words of TLS.
+    return lost(call, f"no answer from {host}: {said}")
 
 
 _ODD_CREDENTIALS = "check the kubeconfig: its address or its token holds characters that HTTP cannot carry"
