@@ -27,8 +27,8 @@ class NotServed(Terminal):
     """The API server does not know this kind of object."""
 
 
-class Unauthenticated(Terminal):
-    """The API does not accept our credentials; nothing was done."""
+class Unauthenticated(Transient):
+    """The API does not accept our credentials; nothing was done. Most are renewed by others, sooner or later."""
 
 
 class AlreadyExists(Conflict):

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import urllib3
 import yaml
@@ -41,7 +41,7 @@ _KEEPALIVE = (
 )
 
 
-_Hook = Callable[[client.Configuration], None]
+T = TypeVar("T")
 
 
 class Connection:
@@ -70,21 +70,27 @@ class Connection:
             return self._once(call)
         ends = self._pauses.clock() + self._timeout
         with ending(self._timeout):
-            return retrying.read(lambda: self._once(call), ends, self._pauses, (Expired,))
+            return retrying.read(lambda: self._once(call), ends, self._pauses, (Expired, Unauthenticated))
 
     def _once(self, call: Call) -> Any:
+        return self._known(lambda api: self._json(call, api))
+
+    def _known(self, send: Callable[[client.ApiClient], T]) -> T:
+        """Send as somebody whom the API knows: credentials that it refuses are read again."""
+        used = self._client
         try:
-            return self._json(call, self._client)
+            return send(used)
         except Unauthenticated:
-            fresh = self._reloaded()
+            fresh = self._newer(used)
             if fresh is None:
                 raise
-            return self._json(call, fresh)
+            return send(fresh)
 
     @contextmanager
     def open(self, call: Call, idle_seconds: float) -> Iterator[WatchStream]:
         """Open a watch; it breaks when nothing comes for `idle_seconds`."""
-        response = self._send(call, self._client, (self._timeout, idle_seconds), {"_preload_content": False})
+        times = (self._timeout, idle_seconds)
+        response = self._known(lambda api: self._send(call, api, times, {"_preload_content": False}))
         stream = WatchStream(call, response, idle_seconds)
         try:
             yield stream
@@ -95,8 +101,11 @@ class Connection:
         """Close all idle connections."""
         self._client.rest_client.pool_manager.clear()
 
-    def _reloaded(self) -> client.ApiClient | None:
+    def _newer(self, used: client.ApiClient) -> client.ApiClient | None:
+        """Return a client with newer credentials than that one's, None where they were read a moment ago."""
         with self._lock:
+            if self._client is not used:
+                return self._client
             if time.monotonic() - self._loaded < self._reload_seconds:
                 return None
             self._loaded = time.monotonic()

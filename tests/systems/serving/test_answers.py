@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from reconciler.errors import Conflict, ReconcilerError, Refused, SettingsError, Terminal, Transient, UnknownOutcome
+from reconciler.scheduler.backoff import Backoff
 from reconciler.settings import KubernetesSettings
-from reconciler.systems.serving.answers import Expired, FieldsHeld, NotFound, NotServed
+from reconciler.systems.serving.answers import Expired, FieldsHeld, NotFound, NotServed, Unauthenticated, refusal
 from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, Call
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.pods import PODS
-from tests.systems.serving.scripted import Json, Reply, Script, quiet, scripted, service, status, write_kubeconfig
+from tests.hanging import playing
+from tests.systems.serving.scripted import (
+    Json,
+    Reply,
+    Script,
+    bookmark,
+    quiet,
+    scripted,
+    service,
+    status,
+    write_kubeconfig,
+)
 
 READ = Call("get", INFERENCE_SERVICES, "models", "iris")
 CREATE = Call("create", INFERENCE_SERVICES, "models", "iris", body={"a": 1})
@@ -59,7 +75,7 @@ UID = {"causes": [{"reason": "FieldValueInvalid", "field": "metadata.uid", "mess
 
 Refusal = tuple[Call, int, Json | bytes, type[ReconcilerError], str]
 REFUSALS: dict[str, Refusal] = {
-    "credentials": (READ, 401, status(401, "Unauthorized"), Terminal, "does not know us"),
+    "credentials": (READ, 401, status(401, "Unauthorized"), Unauthenticated, "does not know us"),
     "a missing right": (PATCH, 403, status(403, "Forbidden", message=GROUP_SAID), Terminal, "not allowed to patch"),
     "a webhook's denial": (
         PATCH,
@@ -221,10 +237,51 @@ def test_a_renewed_token_is_read_again_when_the_old_one_is_refused(server: Serve
     assert tokens == ["Bearer first-token", "Bearer second-token"]
 
 
+def test_a_token_that_two_threads_find_expired_fails_neither_of_them(tmp_path: Path) -> None:
+    path, reload_seconds = tmp_path / "kubeconfig", 0.2
+    both = threading.Barrier(2, timeout=10)
+    refused, good = json.dumps(status(401, "Unauthorized")), json.dumps(service("iris", "1"))
+
+    def play(connection: socket.socket, over: threading.Event) -> None:
+        request = connection.recv(65536)
+        if old := b"first-token" in request:
+            both.wait()
+            over.wait(1.5 * reload_seconds)
+        line, body = ("401 Unauthorized", refused) if old else ("200 OK", good)
+        head = f"HTTP/1.1 {line}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+
+    with playing(play) as host:
+        write_kubeconfig(path, f"http://{host}", "first-token")
+        connection = Connection(KubernetesSettings(kubeconfig=path), reload_seconds)
+        write_kubeconfig(path, f"http://{host}", "second-token")
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda _: connection.call(PATCH), range(2)))
+        connection.close()
+
+    assert answers == [service("iris", "1")] * 2
+
+
+def test_a_watch_too_reads_the_renewed_token(server: Server) -> None:
+    late = Connection(server.settings, reload_seconds=0.0)
+    write_kubeconfig(server.kubeconfig, server.connection.host, "second-token")
+    server.script.on("watch", Reply(status(401, "Unauthorized"), 401), Reply(lines=(bookmark("5"),)))
+
+    with late.open(Call("watch", INFERENCE_SERVICES, "models", query=(("watch", "true"),)), 1.0) as stream:
+        assert len(list(stream.lines())) == 1
+    late.close()
+
+
+def test_a_rejected_token_is_no_reason_to_wait_as_if_somebody_had_to_change_something() -> None:
+    refused = refusal(PATCH, 401, status(401, "Unauthorized"), {})
+
+    assert Backoff(timedelta(seconds=1), timedelta(minutes=5), lambda _, high: high).failed("iris", refused) == 1.0
+
+
 def test_credentials_that_were_just_read_are_not_read_again(server: Server) -> None:
     server.script.on("PATCH", Reply(status(401, "Unauthorized"), 401))
 
-    with pytest.raises(Terminal, match="does not know us"):
+    with pytest.raises(Unauthenticated, match="does not know us"):
         server.connection.call(PATCH)
 
     assert len(server.script.asked) == 1

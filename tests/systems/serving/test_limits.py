@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from kubernetes import client
 
-from reconciler.errors import ReconcilerError, Terminal, Transient
+from reconciler.errors import ReconcilerError, Transient
 from reconciler.observed import Known
 from reconciler.settings import KubernetesSettings
 from reconciler.systems.serving.answers import NotFound
@@ -64,7 +64,7 @@ def test_a_token_that_was_taken_back_is_replaced_by_the_one_in_the_file(guarded:
         unknown = eventually(lambda: None if isinstance(answer := kserve.read_all(), Known) else answer)
         assert "does not know us" in unknown.why
         probe = Connection(KubernetesSettings(kubeconfig=guarded.kubeconfig))
-        with pytest.raises(Terminal, match="does not know us"):
+        with pytest.raises(Transient, match="does not know us"):
             probe.call(Call("get", INFERENCE_SERVICES, world.namespace, "iris"))
         probe.close()
 

@@ -17,7 +17,7 @@ from kubernetes import client
 from reconciler.demo.kubeapi import KubeApi
 from reconciler.demo.kubeapi.faults import WRITES, Fault, Faults
 from reconciler.demo.kubeapi.server import Options as ServerOptions
-from reconciler.errors import Conflict, ReconcilerError, Terminal, Transient, UnknownOutcome
+from reconciler.errors import Conflict, ReconcilerError, Transient, UnknownOutcome
 from reconciler.observed import InferenceService, Known
 from reconciler.settings import KubernetesSettings
 from reconciler.systems.serving.connect import Connection
@@ -200,7 +200,7 @@ def test_a_stale_list_takes_nothing_away_that_is_there(cluster: Cluster, kserve:
 
 def test_an_expired_token_is_read_anew_from_its_file(cluster: Cluster, kserve: KServe) -> None:
     cluster.faults.token = "second-token"
-    with pytest.raises(Terminal, match="does not know us"):
+    with pytest.raises(Transient, match="does not know us"):
         kserve.apply(manifest("default", "iris", version=2, canary=0))
     write_kubeconfig(cluster.folder / "kubeconfig", f"http://127.0.0.1:{cluster.port}", "second-token")
 
