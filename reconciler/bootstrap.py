@@ -94,6 +94,7 @@ def build_serving(settings: Settings, clock: Clock) -> KServe:
     pace = Pace(resync=kubernetes.resync_interval.total_seconds())
     options = Options(
         namespaces=kubernetes.namespaces,
+        timeout=kubernetes.timeout,
         write_timeout=kubernetes.timeout,
         pace=pace,
         service_url=kubernetes.service_url,

@@ -28,7 +28,7 @@ from reconciler.systems.serving.api import (
 from reconciler.systems.serving.cache import Cache, Entry, OnChange, Services
 from reconciler.systems.serving.difference import changed_fields
 from reconciler.systems.serving.feed import PartSink, ServiceSink, Sink
-from reconciler.systems.serving.health import Feeds
+from reconciler.systems.serving.health import Feeds, Patience
 from reconciler.systems.serving.holding import asked
 from reconciler.systems.serving.pods import cause_of, events_call, list_call, refusal_of
 from reconciler.systems.serving.reading import items, mapping, text
@@ -45,17 +45,25 @@ _VERSION = re.compile(r"[0-9]{1,30}")
 class Options:
     """What to watch, and how long things may take.
 
-    No `namespaces` means all of them. What was seen is trusted for `stale_after` once a watch is broken. A write waits
-    for the watch to show it for `write_timeout`. `monotonic` is the clock of the watches, in seconds. `service_url` is
-    the address of a Service by its {service} and {namespace}: in Standard mode KServe names none of a single predictor.
+    No `namespaces` means all of them. What was seen is trusted for `stale_after` once a watch is broken. A call takes
+    `timeout` at most; a write waits for the watch to show it for `write_timeout`. `monotonic` is the clock of the
+    watches, in seconds. `service_url` is the address of a Service by its {service} and {namespace}: in Standard mode
+    KServe names none of a single predictor.
     """
 
     namespaces: Sequence[str] = ()
     stale_after: timedelta = timedelta(seconds=15)
+    timeout: timedelta = timedelta(seconds=15)
     write_timeout: timedelta = timedelta(seconds=15)
     pace: Pace = field(default_factory=Pace)
     monotonic: Callable[[], float] = time.monotonic
     service_url: str = "http://{service}.{namespace}.svc.cluster.local"
+
+    @property
+    def patience(self) -> Patience:
+        """Return how long a watch's last word is trusted."""
+        broken = self.stale_after.total_seconds()
+        return Patience(broken, broken + self.pace.idle_seconds + self.timeout.total_seconds())
 
     def link(self, namespace: str, service: str) -> str:
         """Return the address of a Service."""
@@ -70,7 +78,7 @@ class KServe:
         self._options = options
         self._changed = threading.Condition()
         self._cache = Cache(self._changed, options.link)
-        self._feeds = Feeds(now, options.stale_after, self._changed)
+        self._feeds = Feeds(now, options.monotonic, options.patience, self._changed)
         self._troubles: dict[Key, tuple[float, Failure | None]] = {}
         self._compared: dict[Key, tuple[str, tuple[str, ...]]] = {}
         self._reflectors = [
