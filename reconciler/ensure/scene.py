@@ -98,7 +98,8 @@ class Scene:
     def _in_time(self) -> None:
         """Raise Transient where so much time went by that another replica may have gone on: MLflow would not notice."""
         age = self.systems.clock() - self.now
-        if age > self.systems.settle:
+        # Below zero the clock was set back, and nobody knows how much time went by.
+        if not timedelta() <= age <= self.systems.settle:
             raise Transient(f"this was decided {age.total_seconds():.0f} s ago; it is looked at again")
 
     def version(self, number: int) -> ModelVersion:

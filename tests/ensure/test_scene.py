@@ -70,6 +70,16 @@ def test_an_artifact_that_kserve_cannot_fetch_is_refused_with_the_version() -> N
         scene.release_record(release)
 
 
+def test_a_decision_from_later_than_now_writes_nothing_to_the_registry() -> None:
+    made = in_production()
+    scene = scene_of(made)
+    before = made.registry.models[NAME]
+    made.now -= timedelta(microseconds=1)
+    with pytest.raises(Transient, match="it is looked at again"):
+        scene.set_stage(1, Stage.ARCHIVED)
+    assert made.registry.models[NAME] == before
+
+
 @pytest.mark.parametrize("late", [timedelta(0), timedelta(microseconds=1)])
 def test_a_decision_that_is_too_old_writes_nothing_to_the_registry(late: timedelta) -> None:
     made = in_production()
