@@ -70,9 +70,11 @@ class Cache:
         """Take over one InferenceService."""
         self._update([entry], ())
 
-    def drop(self, key: Key) -> None:
-        """Forget one InferenceService."""
-        self._update((), [key])
+    def drop(self, key: Key, uid: str) -> None:
+        """Forget the InferenceService with this uid; one that was made anew under its name stays."""
+        held = self.entry(key)
+        if held is not None and held.service.uid == uid:
+            self._update((), [key])
 
     def replace(self, namespace: str, entries: Iterable[Entry]) -> None:
         """Take over a complete list of a namespace, "" for all."""

@@ -10,6 +10,7 @@ from reconciler.systems.serving.cache import Cache, Entry
 from reconciler.systems.serving.holding import held
 from reconciler.systems.serving.ownership import fingerprint, needs_adoption
 from reconciler.systems.serving.parts import P, Parts
+from reconciler.systems.serving.reading import mapping, text
 from reconciler.systems.serving.translate import inference_service, key_of
 
 T = TypeVar("T")
@@ -62,7 +63,7 @@ class ServiceSink:
 
     def drop(self, obj: Json) -> None:
         """Forget one InferenceService."""
-        self._cache.drop(key_of(obj))
+        self._cache.drop(key_of(obj), text(mapping(obj, "metadata"), "uid"))
 
     def not_served(self) -> None:
         """Hold nothing."""
