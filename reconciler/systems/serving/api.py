@@ -21,7 +21,10 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of object; `selector` limits lists and watches, `optional` ones may be missing in a cluster."""
+    """One kind of object; `selector` limits lists and watches, `optional` ones may be missing in a cluster.
+
+    Single objects are read only of a kind that is read `by_name`: rights on others suffice for lists and watches.
+    """
 
     group: str
     version: str
@@ -29,6 +32,7 @@ class Resource:
     kind: str
     selector: str = ""
     optional: bool = False
+    by_name: bool = False
 
     @property
     def qualified(self) -> str:
@@ -46,7 +50,7 @@ class Resource:
         return f"{self.discovery_path}{scope}/{self.plural}" + (f"/{name}" if name else "")
 
 
-INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
+INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService", by_name=True)
 REVISIONS = Resource(
     "serving.knative.dev", "v1", "revisions", "Revision", "serving.kserve.io/inferenceservice", optional=True
 )

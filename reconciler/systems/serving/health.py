@@ -58,7 +58,7 @@ class Feeds:
     ) -> None:
         self._now = now
         self._monotonic = monotonic
-        self._patience = patience
+        self.patience = patience
         self._changed = changed
         self._health: dict[str, Health] = {}
 
@@ -95,9 +95,9 @@ class Feeds:
         with self._changed:
             match self._health[feed]:
                 case Live(_, tick):
-                    return self._monotonic() - tick > self._patience.silent
+                    return self._monotonic() - tick > self.patience.silent
                 case Broken(_, _, proven):
-                    return proven is None or self._monotonic() - proven.tick > self._patience.broken
+                    return proven is None or self._monotonic() - proven.tick > self.patience.broken
                 case NotServed():
                     return False
 

@@ -13,13 +13,14 @@ from reconciler.errors import ReconcilerError, Transient
 from reconciler.logs import get_logger
 from reconciler.redaction import first_words
 from reconciler.systems.serving.answers import Expired
-from reconciler.systems.serving.api import Api, Call, Json, Resource, Stream
+from reconciler.systems.serving.api import Api, Call, Json, Key, Resource, Stream
 from reconciler.systems.serving.discovery import is_served
 from reconciler.systems.serving.feed import Sink
 from reconciler.systems.serving.health import Feeds
 from reconciler.systems.serving.listing import confirmed, list_all
 from reconciler.systems.serving.reading import mapping, text
 from reconciler.systems.serving.translate import key_of
+from reconciler.systems.serving.versions import Versions
 
 log = get_logger(__name__)
 
@@ -67,6 +68,8 @@ class Reflector:
         self._random = random
         self.name = resource.qualified + (f" in {namespace}" if namespace else "")
         self._version = ""
+        self._versions = Versions(feeds.patience.broken)
+        self._glimpsed = frozenset[Key]()
         self._listed = 0.0
         self._failures = 0
         self._served = False
@@ -155,13 +158,22 @@ class Reflector:
 
     def _list(self) -> None:
         # With nothing to hold a list against, as after a start, another list is: one alone may be cut short.
-        held = self._sink.keys() or list_all(self._api, self._resource, self._namespace, key_of).keys
+        held = self._sink.keys() or self._glanced()
         listing = confirmed(self._api, self._resource, self._namespace, held, self._sink.translate)
+        self._versions.check(listing.version, self._monotonic())
         self._sink.replace(listing.found)
         self._version = listing.version
+        self._glimpsed = frozenset()
         self._served, self._unserved_since = True, None
         self._listed = self._monotonic()
         self._feeds.live(self.name)
+
+    def _glanced(self) -> frozenset[Key]:
+        """List once; return what was listed since the start, of which nothing is held yet."""
+        listing = list_all(self._api, self._resource, self._namespace, key_of)
+        self._versions.saw(listing.version)
+        self._glimpsed |= listing.keys
+        return self._glimpsed
 
     def _watch(self) -> Generator[float, None, int]:
         """Follow the stream until it ends; return how many events it brought."""
@@ -213,6 +225,7 @@ class Reflector:
             case _:
                 raise Transient(f"the watch sent an event of unknown type {kind[:40]!r}")
         self._version = version
+        self._versions.saw(version)
         self._feeds.live(self.name)
 
 

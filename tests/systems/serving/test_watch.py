@@ -35,6 +35,7 @@ from tests.systems.serving.scripted import (
 from tests.systems.serving.world import eventually, manifest
 
 FAST = Pace(backoff_min=0.02, backoff_max=0.05, rediscover=0.05)
+GONE = Reply(status(404, "NotFound", details={"name": "a", "kind": "inferenceservices"}), 404)
 NO_GROUP = Reply(status(404, "NotFound", message="the server could not find the requested resource"), 404)
 
 
@@ -101,11 +102,93 @@ def test_a_list_that_lost_something_is_believed_only_twice(script: Script, kubec
         "list", listing("5", service("iris", "4")), listing("9"), listing("9", service("iris", "4")), listing("9")
     )
     script.on("watch", Reply(lines=(event("ERROR", status(410, "Expired")),)), quiet())
+    script.on("GET", GONE)
 
     with watching(kubeconfig_file) as kserve:
         eventually(lambda: names(kserve) == [])
-        # One that nobody contradicted, two that disagreed, two that agreed.
-        assert script.count("list") == 5
+        # One that nobody contradicted, two that disagreed, one after that, two that agreed.
+        assert script.count("list") == 6
+        assert script.count("GET") == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [Reply(service("a", "4")), Reply({}), Reply(b"<html>", 404), NOTHING],
+    ids=["is there", "is an empty object", "is a page of a proxy", "is of a kind that is not served"],
+)
+def test_what_two_lists_lack_is_held_while_what_has_its_name(script: Script, kubeconfig_file: Path, odd: Reply) -> None:
+    both, one = listing("5", service("a", "4"), service("b", "4")), listing("9", service("b", "4"))
+    script.on("list", both, both, one)
+    script.on("watch", Reply(lines=(event("ERROR", status(410, "Expired")),)), quiet())
+    script.on("GET", odd)
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: script.count("GET") >= 3)
+        assert names(kserve) == ["a", "b"]
+        script.on("GET", GONE)
+        eventually(lambda: names(kserve) == ["b"])
+        assert {path.rpartition("/")[2] for verb, path in script.asked if verb == "GET"} == {"a"}
+
+
+def test_where_nothing_vanished_nothing_is_read_by_its_name(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", listing("5", service("a", "4")), listing("9", service("a", "4"), service("b", "8")))
+    script.on("watch", Reply(status(410, "Expired"), 410), quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: names(kserve) == ["a", "b"])
+        assert script.count("GET") == 0
+
+
+def test_a_list_that_is_older_than_what_was_seen_is_not_taken_over(script: Script, kubeconfig_file: Path) -> None:
+    newer = {**service("a", "12"), "spec": {"predictor": {"model": {"storageUri": "s3://new"}}}}
+    script.on("list", listing("5", service("a", "4")))
+    script.on("watch", Reply(lines=(event("MODIFIED", newer), event("ERROR", status(410, "Expired")))), quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: script.count("list") >= 4)
+        assert version_of(kserve, "a") == "12"
+        script.on("list", listing("13", newer))
+        eventually(lambda: script.count("watch") == 2)
+
+
+def test_a_cluster_that_was_restored_from_a_backup_is_followed_in_the_end(
+    script: Script, kubeconfig_file: Path
+) -> None:
+    script.on("list", *[listing("50", service("a", "12"))] * 2, listing("9", service("a", "4")))
+    script.on("watch", Reply(status(410, "Expired"), 410), quiet())
+
+    with watching(kubeconfig_file, stale_after=timedelta(milliseconds=200)) as kserve:
+        eventually(lambda: "the list is older (9) than what was seen (50)" in doubt(kserve))
+        eventually(lambda: names(kserve) == ["a"] and version_of(kserve, "a") == "4")
+
+
+def version_of(kserve: KServe, name: str) -> str:
+    answer = kserve.read_all()
+    assert isinstance(answer, Known)
+    return answer.value["models", name].resource_version
+
+
+def test_what_was_made_anew_is_not_gone_with_what_it_replaced(script: Script, kubeconfig_file: Path) -> None:
+    anew = service("a", "7")
+    anew["metadata"]["uid"] = "uid-anew"
+    script.on("list", listing("9", anew))
+    late = (event("DELETED", service("a", "10")), event("ADDED", service("b", "11")))
+    script.on("watch", Reply(lines=late, hold=True))
+
+    with watching(kubeconfig_file) as kserve:
+        eventually(lambda: names(kserve) == ["a", "b"])
+
+
+def test_pages_that_always_expire_are_followed_by_one_list_of_everything(script: Script, kubeconfig_file: Path) -> None:
+    first = {"kind": "InferenceServiceList", "metadata": {"resourceVersion": "5", "continue": "more"}}
+    expires = Reply({**first, "items": [service("a", "1")]}), Reply(status(410, "Expired"), 410)
+    script.on("list", *[*expires, listing("5", service("a", "1"), service("b", "2"))] * 2)
+    script.on("watch", quiet())
+
+    with watching(kubeconfig_file) as kserve:
+        assert eventually(lambda: names(kserve)) == ["a", "b"]
+        limits = ["limit=" in path for verb, path in script.asked if verb == "list"]
+        assert limits == [True, True, False] * 2
 
 
 def test_a_list_comes_in_pages(script: Script, kubeconfig_file: Path) -> None:
