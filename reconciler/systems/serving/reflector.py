@@ -135,11 +135,9 @@ class Reflector:
             return self._pace.rediscover
         if self._must_list():
             self._list()
-        began = self._monotonic()
-        if (yield from self._watch()) or self._monotonic() - began > 1.0:
-            self._failures = 0
+        if (yield from self._watch()):
             return 0.0
-        # A watch that ends at once, without a word, must not become a busy loop.
+        # Whatever it brought: a watch that ends at once, again and again, must not become a busy loop.
         raise Transient("the watch ended as soon as it began")
 
     def _must_list(self) -> bool:
@@ -175,24 +173,25 @@ class Reflector:
         self._glimpsed |= listing.keys
         return self._glimpsed
 
-    def _watch(self) -> Generator[float, None, int]:
-        """Follow the stream until it ends; return how many events it brought."""
-        events = 0
+    def _watch(self) -> Generator[float, None, bool]:
+        """Follow the stream until it ends; return whether it lasted, which makes up for earlier failures."""
         with self._api.open(self._watch_call(), self._pace.idle_seconds) as stream:
             self._stream = stream
             if self._stopping.is_set():
-                return 0
+                return False
             self._feeds.live(self.name)
+            began = self._monotonic()
             try:
                 yield 0.0
                 for line in stream.lines():
                     self._take(line)
-                    events += 1
-                    self._failures = 0
                     yield 0.0
             finally:
                 self._stream = None
-        return events
+                lasted = self._monotonic() - began > self._pace.backoff_min
+                if lasted:
+                    self._failures = 0
+        return lasted
 
     def _watch_call(self) -> Call:
         left = max(1.0, self._pace.resync - (self._monotonic() - self._listed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -262,6 +263,23 @@ def test_a_watch_that_keeps_breaking_ends_in_a_new_list(script: Script, kubeconf
 
     with watching(kubeconfig_file) as kserve:
         assert eventually(lambda: names(kserve) == ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "brief",
+    [Reply(lines=(bookmark("6"),)), Reply(lines=(bookmark("6"), event("ERROR", status(410, "Expired"))))],
+    ids=["ends", "expires"],
+)
+def test_a_watch_that_again_and_again_brings_a_line_and(script: Script, kubeconfig_file: Path, brief: Reply) -> None:
+    script.on("list", listing("6", service("a", "4")))
+    script.on("watch", brief)
+
+    began = time.monotonic()
+    with watching(kubeconfig_file, Pace(backoff_min=0.1, backoff_max=30.0)) as kserve:
+        eventually(lambda: script.count("watch") >= 5)
+        # The pauses between five watches, each at its shortest: half of 0.2, 0.4, 0.8 and 1.6 s, or one less.
+        assert time.monotonic() - began > 0.1 + 0.2 + 0.4
+        assert names(kserve) == ["a"]
 
 
 def test_half_a_line_is_not_an_event(script: Script, kubeconfig_file: Path) -> None:
