@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.errors import Conflict, Refused
+from reconciler.errors import Conflict, Refused, Transient
 from reconciler.observed import LABEL_MODEL, MANAGER
 from reconciler.ports import JobRequest
 from reconciler.systems.serving.answers import AlreadyExists, NotFound
 from reconciler.systems.serving.api import Api, Call, Json, Resource
+from reconciler.systems.serving.listing import listed
 from reconciler.systems.serving.pods import PODS
 from reconciler.systems.serving.reading import items, mapping, number, text
 
@@ -32,6 +33,8 @@ class KubernetesJobs:
         except NotFound:
             self._create(request)
             return None
+        if job.get("kind") != JOBS.kind:
+            raise Transient(f"the answer is no Job, but kind {str(job.get('kind'))[:40]!r}")
         labels = mapping(job, "metadata", "labels")
         if labels.get(_MANAGED_BY) != MANAGER or labels.get(LABEL_MODEL) != request.model:
             raise Conflict(
@@ -64,7 +67,7 @@ class KubernetesJobs:
         if failed is None:
             return None
         query = (("labelSelector", f"job-name={request.name}"), ("limit", "5"))
-        pods = items(self._api.call(Call("list", PODS, request.namespace, query=query)), "items")
+        pods = listed(self._api.call(Call("list", PODS, request.namespace, query=query)), PODS)
         codes = [code for pod in pods if (code := _code(pod))]
         if codes and text(failed, "reason") != "DeadlineExceeded":
             return codes[-1]

@@ -46,7 +46,7 @@ def _listed(api: Api, resource: Resource, namespace: str, translate: Callable[[J
     token = ""
     for _ in range(_MOST_PAGES):
         page = api.call(Call("list", resource, namespace, query=_query(resource, limit, token)))
-        for obj in _items(page, resource):
+        for obj in listed(page, resource):
             found.append(translate(obj))
             keys.add(key_of(obj))
         meta = mapping(page, "metadata")
@@ -99,7 +99,8 @@ def _query(resource: Resource, limit: Query, token: str) -> Query:
     return tuple(query)
 
 
-def _items(page: Json, resource: Resource) -> list[Json]:
+def listed(page: Json, resource: Resource) -> list[Json]:
+    """Return the objects of a page; raises Transient for what only looks like one."""
     items = page.get("items")
     expected = f"{resource.kind}List"
     if page.get("kind") != expected or not isinstance(items, list):

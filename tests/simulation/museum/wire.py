@@ -71,7 +71,7 @@ BUGS = tuple(
     for bug in (
         Bug("empty-answer-is-an-empty-list", "A `{}` with 200 is taken for a list of nothing.",
             "removal I1 I2 I3 I4 liveness",
-            (Patch(listing, "_items", _bare_is_empty), Patch(listing, "confirmed", _one_list))),
+            (Patch(listing, "listed", _bare_is_empty), Patch(listing, "confirmed", _one_list))),
         Bug("one-list-is-believed", "What one list leaves out is taken for deleted.", "removal I1 I2 I3 I4 liveness",
             (Patch(listing, "confirmed", _one_list),)),
         Bug("applied-without-version", "A write does not say for which state of the object it is meant.",

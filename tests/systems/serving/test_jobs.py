@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from reconciler.errors import Conflict, Refused
+from reconciler.errors import Conflict, Refused, Transient
 from reconciler.ports import JobRequest
 from reconciler.settings import KubernetesSettings
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.jobs import KubernetesJobs
 from tests.clusters import with_account
+from tests.systems.serving.scripted import Reply, scripted
 from tests.systems.serving.world import World, eventually
 
 BEFORE = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}
@@ -160,6 +161,40 @@ def test_a_job_whose_time_is_over_has_no_exit_code(kubelet: Cluster, code: int |
     with pytest.raises(Refused, match="without an exit code"):
         hurried.exit_code()
     assert not kubelet.all_jobs()
+
+
+FAILED = {
+    "kind": "Job",
+    "metadata": {
+        "name": "own",
+        "labels": {"app.kubernetes.io/managed-by": "model-reconciler", "reconciler.dev/model": "iris"},
+    },
+    "status": {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]},
+}
+ENDED_WITH_3 = {
+    "kind": "PodList",
+    "metadata": {"resourceVersion": "5"},
+    "items": [
+        {
+            "metadata": {"name": "own-abcde"},
+            "status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 3, "reason": "Error"}}}]},
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize("answers", [({},), (FAILED, {})], ids=["in place of the job", "in place of its pods"])
+def test_an_empty_answer_costs_no_verdict(tmp_path: Path, answers: tuple[dict[str, Any], ...]) -> None:
+    request = JobRequest("models", "own", "iris", "i", (), (), {}, timedelta(minutes=5))
+    with scripted(tmp_path / "kubeconfig") as script:
+        connection = Connection(KubernetesSettings(kubeconfig=tmp_path / "kubeconfig"))
+        script.on("GET", *map(Reply, answers))
+        with pytest.raises(Transient):
+            KubernetesJobs(connection).exit_code(request)
+        script.on("GET", Reply(FAILED), Reply(ENDED_WITH_3))
+        assert KubernetesJobs(connection).exit_code(request) == 3
+        assert script.count("DELETE") == script.count("POST") == 0
+        connection.close()
 
 
 def test_a_job_of_that_name_that_is_not_ours_is_left_alone(cluster: Cluster) -> None:
