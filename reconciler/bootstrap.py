@@ -187,5 +187,5 @@ def run_service(settings: Settings) -> int:
     metrics = Metrics(__version__)
     with build(settings, redactor, utc_now, lambda entry: metrics.appended(entry.moment.value)) as built:
         chance = random.Random()  # noqa: S311  jitter
-        surroundings = Surroundings(utc_now, chance.uniform, metrics, redactor, built.subscribe)
+        surroundings = Surroundings(utc_now, chance.uniform, metrics, redactor, built.subscribe, built.serving.sick)
         return run(built.reconciler, settings, surroundings)

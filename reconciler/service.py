@@ -46,6 +46,7 @@ class Surroundings:
     """What the service takes from outside: time, chance, and where it counts and hides.
 
     `subscribe` is called once with the function that a watch has to call for every InferenceService it saw change.
+    `sick_watches` names the watches that only a restart helps.
     """
 
     clock: Clock
@@ -53,6 +54,7 @@ class Surroundings:
     metrics: Metrics
     redactor: Redactor
     subscribe: Callable[[Changed], None]
+    sick_watches: Callable[[], tuple[str, ...]]
     monotonic: Monotonic = time.monotonic
 
 
@@ -149,6 +151,7 @@ class Service:
         working = self._queue.figures().working
         if len(working) == self._settings.loop.workers and min(working.values()) > _STUCK_SECONDS:
             reasons.append(f"every worker has been busy with one model for more than {_STUCK_SECONDS} s")
+        reasons.extend(() if self._stopping else self._surroundings.sick_watches())
         return tuple(reasons)
 
     def unready(self) -> tuple[str, ...]:

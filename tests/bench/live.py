@@ -54,7 +54,8 @@ def live(settings: Settings) -> Iterator[Live]:
     metrics = Metrics("bench")
     settings = settings.model_copy(update={"http": HttpSettings(port=0)})
     with rig(settings) as running:
-        around = Surroundings(utc_now, Random(1).uniform, metrics, Redactor(), running.serving.on_change)
+        watches = running.serving
+        around = Surroundings(utc_now, Random(1).uniform, metrics, Redactor(), watches.on_change, watches.sick)
         service = Service(running.reconciler, settings, around)
         service.start()
         try:

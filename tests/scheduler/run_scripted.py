@@ -53,6 +53,7 @@ def main(state_dir: Path, seconds: float, kind: str) -> int:
             metrics=Metrics("0"),
             redactor=redactor,
             subscribe=lambda _changed: None,
+            sick_watches=tuple,
         ),
     )
 

@@ -43,6 +43,7 @@ class _Around:
     """What surrounds the service: it keeps the watch's callback."""
 
     changed: Changed
+    sick: tuple[str, ...] = ()
 
     def subscribe(self, changed: Changed) -> None:
         self.changed = changed
@@ -60,6 +61,7 @@ def _running(script: Scripted, settings: Settings) -> Iterator[tuple[Service, _A
             metrics=Metrics("0"),
             redactor=Redactor(),
             subscribe=around.subscribe,
+            sick_watches=lambda: around.sick,
         ),
     )
     service.start()
@@ -228,6 +230,13 @@ def test_a_worker_that_died_makes_it_sick(calm: Settings, monkeypatch: pytest.Mo
     script = Scripted(models={"iris"}, steps={"iris": deadly})
     with _running(script, calm) as (service, _):
         _eventually(lambda: service.sick() == ("a worker thread has ended",), "sick")
+
+
+def test_a_watch_that_hangs_makes_it_sick(calm: Settings) -> None:
+    with _running(Scripted(models={"iris"}), calm) as (service, around):
+        assert service.sick() == ()
+        around.sick = ("the watch of x has hung for 2000 s",)
+        assert service.sick() == around.sick
 
 
 def test_it_stays_alive_but_unready_while_a_system_is_unknown(calm: Settings) -> None:

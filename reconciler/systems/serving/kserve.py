@@ -124,6 +124,10 @@ class KServe:
         """Return the namespaces that are watched; none for all of them."""
         return self._options.namespaces
 
+    def sick(self) -> tuple[str, ...]:
+        """Return which watches will not go on by themselves, one sentence each."""
+        return tuple(why for reflector in self._reflectors if (why := reflector.sick()))
+
     def on_change(self, listener: OnChange) -> None:
         """Call `listener(namespace, name)` after each change that may matter; it must return quickly."""
         self._cache.listen(listener)

@@ -23,6 +23,8 @@ from reconciler.systems.serving.translate import key_of
 from reconciler.systems.serving.versions import Versions
 
 log = get_logger(__name__)
+# Longer than any pause that a server may ask for, and the lists after it.
+_HUNG_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Reflector:
         self._unserved_since: float | None = None
         self._stopping = threading.Event()
         self._stream: Stream | None = None
+        self._stepped = monotonic()
         self._thread = threading.Thread(target=self._run, name=f"watch {self.name}", daemon=True)
         feeds.expect(self.name)
 
@@ -94,8 +97,18 @@ class Reflector:
         if self._thread.is_alive():
             self._thread.join()
 
+    def sick(self) -> str:
+        """Return why the thread will not go on by itself, "" while it may."""
+        if self._thread.ident is None or self._stopping.is_set():
+            return ""
+        if not self._thread.is_alive():
+            return f"the watch of {self.name} has ended"
+        late = self._monotonic() - self._stepped
+        return f"the watch of {self.name} has hung for {late:.0f} s" if late > _HUNG_SECONDS else ""
+
     def _run(self) -> None:
         for pause in self.steps():
+            self._stepped = self._monotonic()
             if pause > 0:
                 self._stopping.wait(pause)
 

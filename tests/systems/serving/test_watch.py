@@ -444,6 +444,48 @@ def test_a_watch_is_listed_again_after_the_resync_interval(script: Script, kubec
         assert eventually(lambda: names(kserve) == ["a", "missed"])
 
 
+def test_a_watch_that_hangs_is_neither_trusted_nor_kept_for_ever(script: Script, kubeconfig_file: Path) -> None:
+    script.on("list", listing("5", service("a", "4")))
+    script.on("watch", quiet())
+    skipped = [0.0]
+    options = Options(pace=FAST, monotonic=lambda: time.monotonic() + skipped[0])
+    connection = Connection(KubernetesSettings(kubeconfig=kubeconfig_file))
+
+    with KServe(connection, options, utc_now, Random(1)) as kserve:
+        assert kserve.sick() == ()
+        eventually(lambda: names(kserve) and script.count("watch"))
+
+        def doubt_later() -> str:
+            skipped[0] += 140.0
+            return doubt(kserve)
+
+        said = eventually(doubt_later)
+        assert said == "inferenceservices.serving.kserve.io: the watch neither shows anything nor fails"
+        assert kserve.sick() == ()
+        skipped[0] += 1900.0
+        # The others look for what they watch again and again.
+        (why,) = eventually(lambda: found if len(found := kserve.sick()) == 1 else None)
+        assert why.startswith("the watch of inferenceservices.serving.kserve.io has hung for ")
+    assert kserve.sick() == ()
+    connection.close()
+
+
+def test_a_watch_whose_thread_has_ended_is_told(
+    script: Script, kubeconfig_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    script.on("list", listing("5", service("a", "4")))
+
+    def ends(*_: str) -> None:
+        raise SystemExit
+
+    connection = Connection(KubernetesSettings(kubeconfig=kubeconfig_file))
+    with KServe(connection, Options(pace=FAST), utc_now, Random(1)) as kserve:
+        kserve.on_change(ends)
+        assert eventually(kserve.sick) == ("the watch of inferenceservices.serving.kserve.io has ended",)
+    connection.close()
+
+
 def test_reading_makes_no_call(script: Script, kubeconfig_file: Path) -> None:
     script.on("list", listing("5", service("a", "4")))
     script.on("watch", quiet())
