@@ -16,7 +16,7 @@ class Fault:
     """How one request fails: by a Status with `code`, or without an answer for `hang` seconds.
 
     `late`: the request is carried out first. `stale`: a list is answered as the first one like it was. `retry_after` is
-    what the server asks for, in seconds.
+    what the server asks for, in seconds. With a `plural`, only requests for that kind of object are meant.
     """
 
     verbs: tuple[Verb, ...]
@@ -26,11 +26,16 @@ class Fault:
     hang: float = 0.0
     late: bool = False
     stale: bool = False
+    plural: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
         """Return the headers of the answer."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+    def means(self, verb: Verb, path: str) -> bool:
+        """Tell whether it can happen to such a request."""
+        return verb in self.verbs and (not self.plural or self.plural in path.split("/"))
 
 
 @dataclass(slots=True)
@@ -49,10 +54,10 @@ class Faults:
         with self._lock:
             self._coming.extend(faults)
 
-    def next(self, verb: Verb) -> Fault | None:
+    def next(self, verb: Verb, path: str) -> Fault | None:
         """Return what happens to a request."""
         with self._lock:
-            if not self._coming or verb not in self._coming[0].verbs:
+            if not self._coming or not self._coming[0].means(verb, path):
                 return None
             fault = self._coming.popleft()
             self.met.append(fault)

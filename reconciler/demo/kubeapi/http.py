@@ -91,7 +91,7 @@ class KubeHttp:
         """Carry the request out, unless a fault is due: this is the one place where requests fail on demand."""
         faults = self._options.faults
         verb = _verb(request)
-        fault = faults.next(verb) if faults else None
+        fault = faults.next(verb, request.url.path) if faults else None
         if faults is None or (fault is None and verb != "list"):
             return await self._dispatch(request)
         if fault is None or fault.stale:

@@ -20,6 +20,7 @@ from reconciler.demo.kubeapi.server import Options as ServerOptions
 from reconciler.errors import Conflict, ReconcilerError, Transient, UnknownOutcome
 from reconciler.observed import InferenceService, Known
 from reconciler.settings import KubernetesSettings
+from reconciler.systems.serving.api import INFERENCE_SERVICES
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.kserve import KServe, Options
 from reconciler.systems.serving.reflector import Pace
@@ -189,7 +190,10 @@ def test_a_stale_list_takes_nothing_away_that_is_there(cluster: Cluster, kserve:
     # The first list was answered before there was anything.
     removed: list[Any] = []
     kserve.on_change(lambda *_: removed.append(shown(kserve)))
-    cluster.faults.then(Fault(("watch",), 410, "Expired"), Fault(("list",), stale=True))
+    services = INFERENCE_SERVICES.plural
+    cluster.faults.then(
+        Fault(("watch",), 410, "Expired", plural=services), Fault(("list",), stale=True, plural=services)
+    )
     cluster.cut_watches()
 
     kserve_is_back = lambda: cluster.faults.left == 0 and shown(kserve) is not None  # noqa: E731  a condition
