@@ -35,6 +35,7 @@ from reconciler.plan.facts import (
     ROUTED_WITHIN,
     Facts,
     beyond_help,
+    previous_target,
     revision_release,
     settled,
     sole_release,
@@ -346,8 +347,17 @@ def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: 
     if not taken_up(live):
         what = f"the route to take up version {record.release.version}{cause(live)}"
         return stalled_by(live, wait(what, Phase.CANARY))
+    if not live.routed and not _stable_ill(live):
+        what = f"the network to take up {step.traffic} % for version {record.release.version}{cause(live)}"
+        return wait(what, Phase.CANARY)
     begin = BeginStep(record.release, number, facts.now)
     return act(begin, f"because {step.traffic} % are effective; {held_words(step)}", Phase.CANARY)
+
+
+def _stable_ill(live: InferenceService) -> bool:
+    """Tell whether stable is not ready: Knative programs no route to it then, and waiting for one helps nobody."""
+    previous = previous_target(live)
+    return previous is not None and previous.revision in live.unready
 
 
 def _shift(record: RolloutRecord, step: Step, why: str) -> Decision:

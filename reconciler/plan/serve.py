@@ -12,7 +12,7 @@ from reconciler.plan.adoption import decide_adoption
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, previous_target, revision_release, settled, sole_release, unchallenged
 from reconciler.plan.marks import RolloutRecord, release_from_tag
-from reconciler.plan.rollout import begin_rollout, continue_rollout, deploy_first, unmeasurable, unsplittable
+from reconciler.plan.rollout import begin_rollout, cause, continue_rollout, deploy_first, unmeasurable, unsplittable
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import CHAMPION
 from reconciler.status import Health, Phase, Sync
@@ -114,7 +114,7 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
         return wait(f"{stable} to come up above what was applied in between", Phase.DEPLOYING)
     return (
         _leave_strays(facts, live)
-        or _roles(facts, version, stable)
+        or _once_routed(live, _roles(facts, version, stable))
         or _drifted(facts, live, stable)
         or _uncompared(facts, live)
         or _in_sync(live)
@@ -130,6 +130,13 @@ def _roles(facts: Facts, version: ModelVersion, release: Release | None) -> Deci
         why = f"because it is staged, but version {version.version} is what is wanted"
         return act(Archive(other.version), why, Phase.ARCHIVING)
     return None
+
+
+def _once_routed(live: InferenceService, roles: Decision | None) -> Decision | None:
+    """Record who serves, and archive who does not, only when callers are sent so: shares are written before that."""
+    if roles is None or roles.action is None or live.routed:
+        return roles
+    return wait(f"the network to send all callers to the new revision{cause(live)}", Phase.PROMOTING)
 
 
 def _promote(version: ModelVersion, release: Release | None) -> Decision:

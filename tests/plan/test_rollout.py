@@ -22,7 +22,16 @@ from reconciler.observed import (
     Stage,
     TrafficTarget,
 )
-from reconciler.plan.action import Analyse, BeginStep, Deploy, RouteAll, ShiftTraffic, StageCandidate, StartCanary
+from reconciler.plan.action import (
+    Analyse,
+    BeginStep,
+    CutTraffic,
+    Deploy,
+    RouteAll,
+    ShiftTraffic,
+    StageCandidate,
+    StartCanary,
+)
 from reconciler.plan.marks import RolloutRecord, release_to_tag
 from reconciler.plan.rollout import (
     awaits_approval,
@@ -245,6 +254,20 @@ def test_each_step_names_its_share_and_its_number() -> None:
     assert canary(50, 1).decide().action == BeginStep(canary().release(2), 2, NOW)
     assert canary(0, 0).decide().action == ShiftTraffic(canary().release(2), 10, STABLE)
     assert recorded(canary(30, 1), percent=20).decide().action == ShiftTraffic(canary().release(2), 10, STABLE)
+
+
+def test_a_step_begins_only_when_the_network_has_taken_its_share_up_unless_stable_is_what_keeps_it() -> None:
+    waiting = seen(canary(10, 0), routed=False, message="IngressNotConfigured").decide()
+    assert (waiting.action, waiting.stalled) == (None, "")
+    assert waiting.waits_for == "the network to take up 10 % for version 2: IngressNotConfigured"
+    assert waiting.look_again_at is not None, "its deadline runs on"
+    ill = seen(canary(10, 0), routed=False, unready=frozenset({STABLE})).decide()
+    assert isinstance(ill.action, BeginStep)
+
+
+def test_nothing_is_held_up_that_takes_traffic_away_while_the_network_lags() -> None:
+    late = seen(canary(10, 1, timedelta(hours=2)), routed=False)
+    assert isinstance(late.decide().action, CutTraffic)
 
 
 # What is measured.

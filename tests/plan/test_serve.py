@@ -35,6 +35,23 @@ def left_behind(scene: Scene, **changes: Any) -> Scene:
     return scene.sees(strays=(replace(live, namespace="before", uid="stray", **changes),))
 
 
+# Callers that do not come yet as the shares say.
+
+
+def test_who_serves_is_recorded_and_who_does_not_archived_only_once_the_network_follows() -> None:
+    rolling = wanting().version(1, Stage.PRODUCTION).rolling(None, 2)
+    whole = (TrafficTarget(CANDIDATE, 100, "latest", latest=True),)
+    behind = seen(rolling, traffic=whole, routed=False, message="IngressNotConfigured").decide()
+    assert (behind.action, behind.phase) == (None, Phase.PROMOTING)
+    assert behind.waits_for == "the network to send all callers to the new revision: IngressNotConfigured"
+    assert seen(rolling, traffic=whole).decide().action == Promote(2, rolling.release(2))
+
+
+def test_what_serves_already_is_kept_whatever_becomes_of_the_network() -> None:
+    decision = seen(settled(), routed=False).decide()
+    assert (decision.action, decision.sync) == (None, Sync.SYNCED)
+
+
 # Putting back.
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
-from reconciler.observed import TAG_REJECTED, Stage
+from reconciler.observed import TAG_REJECTED, InferenceService, Release, Stage
+from reconciler.ports import Clock, Result
 from reconciler.registry_roles import role
-from tests.simulation.serving import asked_of
+from tests.simulation.faults import Faults
+from tests.simulation.serving import Key, Live, SimServing, asked_of
 from tests.simulation.stories import Script, good, spec, training, world
 from tests.simulation.world import KEY, NAME, World
 
@@ -77,6 +80,27 @@ def in_canary() -> Film:
     film.made.source.write(NAME, spec(training=training(2)))
     film.until(lambda: shares(film) == {1: 90, 2: 10})
     return film
+
+
+class Unprogrammed(SimServing):
+    """Knative whose ingress does not follow while it is `away`: the status names the new shares all the same."""
+
+    away: bool = False
+    _before: ClassVar[dict[Release | None, int]] = {}
+
+    def lose_the_ingress(self) -> None:
+        Unprogrammed._before, self.away = super().releases(KEY), True
+
+    def find_the_ingress(self) -> None:
+        self.away = False
+        self.live[KEY].resource_version += 1
+
+    def releases(self, key: Key) -> dict[Release | None, int]:
+        return self._before if self.away else super().releases(key)
+
+    def _translate(self, key: Key, live: Live) -> InferenceService:
+        found = super()._translate(key, live)
+        return replace(found, routed=False) if self.away else found
 
 
 def shares(film: Film) -> dict[int | None, int]:
@@ -243,3 +267,49 @@ def test_a_candidate_that_becomes_ready_while_it_is_taken_back_gets_nothing() ->
     pictures = film.rest()
     assert share(pictures, 1) == {100}
     assert share(pictures, 2) == {0}
+
+
+def test_shares_that_the_status_names_before_the_ingress_has_them_begin_no_step_and_archive_nothing() -> None:
+    serving: Unprogrammed
+
+    def make(faults: Faults, clock: Clock) -> Unprogrammed:
+        nonlocal serving
+        serving = Unprogrammed(faults, clock)
+        return serving
+
+    made = World(Script(), good, serving=make)
+    made.source.write(NAME, spec())
+    film = Film(made)
+    film.rest()
+    film.made.source.write(NAME, spec(training=training(2)))
+    film.until(lambda: serving.live[KEY].percent == 0 and serving.live[KEY].newest in serving.live[KEY].ready)
+    serving.lose_the_ingress()
+    film.until(lambda: serving.live[KEY].percent == 10)
+    stand_still(film)
+    assert waits_for(film).startswith("the network to take up 10 %")
+    assert not begun(film)
+    serving.find_the_ingress()
+    film.until(lambda: begun(film) and shares(film) == {1: 50, 2: 50})
+    film.until(lambda: serving.live[KEY].percent is None)
+    serving.lose_the_ingress()
+    stand_still(film)
+    assert waits_for(film).startswith("the network to send all callers")
+    assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.STAGING}
+    serving.find_the_ingress()
+    film.rest()
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
+
+
+def stand_still(film: Film) -> None:
+    """Let everything go on that needs no time."""
+    while film.made.one_pass() or film.made.tick():
+        film.made.check()
+
+
+def begun(film: Film) -> bool:
+    return any(r.entry.action == "BeginStep" and r.entry.result is Result.DONE for r in film.made.ledger.of[NAME])
+
+
+def waits_for(film: Film) -> str:
+    status = film.made.status()
+    return status.waits_for if status else ""

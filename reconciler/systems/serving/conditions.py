@@ -12,6 +12,7 @@ from reconciler.systems.serving.reading import items, mapping, text
 
 _UNTIL_THE_SPEC_CHANGES = frozenset({"NoSupportingRuntime", "InvalidPredictorSpec", "RuntimeDisabled"})
 _FAILED_REASONS = frozenset({"ReconcileFailed", "ProgressDeadlineExceeded", "RevisionFailed", "InternalError"})
+_ROUTES = ("PredictorRouteReady", "RoutesReady")
 # The nearer to the cause, the earlier: the others only pass it on.
 _TELLING = (
     "LatestDeploymentReady",
@@ -31,6 +32,12 @@ def is_ready(status: Json) -> bool:
     predictor = mapping(status, "components", "predictor")
     created, ready = text(predictor, "latestCreatedRevision"), text(predictor, "latestReadyRevision")
     return text(_condition(status, "Ready"), "status") == "True" and created == ready
+
+
+def is_routed(status: Json) -> bool:
+    """Tell whether Knative has programmed the shares that the status names, which it writes before that."""
+    told = [text(_condition(status, kind), "status") for kind in _ROUTES]
+    return next((said == "True" for said in told if said), True)
 
 
 def failure_of(status: Json) -> Failure | None:

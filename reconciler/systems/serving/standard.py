@@ -16,6 +16,8 @@ from reconciler.systems.serving.reading import items, mapping, number, text
 SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 COMPONENT_LABEL = "component"
 _HUNDRED = 100
+# False in one of these, and a gateway answers with errors of its own.
+_TAKEN_UP = ("Accepted", "ResolvedRefs")
 
 Link = Callable[[str, str], str]
 """Returns the address of a Service, by its namespace and name."""
@@ -38,7 +40,7 @@ class Workload:
 class Route:
     """The HTTPRoute of an InferenceService: percent by Service, None where its rules do not tell.
 
-    `followed` is false while its gateway has not taken up the newest rules.
+    `followed` is false while its gateway has not taken up the newest rules, or refuses them.
     """
 
     service: Key
@@ -108,9 +110,13 @@ def _shares(rule: Json) -> tuple[tuple[str, int], ...] | None:
 
 
 def _followed(obj: Json) -> bool:
+    """Tell whether every gateway has taken up the newest rules; where none answers, callers get errors from it."""
     generation = number(mapping(obj, "metadata"), "generation") or 0
-    conditions = [c for parent in items(obj, "status", "parents") for c in items(parent, "conditions")]
-    return all((number(c, "observedGeneration") or generation) >= generation for c in conditions)
+    parents = items(obj, "status", "parents")
+    conditions = [c for parent in parents for c in items(parent, "conditions")]
+    current = all((number(c, "observedGeneration") or generation) >= generation for c in conditions)
+    refused = any(text(c, "type") in _TAKEN_UP and text(c, "status") == "False" for c in conditions)
+    return bool(parents) and current and not refused
 
 
 def joined(
@@ -134,6 +140,7 @@ def joined(
         revisions={name: found.release for name, found in workloads.items()},
         unready=frozenset(name for name, found in workloads.items() if found.asked and not found.available),
         splits=routes is not None,
+        routed=followed,
     )
     current = workloads.get(newest)
     return told if told.failure or current is None else replace(told, failure=current.failure)

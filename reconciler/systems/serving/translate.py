@@ -16,7 +16,7 @@ from reconciler.observed import (
     TrafficTarget,
 )
 from reconciler.systems.serving.api import Json, Key
-from reconciler.systems.serving.conditions import failure_of, is_ready, message_of
+from reconciler.systems.serving.conditions import failure_of, is_ready, is_routed, message_of
 from reconciler.systems.serving.ownership import held_by_others, is_ours, owner_of, tracked_by
 from reconciler.systems.serving.reading import items, mapping, moment, number, text
 from reconciler.systems.serving.standard import COMPONENT_LABEL, SERVICE_LABEL, deployment_name
@@ -76,6 +76,7 @@ def inference_service(obj: Json) -> InferenceService:
         found=None if ours else serving_fields_of(obj),
         mode=mode_of(obj),
         applied_at=max(_applied(meta), default=None),
+        routed=is_routed(status),
     )
     return _standard(obj, translated) if translated.standard else translated
 

@@ -12,6 +12,7 @@ from tests.simulation.serving import Live
 
 Json = dict[str, Any]
 MODE = "Standard"
+_TAKEN_UP = ("Accepted", "ResolvedRefs")
 
 
 def deployments(live: Live, stuck: set[str]) -> dict[str, Json]:
@@ -62,6 +63,7 @@ def http_route(live: Live) -> Json | None:
             "ownerReferences": [{**owner, "uid": live.uid}],
         },
         "spec": {"rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends}]},
+        "status": {"parents": [{"conditions": [{"type": kind, "status": "True"} for kind in _TAKEN_UP]}]},
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.observed import Failure
-from reconciler.systems.serving.conditions import failure_of, is_ready, message_of
+from reconciler.systems.serving.conditions import failure_of, is_ready, is_routed, message_of
 
 Json = dict[str, Any]
 UNTIL_THE_SPEC_CHANGES, AFTER_A_DEADLINE, PENDING = "until the spec changes", "after a deadline", "pending"
@@ -144,3 +144,21 @@ def test_it_is_ready_only_by_its_newest_revision(row: str) -> None:
 def test_a_failure_of_long_ago_does_not_keep_it_from_being_ready() -> None:
     status = {"conditions": [condition("Ready")], **revisions("r2", "r2"), **model("UpToDate", "ModelLoadFailed")}
     assert (is_ready(status), failure_of(status), message_of(status)) == (True, None, "")
+
+
+ROUTED: Mapping[str, tuple[list[Json], bool]] = {
+    "Knative has programmed the predictor's route": ([condition("PredictorRouteReady")], True),
+    "Knative has not programmed it yet": ([condition("PredictorRouteReady", "Unknown", "IngressNotConfigured")], False),
+    "Knative cannot program it": ([condition("PredictorRouteReady", "False", "RevisionMissing")], False),
+    "only all routes together are told": ([condition("RoutesReady", "Unknown")], False),
+    "a transformer's route is not, but the predictor's is": (
+        [condition("RoutesReady", "False"), condition("PredictorRouteReady")], True,
+    ),
+    "nobody says anything of routes": ([condition("Ready")], True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROUTED)
+def test_shares_count_as_routed_when(row: str) -> None:
+    told, routed = ROUTED[row]
+    assert is_routed({"conditions": told}) is routed

@@ -114,6 +114,11 @@ def parents(*generations: int | None) -> Json:
     return {"parents": [{"conditions": [one]} for one in said]}
 
 
+def gateway(**conditions: str) -> Json:
+    """Return what one gateway says of the newest rules."""
+    return {"conditions": [{"type": k, "status": s, "observedGeneration": 2} for k, s in conditions.items()]}
+
+
 SHARES: dict[str, tuple[tuple[Json, ...], tuple[tuple[str, int], ...] | None]] = {
     "two weights": ((backends(new=10, old=90),), (("new", 10), ("old", 90))),
     "a candidate at nothing": ((backends(new=0, old=100),), (("new", 0), ("old", 100))),
@@ -132,7 +137,7 @@ SHARES: dict[str, tuple[tuple[Json, ...], tuple[tuple[str, int], ...] | None]] =
 @pytest.mark.parametrize("what", SHARES)
 def test_a_route_with(what: str) -> None:
     rules, shares = SHARES[what]
-    assert route(http_route(*rules)) == Route(KEY, "iris", shares, followed=True)
+    assert route(http_route(*rules, status=parents(2))) == Route(KEY, "iris", shares, followed=True)
 
 
 def test_a_backend_that_is_named_twice_gets_both_weights() -> None:
@@ -162,8 +167,17 @@ FOLLOWED: dict[str, tuple[Json, bool]] = {
     "every gateway follows": (parents(2, 2), True),
     "a gateway follows the rules of before": (parents(2, 1), False),
     "a gateway does not say what it follows": (parents(None), True),
-    "no gateway says anything": ({}, True),
-}
+    "no gateway says anything": ({}, False),
+    "a gateway has taken it up": ({"parents": [gateway(Accepted="True", ResolvedRefs="True")]}, True),
+    "a gateway does not accept it": ({"parents": [gateway(Accepted="False", ResolvedRefs="True")]}, False),
+    "a gateway does not find who is to get the share": (
+        {"parents": [gateway(Accepted="True", ResolvedRefs="False")]}, False,
+    ),
+    "one of two gateways does not accept it": (
+        {"parents": [gateway(Accepted="True"), gateway(Accepted="False")]}, False,
+    ),
+    "something else is false": ({"parents": [gateway(Accepted="True", PartiallyInvalid="False")]}, True),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", FOLLOWED)
@@ -310,6 +324,14 @@ def test_who_gets_how_much_when(what: str) -> None:
 def test_shares_can_be_split_only_where_http_routes_are_served() -> None:
     assert told(SERVING, {}).splits
     assert not without_routes(SERVING, {}).splits
+
+
+def test_shares_that_a_gateway_does_not_follow_are_told_and_not_routed() -> None:
+    refused = told(IN_CANARY, BOTH, SPLIT, followed=False)
+    assert (refused.routed, refused.traffic) == (False, told(IN_CANARY, BOTH, SPLIT).traffic)
+    assert told(IN_CANARY, BOTH, SPLIT).routed
+    assert not told(SERVING, {STABLE: UP}).routed, "there is no route yet"
+    assert without_routes(SERVING, {STABLE: UP}).routed
 
 
 def test_nothing_was_rolled_out_where_nothing_is_up_and_nobody_sent_anywhere() -> None:

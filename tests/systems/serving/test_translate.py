@@ -62,6 +62,18 @@ def test_a_candidate_at_nothing_is_still_a_target() -> None:
     assert found.traffic == (TrafficTarget("r2", 0, "latest", latest=True),)
 
 
+def test_shares_that_knative_writes_before_it_programs_them_are_told_as_such() -> None:
+    target = {"latestRevision": True, "revisionName": "r2", "percent": 100}
+    status = {
+        "components": {"predictor": {"traffic": [target]}},
+        "conditions": conditions(("PredictorRouteReady", "Unknown", "IngressNotConfigured", "")),
+    }
+    found = inference_service(service(status))
+
+    assert (found.routed, found.traffic) == (False, (TrafficTarget("r2", 100, latest=True),))
+    assert inference_service(service()).routed
+
+
 def conditions(*found: tuple[str, str, str, str]) -> list[Json]:
     names = ("type", "status", "reason", "message")
     return [{name: value for name, value in zip(names, one, strict=True) if value} for one in found]
