@@ -87,7 +87,7 @@ def unsplittable(facts: Facts, live: InferenceService, stable: Release, release:
     if not live.standard:
         return _parts_not_split(facts, stable, release) if course else None
     if any(step.traffic for step in course) and not live.splits:
-        return not_routed(release, 0, "this cluster has no HTTPRoutes", Phase.DEPLOYING)
+        return not_routed(release, 0, "no HTTPRoute leads to its service", Phase.DEPLOYING)
     before, after = facts.observed.records.get(stable), facts.spec.serving
     left = inherited(before.serving["predictor"], after.predictor) if before and after else ()
     if not left:
@@ -120,7 +120,7 @@ def not_routed(release: Release, percent: int, why: str, phase: Phase) -> Decisi
     """Stall a canary that nobody sends callers to."""
     share = f"{percent} % of the" if percent else "its share of the"
     what = f"version {release.version} would never get {share} traffic: {why}"
-    waits = "strategy: blueGreen in Git, or a KServe newer than v0.20.0 with the Gateway API"
+    waits = "strategy: blueGreen in Git, or a KServe newer than v0.20.0 with ingress.enableGatewayApi: true"
     return replace(stall(what, phase, waits), cause=NOT_ROUTED)
 
 

@@ -99,8 +99,9 @@ def against(scene: Scene, wanted: str = "") -> Scene:
 def test_where_nothing_splits_a_canary_does_not_begin() -> None:
     decision = seen(one().version(2), splits=False).decide()
     assert (decision.action, decision.cause) == (None, "TrafficNotRouted")
-    assert decision.stalled == ("version 2 would never get its share of the traffic: this cluster has no HTTPRoutes")
-    assert decision.waits_for.startswith("strategy: blueGreen in Git, or a KServe newer than v0.20.0")
+    assert decision.stalled == "version 2 would never get its share of the traffic: no HTTPRoute leads to its service"
+    newer = "a KServe newer than v0.20.0 with ingress.enableGatewayApi: true"
+    assert decision.waits_for == f"strategy: blueGreen in Git, or {newer}"
     assert decision.phase is Phase.DEPLOYING
 
 

@@ -125,7 +125,8 @@ class SimServing:
     lagging: bool = False
     before_delete: Callable[[Key], None] = lambda _: None
     viewer: int = 0
-    routings: ClassVar[tuple[standard.Routing, ...]] = ("weights", "weights", "weights", "ignored", "none")
+    # In these proportions older tapes choose what they chose.
+    routings: ClassVar[tuple[standard.Routing, ...]] = (*6 * ("weights",), *2 * ("ignored",), "none", "unused")
     routing: standard.Routing = "weights"
     namespaces: tuple[str, ...] = ()
     _seen_by: dict[int, dict[Key, InferenceService]] = field(default_factory=dict)

@@ -14,8 +14,9 @@ from typing import Any, Literal
 from reconciler.observed import LABEL_RELEASE, STANDARD, Failure, InferenceService, Release
 from reconciler.systems.serving.standard import Route, Workload, deployment_name, joined
 
-# weights: the route follows canaries; ignored: as up to v0.20.0; none: there is no Gateway API.
-Routing = Literal["weights", "ignored", "none"]
+# weights: the route follows canaries; ignored: as up to v0.20.0; none: there is no Gateway API; unused: there is, but
+# KServe is not told to use it.
+Routing = Literal["weights", "ignored", "none", "unused"]
 _OWN = ("name", "minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "autoScaling")
 
 
@@ -111,8 +112,8 @@ def shown(
         for name, release in made.items()
     }
     told = Route(key, key[1], tuple(sorted(route.items())), followed=True)
-    routes = None if routing == "none" else {key[1]: told} if route else {}
-    base = _with_spec(service, manifest, canary, stable)
+    routes = None if routing == "none" else {key[1]: told} if route and routing != "unused" else {}
+    base = replace(_with_spec(service, manifest, canary, stable), routed=bool(route))
     return joined(base, workloads, routes, lambda namespace, name: f"http://{namespace}/{key[1]}/{name}")
 
 

@@ -142,8 +142,10 @@ def test_a_canary_that_the_route_ignores_stalls_and_is_taken_back_at_its_deadlin
     assert asked(film) is None
 
 
-def test_a_canary_is_not_begun_where_there_are_no_routes() -> None:
-    film = in_production("none")
+@pytest.mark.parametrize("routing", ["none", "unused"])
+def test_a_canary_is_not_begun_where_there_are_no_routes(routing: Routing) -> None:
+    film = in_production(routing)
+    assert roles(film) == {1: Stage.PRODUCTION}
     commit(film, SECOND)
     pictures = film.rest()
     assert stalled(film) == NOT_ROUTED
@@ -152,7 +154,7 @@ def test_a_canary_is_not_begun_where_there_are_no_routes() -> None:
     assert TAG_ROLLOUT not in film.made.registry.models[NAME].versions[1].tags
 
 
-@pytest.mark.parametrize("routing", ["weights", "ignored", "none"])
+@pytest.mark.parametrize("routing", ["weights", "ignored", "none", "unused"])
 def test_blue_green_moves_callers_in_one_step_whoever_routes_them(routing: Routing) -> None:
     film = in_production(routing)
     commit(film, GREEN)
@@ -162,7 +164,7 @@ def test_blue_green_moves_callers_in_one_step_whoever_routes_them(routing: Routi
     assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
 
 
-@pytest.mark.parametrize("routing", ["weights", "ignored", "none"])
+@pytest.mark.parametrize("routing", ["weights", "ignored", "none", "unused"])
 def test_blue_green_that_answers_badly_never_has_a_caller(routing: Routing) -> None:
     film = in_production(routing)
     film.made.bad.add(2)

@@ -19,10 +19,14 @@ from reconciler.demo.kserve.workloads import Workload, Workloads
 
 @dataclass(frozen=True, slots=True)
 class StandardOptions:
-    """How Standard mode behaves: whether HTTPRoutes get canaries' weights, and after how long a rollout is stuck."""
+    """How Standard mode behaves: whether HTTPRoutes get canaries' weights, and after how long a rollout is stuck.
+
+    Without `gateway_api` it makes an Ingress, as KServe's `ingress.enableGatewayApi` has it by default.
+    """
 
     routes_canaries: bool
     progress_deadline: float
+    gateway_api: bool = True
 
 
 class StandardMode:
@@ -77,8 +81,8 @@ class StandardMode:
 
     @cached_property
     def _has_routes(self) -> bool:
-        """Whether the cluster has the Gateway API; KServe looks once too."""
-        return self._parts.cluster.routes.served()
+        """Whether KServe uses the Gateway API and the cluster has it; KServe looks once too."""
+        return self._options.gateway_api and self._parts.cluster.routes.served()
 
     def _roll(self, key: Entry, isvc: Json, predictor: Predictor, standing: Mapping[str, Json]) -> Workload:
         wanted = deployments.new(isvc, predictor, self._options.progress_deadline)

@@ -41,6 +41,7 @@ class Options:
     activation_timeout: float = 60.0  # how long a request waits for a revision that is at zero
     routes_canaries: bool = True  # False: as KServe up to v0.20.0, which deploys spec.canary and routes nothing to it
     progress_deadline: float = 600.0  # of a Deployment's new template
+    gateway_api: bool = True  # False: Ingress even where HTTPRoutes are served, as KServe is configured by default
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = utc_now
     rng: random.Random | None = None
@@ -79,7 +80,7 @@ class KServeStandIn:
         with router.serve(chosen.ingress_port) as url:
             cluster = Cluster(api_client)
             parts = Parts(cluster, pods, router, scaler, queue, chosen.now, url, owners, Kubelet(cluster, pods))
-            standard = StandardOptions(chosen.routes_canaries, chosen.progress_deadline)
+            standard = StandardOptions(chosen.routes_canaries, chosen.progress_deadline, chosen.gateway_api)
             with _running(Controller(parts, standard), cluster, queue):
                 yield cls(url)
 

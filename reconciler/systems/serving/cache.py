@@ -110,6 +110,12 @@ class Cache:
         unready = frozenset(name for name, revision in found.items() if revision.failed)
         return replace(service, revisions=releases, unready=unready)
 
+    def misses_route(self, key: Key) -> bool:
+        """Tell whether a service counts as one without an HTTPRoute although the cluster serves them."""
+        with self._changed:
+            found = self._joined.get(key)
+            return found is not None and not found.splits and self.routes.held is not None
+
     def part_keys(self, parts: Parts[P], namespace: str) -> frozenset[Key]:
         """Return namespace and name of the parts of a namespace, "" for all."""
         with self._changed:

@@ -40,6 +40,11 @@ def is_routed(status: Json) -> bool:
     return next((said == "True" for said in told if said), True)
 
 
+def is_entered(status: Json) -> bool:
+    """Tell whether there is a way in, as KServe says of Ingress and HTTPRoute alike."""
+    return text(_condition(status, "IngressReady"), "status") == "True"
+
+
 def failure_of(status: Json) -> Failure | None:
     """Return why it does not become ready; `terminal` when only another spec can help."""
     return _model_failure(status) or _condition_failure(status)

@@ -208,7 +208,10 @@ class KServe:
         self, manifest: Mapping[str, Any], write: Callable[[Api, Key, Mapping[str, Any], Entry | None], Json]
     ) -> None:
         key = key_of(dict(manifest))
-        meta = mapping(write(self._api, key, manifest, self._entry(key)), "metadata")
+        entry = self._entry(key)
+        if self._cache.misses_route(key):
+            writing.confirm_unrouted(self._api, key)
+        meta = mapping(write(self._api, key, manifest, entry), "metadata")
         uid, version = text(meta, "uid"), text(meta, "resourceVersion")
         if not self._wait(lambda: _shows(self._cache.entry(key), uid, version), self._options.write_timeout):
             raise UnknownOutcome(

@@ -1,7 +1,8 @@
 """Standard mode: what a predictor's Deployment and the HTTPRoute say of who gets how much. Pure.
 
 KServe's status repeats the spec's percentages; the weights of the route are what callers get. A release up to v0.20.0
-deploys a canary and leaves the route alone, and without Gateway API there is no route.
+deploys a canary and leaves the route alone. Without Gateway API there is no route, nor where KServe is told not to use
+it.
 """
 
 from __future__ import annotations
@@ -122,7 +123,13 @@ def _followed(obj: Json) -> bool:
 def joined(
     service: InferenceService, workloads: Mapping[str, Workload], routes: Mapping[str, Route] | None, link: Link
 ) -> InferenceService:
-    """Complete an InferenceService by its Deployments and its route; `routes` None where none are served."""
+    """Complete an InferenceService by its Deployments and its route; `routes` None where none are served.
+
+    `service.routed` is whether KServe says that there is a way in. With the Gateway API it says so only of a route that
+    is there: one that the watch does not show then is not used, or ahead of the watch.
+    """
+    if routes is not None and service.name not in routes and service.routed:
+        routes = None
     newest, stable = service.latest_created or "", service.latest_rolledout or ""
     shares, followed = _effective(service, workloads, routes)
     ready = {name for name, found in workloads.items() if found.ready}

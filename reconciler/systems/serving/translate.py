@@ -16,7 +16,7 @@ from reconciler.observed import (
     TrafficTarget,
 )
 from reconciler.systems.serving.api import Json, Key
-from reconciler.systems.serving.conditions import failure_of, is_ready, is_routed, message_of
+from reconciler.systems.serving.conditions import failure_of, is_entered, is_ready, is_routed, message_of
 from reconciler.systems.serving.ownership import held_by_others, is_ours, owner_of, tracked_by
 from reconciler.systems.serving.reading import items, mapping, moment, number, text
 from reconciler.systems.serving.standard import COMPONENT_LABEL, SERVICE_LABEL, deployment_name
@@ -94,6 +94,7 @@ def _standard(obj: Json, translated: InferenceService) -> InferenceService:
         latest_created=newest,
         latest_ready=None,
         latest_rolledout=stable,
+        routed=is_entered(mapping(obj, "status")),
     )
 
 

@@ -9,10 +9,11 @@ from reconciler.breakpoints import reached
 from reconciler.errors import Conflict, Transient, UnknownOutcome
 from reconciler.observed import LABEL_RELEASE, MANAGER, InferenceService, Release
 from reconciler.systems.serving.answers import AlreadyExists, FieldsHeld, NotFound
-from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, JSON_PATCH, Api, Call, Json, Key
+from reconciler.systems.serving.api import APPLY, HTTP_ROUTES, INFERENCE_SERVICES, JSON_PATCH, Api, Call, Json, Key
 from reconciler.systems.serving.cache import Entry
 from reconciler.systems.serving.ownership import adopted, given_up, is_ours, needs_adoption, owner_of
 from reconciler.systems.serving.reading import items, mapping, number, text
+from reconciler.systems.serving.standard import route
 
 _MANAGER = ("fieldManager", MANAGER)
 _ATTEMPTS = 4
@@ -131,6 +132,14 @@ def read(api: Api, key: Key) -> Json:
         return _answer(api, Call("get", INFERENCE_SERVICES, *key))
     except NotFound as error:
         raise Conflict(f"{error.message} any more", help=_ANEW) from error
+
+
+def confirm_unrouted(api: Api, key: Key) -> None:
+    """Raise Transient where there is an HTTPRoute that the watch has yet to show: somebody may get callers by it."""
+    query = (("fieldSelector", f"metadata.name={key[1]}"),)
+    found = api.call(Call("list", HTTP_ROUTES, key[0], query=query))
+    if found.get("kind") != f"{HTTP_ROUTES.kind}List" or any(route(obj) for obj in items(found, "items")):
+        raise Transient(f"whether an HTTPRoute leads to {key[0]}/{key[1]} is not known: the watch has yet to show it")
 
 
 def delete(api: Api, key: Key, uid: str) -> None:

@@ -86,6 +86,19 @@ def test_without_the_gateway_api_stable_gets_everything(tmp_path: Path, light_mo
         eventually(lambda: set(world.deployments("iris")) == {"r2"} and world.answers("iris") == 2)
 
 
+def test_where_kserve_is_not_told_to_use_the_gateway_api_there_is_a_way_in_and_no_route(
+    tmp_path: Path, light_models: dict[str, str]
+) -> None:
+    by_default = StandardOptions(routes_canaries=True, progress_deadline=600.0, gateway_api=False)
+    with on_its_own(tmp_path / "work", standard=by_default) as world:
+        world.apply_standard("iris", predictor("r1", light_models["v1"]), canary("r2", light_models["v2"], 100))
+        eventually(lambda: canary_ready(world) and world.condition("iris", "Ready") == "True")
+        assert (world.condition("iris", "IngressReady"), world.weights("iris")) == ("True", {})
+        assert {world.answers("iris") for _ in range(20)} == {1}
+        world.apply_standard("iris", predictor("r2", light_models["v2"]))
+        eventually(lambda: set(world.deployments("iris")) == {"r2"} and world.answers("iris") == 2)
+
+
 def test_an_update_that_gets_stuck_is_told_after_its_deadline(tmp_path: Path, light_models: dict[str, str]) -> None:
     hasty = StandardOptions(routes_canaries=True, progress_deadline=1.0)
     with on_its_own(tmp_path / "work", standard=hasty) as world:

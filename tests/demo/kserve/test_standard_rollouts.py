@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from reconciler.demo.kserve.standard_mode import StandardOptions
 from reconciler.demo.kubeapi import Options as ApiOptions
 from reconciler.ensure.scene import Systems
@@ -48,6 +50,7 @@ STEPS = [{"traffic": 10, "hold": "200ms"}, {"traffic": 50, "hold": "200ms"}]
 BY_STEPS = {"strategy": "canary", "steps": STEPS, "analysis": [ANSWERS], "deadline": "10m"}
 AT_ONCE = {"strategy": "blueGreen", "hold": "200ms", "analysis": [ANSWERS], "deadline": "10m"}
 UNTIL_V020 = StandardOptions(routes_canaries=False, progress_deadline=600.0)
+BY_DEFAULT = StandardOptions(routes_canaries=True, progress_deadline=600.0, gateway_api=False)
 WITHOUT_ROUTES = ApiOptions(left_out=frozenset({ROUTES}))
 
 
@@ -262,12 +265,16 @@ def test_a_kserve_that_routes_no_canaries_serves_what_takes_no_shares(tmp_path: 
         eventually(lambda: told.cluster.answers(NAME) == 2)
 
 
-def test_without_http_routes_no_steps_are_begun_and_everything_at_once_goes_through(tmp_path: Path) -> None:
-    with story(tmp_path, options=WITHOUT_ROUTES) as told:
+@pytest.mark.parametrize(("options", "standard"), [(WITHOUT_ROUTES, AS_RELEASED), (ApiOptions(), BY_DEFAULT)])
+def test_without_http_routes_no_steps_are_begun_and_everything_at_once_goes_through(
+    tmp_path: Path, options: ApiOptions, standard: StandardOptions
+) -> None:
+    with story(tmp_path, options=options, standard=standard) as told:
         first_version(told, BY_STEPS)
         told.registers()
         told.until(lambda: told.stalls_by == "TrafficNotRouted")
-        assert "this cluster has no HTTPRoutes" in told.status.conditions.stalled.message
+        assert "no HTTPRoute leads to its service" in told.status.conditions.stalled.message
+        assert "ingress.enableGatewayApi: true" in told.status.waits_for
         assert "canary" not in told.wanted
         told.wants(AT_ONCE)
         told.until(lambda: told.in_production(2))

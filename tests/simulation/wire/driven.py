@@ -45,6 +45,16 @@ class Driven(KServe):
                 return
         assert steps < _MOST_STEPS, "the watches never come to rest"
 
+    def leave_out(self, plural: str) -> list[Watch]:
+        """Let the watches of one kind bring nothing any more; return them."""
+        left = [watch for watch in self._driven if watch.plural == plural]
+        self._driven = [watch for watch in self._driven if watch.plural != plural]
+        return left
+
+    def take_in(self, watches: list[Watch]) -> None:
+        """Let these watches go on."""
+        self._driven += watches
+
     def _step(self) -> bool:
         """Let one watch take one step; False when none has anything to do now."""
         ready = [watch for watch in self._driven if self._is_ready(watch)]

@@ -39,10 +39,11 @@ def calmest(options: Sequence[Any]) -> Any:
 class WireServing(SimServing):
     """SimServing's Knative and its truth; between it and the reconciler stand Kubernetes and the real adapter.
 
-    `sleep` lets time pass, in seconds: a call that waits for its watch does. HTTPRoutes are always served here.
+    `sleep` lets time pass, in seconds: a call that waits for its watch does. HTTPRoutes are always served here, be they
+    used or not.
     """
 
-    routings: ClassVar[tuple[Routing, ...]] = ("weights", "weights", "weights", "ignored")
+    routings: ClassVar[tuple[Routing, ...]] = (*6 * ("weights",), "ignored", "unused")
 
     def __init__(self, faults: Faults, clock: Clock, sleep: Callable[[float], None], pick: Pick = calmest) -> None:
         super().__init__(faults, clock)
@@ -173,7 +174,7 @@ class WireServing(SimServing):
         """Write what KServe and Kubernetes' own controllers write in Standard mode."""
         stuck = {name for name in live.templates if self._stuck(live.releases[name]) and name not in live.ready}
         wanted = [(DEPLOYMENTS, obj) for obj in standard.deployments(live, stuck).values()]
-        route = standard.http_route(live) if self.routing != "none" else None
+        route = standard.http_route(live) if self.routing in ("weights", "ignored") else None
         wanted += [(HTTP_ROUTES, route)] if route else []
         written = self._written.setdefault(live.uid, {})
         for path in [path for path in written if path not in {r.path(*_key(o)) for r, o in wanted}]:

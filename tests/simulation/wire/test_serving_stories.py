@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from reconciler.observed import Stage
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.desired.serving import Serving
+from reconciler.errors import Transient
+from reconciler.manifest import inference_service, release_of, serving_fields
+from reconciler.observed import InferenceService, Known, ReleaseRecord, Stage
 from reconciler.registry_roles import role
-from tests.simulation.stories import Script, good, spec, training, until
+from reconciler.systems.serving.api import HTTP_ROUTES
+from tests.simulation.faults import Faults
+from tests.simulation.stories import Script, calm, good, spec, training, until
+from tests.simulation.wire.serving import WireServing
 from tests.simulation.wire.world import WireWorld
 from tests.simulation.wishes import Wish, spec_of
 from tests.simulation.world import KEY, NAME
+
+MODEL = {"modelFormat": {"name": "mlflow"}, "protocolVersion": "v2"}
 
 
 def in_production() -> WireWorld:
@@ -47,3 +59,37 @@ def test_what_still_serves_while_it_is_being_deleted_is_not_archived() -> None:
     made.settle()
     assert KEY not in made.serving.live
     assert [role(v) for v in made.registry.models[NAME].versions] == [Stage.ARCHIVED, Stage.PRODUCTION]
+
+
+def standing(made: WireServing) -> InferenceService:
+    answer = made.read_all()
+    assert isinstance(answer, Known), answer
+    return answer.value[KEY]
+
+
+def test_a_route_that_is_ahead_of_its_watch_makes_no_split_count_as_none() -> None:
+    now = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += timedelta(seconds=seconds)
+
+    made = WireServing(Faults(calm), lambda: now, sleep)
+    made.read_all()
+    watches = made.adapter.leave_out(HTTP_ROUTES.plural)
+    fields = Serving.model_validate(
+        {"namespace": KEY[0], "mode": "Standard", "predictor": {"model": MODEL, "minReplicas": 1}}
+    )
+    one, two = (ReleaseRecord(release_of(n, fields), f"s3://m/{n}", serving_fields(fields)) for n in (1, 2))
+    made.apply(inference_service(NAME, one, None))
+    while made.tick(KEY):
+        made.read_all()
+    assert not standing(made).splits, "KServe says that there is a way in, and no route is seen"
+    canary = inference_service(NAME, two, 0, one)
+    with pytest.raises(Transient, match="the watch has yet to show it"):
+        made.apply(canary)
+    assert "canary" not in made.live[KEY].manifest["spec"]
+    made.adapter.take_in(watches)
+    assert standing(made).splits
+    made.apply(canary)
+    assert made.live[KEY].manifest["spec"]["canary"][0]["trafficPercent"] == 0

@@ -298,6 +298,16 @@ TRAFFIC: dict[str, tuple[InferenceService, tuple[TrafficTarget, ...]]] = {
         (target(CANARY, 10, "latest"), target(STABLE, 90, None)),
     ),
     "there is no route yet": (told(IN_CANARY, BOTH), ()),
+    "HTTPRoutes are served and KServe uses none": (
+        told(replace(SERVING, routed=True), {STABLE: UP}), (target(STABLE, 100, "latest"),),
+    ),
+    "HTTPRoutes are served, KServe uses none, and a canary stands there": (
+        told(replace(IN_CANARY, routed=True), BOTH), (target(CANARY, 0, "latest"), target(STABLE, 100, "prev")),
+    ),
+    "KServe says that there is a way in, and the route splits": (
+        told(replace(IN_CANARY, routed=True), BOTH, SPLIT),
+        (target(CANARY, 10, "latest"), target(STABLE, 90, "prev")),
+    ),
     "the rules of the route do not tell": (
         joined(IN_CANARY, BOTH, {"iris": Route(KEY, "iris", None, followed=True)}, lambda *_: ""), (),
     ),
@@ -321,9 +331,13 @@ def test_who_gets_how_much_when(what: str) -> None:
     assert found.traffic == traffic
 
 
-def test_shares_can_be_split_only_where_http_routes_are_served() -> None:
-    assert told(SERVING, {}).splits
+def test_shares_can_be_split_only_where_http_routes_are_served_and_used() -> None:
+    assert told(SERVING, {}).splits, "KServe has yet to say what it uses"
     assert not without_routes(SERVING, {}).splits
+    entered = replace(SERVING, routed=True)
+    assert not told(entered, {STABLE: UP}).splits
+    assert told(entered, {STABLE: UP}).routed
+    assert told(entered, {STABLE: UP}, {STABLE: 100}).splits
 
 
 def test_shares_that_a_gateway_does_not_follow_are_told_and_not_routed() -> None:

@@ -73,6 +73,14 @@ def test_the_status_s_shares_are_not_believed_as_they_repeat_the_spec() -> None:
     assert (found.traffic, found.latest_ready) == ((), None)
 
 
+@pytest.mark.parametrize(("said", "entered"), [("True", True), ("False", False), ("Unknown", False), (None, False)])
+def test_whether_there_is_a_way_in_is_what_kserve_says_of_its_ingress(said: str | None, *, entered: bool) -> None:
+    told = [] if said is None else [{"type": "IngressReady", "status": said}]
+    others = [{"type": kind, "status": "True"} for kind in ("Ready", "PredictorRouteReady")]
+    status = {"deploymentMode": "Standard", "conditions": [*told, *others]}
+    assert seen(rendered("iris", recorded(1), None), status=status).routed is entered
+
+
 def test_an_entry_without_a_share_has_none_of_the_traffic() -> None:
     body = rendered("iris", recorded(2), 10, recorded(1))
     del body["spec"]["canary"][0]["trafficPercent"]
