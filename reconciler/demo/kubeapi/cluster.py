@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, assert_never
 
-from reconciler.demo.kubeapi import deletion, managed, validation, writes
+from reconciler.demo.kubeapi import deletion, managed, pruning, validation, writes
 from reconciler.demo.kubeapi.admission import Admission, AdmissionRequest
 from reconciler.demo.kubeapi.errors import already_exists, conflict, forbidden, modified, not_found
 from reconciler.demo.kubeapi.jsonpatch import json_patch
@@ -119,7 +119,7 @@ class Cluster:
     def create(self, target: Target, body: Any, options: WriteOptions) -> Record:
         """Store a new object under its name, or under one made from generateName."""
         resource = target.resource
-        body = _identified(body, target)
+        body = _known(_identified(body, target), resource, options)
         with self.locked():
             self._check_namespace(target, name_of(body))
             named = self._named(body)
@@ -134,18 +134,19 @@ class Cluster:
         with self.locked():
             old = self.get(target)
             writes.check_replace(old.value, body, target.resource)
-            return self._update(target, old, body, options)
+            return self._update(target, old, _known(body, target.resource, options), options)
 
     def patch(self, target: Target, patch: Patch, options: WriteOptions) -> Record:
         """Change an object by a patch."""
         with self.locked():
             old = self.get(target)
             sent = _identified(_patched(old.value, patch, target.resource), target)
-            return self._update(target, old, sent, options)
+            return self._update(target, old, _known(sent, target.resource, options), options)
 
     def apply(self, target: Target, config: Any, options: WriteOptions) -> Record:
         """Apply a configuration on the server (create or change), as `options.manager`."""
         config = _identified(config, target)
+        pruning.check_applied(config, target.resource, target.namespace)
         with self.locked() as store:
             old = store.get(target.key)
             if old is None:
@@ -243,7 +244,7 @@ class Cluster:
         """Let hooks change the object, check the result, and let hooks refuse it, in this order."""
         operation: Literal["CREATE", "UPDATE"] = "UPDATE" if old else "CREATE"
         request = AdmissionRequest(operation, target.resource, obj, old, options.dry_run)
-        new = self.admission.mutate(request)
+        new = pruning.pruned(self.admission.mutate(request), target.resource)
         validation.check_object(new, target.resource)
         self.admission.validate(replace(request, obj=new))
         return new
@@ -282,6 +283,13 @@ class Cluster:
 
 def _identified(body: Any, target: Target) -> JsonObject:
     return validation.identified(body, target.resource, target.namespace, target.name)
+
+
+def _known(body: JsonObject, resource: ResourceType, options: WriteOptions) -> JsonObject:
+    """Drop the fields that no schema names, or refuse them."""
+    if options.unknown_fields == "refuse":
+        pruning.check_strict(body, resource)
+    return pruning.pruned(body, resource)
 
 
 def _patched(old: JsonObject, patch: Patch, resource: ResourceType) -> Any:

@@ -92,7 +92,8 @@ def write_options(request: Request) -> WriteOptions:
     agent = request.headers.get("user-agent", "unknown")
     on_conflict: Literal["take", "refuse"] = "take" if flag(request, "force") else "refuse"
     manager = params.get("fieldManager") or agent.partition("/")[0]
-    return WriteOptions(manager, dry_run=dry_run == "All", on_conflict=on_conflict)
+    unknown: Literal["drop", "refuse"] = "refuse" if params.get("fieldValidation") == "Strict" else "drop"
+    return WriteOptions(manager, dry_run=dry_run == "All", on_conflict=on_conflict, unknown_fields=unknown)
 
 
 def flag(request: Request, name: str) -> bool:

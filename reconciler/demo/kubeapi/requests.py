@@ -26,11 +26,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """Who writes, whether it is only tried, and what an apply does on conflict."""
+    """Who writes, whether it is only tried, and what becomes of conflicts and of fields that no schema names."""
 
     manager: str
     dry_run: bool = False
     on_conflict: Literal["refuse", "take"] = "refuse"
+    unknown_fields: Literal["drop", "refuse"] = "drop"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Describe the resources served: built-in ones, and those that CustomResourceDefinitions add."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from reconciler.demo.kubeapi.errors import Subject
 from reconciler.demo.kubeapi.fieldtypes import CORE, KSERVE, FieldTypes, from_schema
@@ -26,6 +27,7 @@ class ResourceType:
     types: FieldTypes = CORE
     selectable: frozenset[str] = _ALWAYS_SELECTABLE
     must_have: tuple[tuple[str, ...], ...] = ()
+    schema: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def api_version(self) -> str:
@@ -168,6 +170,7 @@ def from_definition(definition: JsonObject) -> ResourceType:
         custom=True,
         types=KSERVE if preset else types,
         must_have=tuple(_required_paths(schema)),
+        schema=schema,
     )
 
 

@@ -188,6 +188,34 @@ def test_a_new_definition_serves_its_resource_by_its_own_schema(kube: Clients, r
     assert refused(widgets.get)["code"] == 404
 
 
+def test_a_field_that_no_schema_names_fails_an_apply_and_is_dropped_by_other_writes(kube: Clients) -> None:
+    kube.crds.create_custom_resource_definition(WIDGETS)
+    wait_until_served(kube.crds, "widgets.example.com")
+    path, meta = "/apis/example.com/v1/widgets", {"name": "w"}
+    odd = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": meta, "spec": {"size": 1, "colour": "red"}}
+
+    def ask(method: str, at: str, media_type: str, body: Any, checked: str) -> Any:
+        query = {"fieldManager": "a", "fieldValidation": checked}
+        answer = kube.http.request(method, at, params=query, json=body, headers={"content-type": media_type})
+        return answer.status_code, answer.json()
+
+    try:
+        for checked in ("Ignore", "Strict"):
+            code, failed = ask("PATCH", f"{path}/w", "application/apply-patch+yaml", odd, checked)
+            assert code == 500
+            assert failed["message"].endswith(": .spec.colour: field not declared in schema")
+        code, strict = ask("POST", path, "application/json", odd, "Strict")
+        assert (code, 'unknown field "spec.colour"' in strict["message"]) == (400, True)
+        code, made = ask("POST", path, "application/json", odd, "Ignore")
+        assert (code, made["spec"]) == (201, {"size": 1})
+        merged = {"spec": {"parts": [{"id": 1, "shape": "round"}]}}
+        code, after = ask("PATCH", f"{path}/w", "application/merge-patch+json", merged, "Ignore")
+        assert (code, after["spec"]) == (200, {"size": 1, "parts": [{"id": 1}]})
+    finally:
+        kube.crds.delete_custom_resource_definition("widgets.example.com")
+        eventually(lambda: kube.http.get(path).status_code == 404)
+
+
 def name_format(request: AdmissionRequest) -> dict[str, Any]:
     request.obj["metadata"].setdefault("annotations", {})["modelFormat"] = "mlflow"
     return request.obj
