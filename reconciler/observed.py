@@ -165,7 +165,8 @@ class InferenceService:
     In Standard mode a revision is the Deployment of one predictor, `release` that of the canary where there is one, and
     `beside` then that of spec.predictor; `splits` is false where nothing can route shares. `applied_at` is when an
     apply of ours last changed something, by the cluster's clock. `routed` is false while what stands between callers
-    and pods has not taken up, or refuses, the shares that `traffic` tells.
+    and pods has not taken up, or refuses, the shares that `traffic` tells. `canaries` is false where KServe was found
+    to keep none in Standard mode.
     """
 
     namespace: str
@@ -196,6 +197,7 @@ class InferenceService:
     splits: bool = True
     applied_at: datetime | None = None
     routed: bool = True
+    canaries: bool = True
 
     @property
     def standard(self) -> bool:

@@ -86,6 +86,8 @@ def unsplittable(facts: Facts, live: InferenceService, stable: Release, release:
     course = () if reverts(facts, stable, release) else facts.spec.rollout.course
     if not live.standard:
         return _parts_not_split(facts, stable, release) if course else None
+    if not live.canaries:
+        return no_canaries(release, Phase.DEPLOYING)
     if any(step.traffic for step in course) and not live.splits:
         return not_routed(release, 0, "no HTTPRoute leads to its service", Phase.DEPLOYING)
     before, after = facts.observed.records.get(stable), facts.spec.serving
@@ -122,6 +124,12 @@ def not_routed(release: Release, percent: int, why: str, phase: Phase) -> Decisi
     what = f"version {release.version} would never get {share} traffic: {why}"
     waits = "strategy: blueGreen in Git, or a KServe newer than v0.20.0 with ingress.enableGatewayApi: true"
     return replace(stall(what, phase, waits), cause=NOT_ROUTED)
+
+
+def no_canaries(release: Release, phase: Phase) -> Decision:
+    """Stall what would be rolled out by a KServe that keeps no canary."""
+    what = f"version {release.version} cannot be rolled out in Standard mode: this KServe has no spec.canary"
+    return replace(stall(what, phase, "a KServe from v0.20.0 on with its definitions"), cause=NOT_ROUTED)
 
 
 def unmeasurable(facts: Facts, stable: Release, release: Release) -> Decision | None:
@@ -270,6 +278,8 @@ def _start(live: InferenceService, record: RolloutRecord) -> Decision:
         return wait("the live service to settle before the candidate is applied", Phase.CANARY)
     if stable != record.stable or live.latest_ready != record.stable_revision:
         return begin_rollout(live, stable, record.release)  # another revision came up since it was staged
+    if live.standard and not live.canaries:
+        return no_canaries(record.release, Phase.CANARY)
     return act(StartCanary(record.release), "because the candidate is staged; it starts with 0 %", Phase.CANARY)
 
 

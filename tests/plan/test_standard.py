@@ -105,6 +105,21 @@ def test_where_nothing_splits_a_canary_does_not_begin() -> None:
     assert decision.phase is Phase.DEPLOYING
 
 
+def test_where_kserve_keeps_no_canary_nothing_is_rolled_out() -> None:
+    for rollout in ({"strategy": "blueGreen", "hold": "10m"}, {}, {"steps": STEPS}):
+        decision = seen(one(rollout=rollout).version(2), canaries=False).decide()
+        assert (decision.action, decision.cause, decision.phase) == (None, "TrafficNotRouted", Phase.DEPLOYING)
+    old = canary(None).release(1)
+    whole = (TrafficTarget(STABLE, 100, "latest", latest=True),)
+    alone = {"latest_created": STABLE, "latest_ready": STABLE, "release": old, "revisions": {STABLE: old}}
+    scene = canary(None, 0, MINUTE, traffic=whole, **alone)
+    assert isinstance(scene.decide().action, StartCanary)
+    staged = seen(scene, canaries=False).decide()
+    assert (staged.action, staged.cause, staged.phase) == (None, "TrafficNotRouted", Phase.CANARY)
+    assert staged.stalled == "version 2 cannot be rolled out in Standard mode: this KServe has no spec.canary"
+    assert staged.waits_for == "a KServe from v0.20.0 on with its definitions"
+
+
 def test_drift_is_put_back_also_where_no_rollout_can_begin() -> None:
     drifted = seen(one().version(2), splits=False).sees(drift=Known(("spec.x",), NOW))
     assert drifted.decide().action == PutBack(drifted.release(1), ("spec.x",))

@@ -32,6 +32,7 @@ from reconciler.observed import (
 )
 from reconciler.ports import Clock
 from reconciler.systems.serving.translate import serving_fields_of
+from reconciler.systems.serving.writing import NoCanaries
 from tests.simulation import standard
 from tests.simulation.faults import Faults, Kind
 from tests.simulation.fields import Fields, Leaves, Path, leaves, tree
@@ -113,6 +114,7 @@ class SimServing:
 
     While `blind`, the watch is known to be broken; while `lagging`, it shows nothing new but our own writes. Each
     replica has a watch of its own; `viewer` is the one at work. `namespaces` are those that are watched, none for all.
+    KServe before v0.20.0 `keeps_canaries` not.
     """
 
     faults: Faults
@@ -129,6 +131,8 @@ class SimServing:
     routings: ClassVar[tuple[standard.Routing, ...]] = (*6 * ("weights",), *2 * ("ignored",), "none", "unused")
     routing: standard.Routing = "weights"
     namespaces: tuple[str, ...] = ()
+    keeps_canaries: bool = True
+    _found_none: bool = False
     _seen_by: dict[int, dict[Key, InferenceService]] = field(default_factory=dict)
 
     def read_all(self) -> Known[Mapping[Key, InferenceService]] | Unknown:
@@ -207,8 +211,17 @@ class SimServing:
             if not is_ours(live):
                 raise Conflict("the object is not ours")
             _admit(live, manifest)
+            self._check_canaries(manifest)
             self.writes += self._applied(live, _onto(live.fields, wanted))
         self._show()
+
+    def _check_canaries(self, manifest: Mapping[str, Any]) -> None:
+        """Refuse a canary as KServe before v0.20.0 does, by its definitions; from then on that is known."""
+        if self.keeps_canaries or standard.canary_of(manifest) is None:
+            return
+        self._found_none = True
+        self._seen_by.clear()
+        raise NoCanaries("this KServe has no spec.canary")
 
     def trouble(self, live: InferenceService) -> Failure | None:
         def look() -> Failure | None:
@@ -429,6 +442,7 @@ class SimServing:
             held=_held(live) if is_ours(live) else (),
             found=None if is_ours(live) else serving_fields_of(live.manifest),
             applied_at=live.applied_at,
+            canaries=not self._found_none,
         )
         return self._translate_standard(live, found) if live.standard else found
 

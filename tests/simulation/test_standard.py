@@ -154,6 +154,24 @@ def test_a_canary_is_not_begun_where_there_are_no_routes(routing: Routing) -> No
     assert TAG_ROLLOUT not in film.made.registry.models[NAME].versions[1].tags
 
 
+@pytest.mark.parametrize("wish", [SECOND, GREEN])
+def test_a_kserve_that_keeps_no_canary_is_told_and_asked_once(wish: Wish) -> None:
+    film = in_production()
+    film.made.serving.keeps_canaries = False
+    commit(film, wish)
+    film.until(lambda: stalled(film) == NOT_ROUTED)
+    status = film.made.status()
+    assert status is not None
+    assert "this KServe has no spec.canary" in status.conditions.stalled.message
+    pictures = film.rest()
+    assert [r.entry.result for r in film.made.ledger.of[NAME] if r.entry.action == "StartCanary"][1:] == [Result.FAILED]
+    assert {p.asked for p in pictures} <= {1}
+    assert shares(film) == {1: 100}
+    commit(film, FIRST)
+    film.rest()
+    assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
+
+
 @pytest.mark.parametrize("routing", ["weights", "ignored", "none", "unused"])
 def test_blue_green_moves_callers_in_one_step_whoever_routes_them(routing: Routing) -> None:
     film = in_production(routing)

@@ -9,13 +9,14 @@ from typing import Any
 from reconciler.errors import Conflict, ReconcilerError, Refused, Terminal, Transient, UnknownOutcome
 from reconciler.observed import MANAGER
 from reconciler.redaction import first_words
-from reconciler.systems.serving.api import Call, Json
+from reconciler.systems.serving.api import APPLY, Call, Json
 from reconciler.systems.serving.reading import items, mapping, number
 
 # No server may keep us from looking for longer.
 LONGEST_PAUSE = 600.0
 _LONGEST_SAID = 1_000
 _SECONDS = re.compile(r"[0-9]{1,9}")
+_UNDECLARED = re.compile(r"failed to create typed patch object .*: \.(\S+): field not declared in schema")
 _FIELD_MANAGER = re.compile(r'conflict with ("[^"]*"(?: with subresource "[^"]*")?)')
 
 
@@ -33,6 +34,10 @@ class Unauthenticated(Transient):
 
 class AlreadyExists(Conflict):
     """The name was taken when we wanted to create it."""
+
+
+class NoSuchField(Refused):
+    """The definition of the object does not name a field that we apply; nothing was changed."""
 
 
 class FieldsHeld(Conflict):
@@ -78,9 +83,19 @@ def refusal(  # noqa: PLR0911  one return a code reads as the table that it is
         case 422 if _cause(status, "metadata.uid"):
             return Conflict(f"{call.about} was deleted and made anew meanwhile: {said}")
         case _ if code >= 500 or code == 408:
-            return lost(call, f"the Kubernetes API failed ({code}): {said}")
+            return _failed(call, code, said)
         case _:
             return Refused(f"the Kubernetes API refuses {call.about}: {said}", help=_refused_help(said))
+
+
+def _failed(call: Call, code: int, said: str) -> ReconcilerError:
+    """Tell an apply of a field that no schema names, which changes nothing, from a server that failed."""
+    if call.media_type == APPLY and (field := _UNDECLARED.search(said)):
+        return NoSuchField(
+            f"{call.about}: this cluster's definition of {call.resource.qualified} has no {field[1]}",
+            help="update KServe and its definitions, or leave that field out of the spec in Git",
+        )
+    return lost(call, f"the Kubernetes API failed ({code}): {said}")
 
 
 def lost(call: Call, why: str, advice: str = "") -> ReconcilerError:

@@ -44,6 +44,7 @@ class Cache:
         self._joined: dict[Key, InferenceService] = {}
         self._snapshot: Services | None = None
         self._listeners: list[OnChange] = []
+        self._canaries = True
 
     def listen(self, on_change: OnChange) -> None:
         """Call `on_change(namespace, name)` after each change that could matter, from the watch's thread."""
@@ -79,7 +80,17 @@ class Cache:
     def replace(self, namespace: str, entries: Iterable[Entry]) -> None:
         """Take over a complete list of a namespace, "" for all."""
         listed = list(entries)
+        # KServe may have been updated: it is tried anew once in a while.
+        self._canaries = True
         self._update(listed, self.keys(namespace) - {_key(entry) for entry in listed})
+
+    def knows_no_canaries(self) -> None:
+        """Record, until all is listed again, that KServe keeps no canary in Standard mode."""
+        with self._changed:
+            self._canaries = False
+            standard = [key for key, entry in self._entries.items() if entry.service.standard]
+            self._join(standard)
+        self._tell(standard)
 
     def _update(self, entries: Iterable[Entry], gone: Iterable[Key]) -> None:
         with self._changed:
@@ -102,7 +113,7 @@ class Cache:
     def _complete(self, key: Key, service: InferenceService) -> InferenceService:
         if service.standard:
             routes = None if self.routes.held is None else self.routes.of(key)
-            return joined(service, self.workloads.of(key), routes, self._link)
+            return replace(joined(service, self.workloads.of(key), routes, self._link), canaries=self._canaries)
         if self.revisions.held is None:
             return service
         found = self.revisions.of(key)

@@ -35,6 +35,7 @@ from reconciler.systems.serving.reading import items, mapping, text
 from reconciler.systems.serving.reflector import Pace, Reflector
 from reconciler.systems.serving.standard import route, workload
 from reconciler.systems.serving.translate import key_of, revision
+from reconciler.systems.serving.writing import NoCanaries
 
 _COMPARISONS = 3
 _TROUBLE_SECONDS = 5.0
@@ -211,7 +212,11 @@ class KServe:
         entry = self._entry(key)
         if self._cache.misses_route(key):
             writing.confirm_unrouted(self._api, key)
-        meta = mapping(write(self._api, key, manifest, entry), "metadata")
+        try:
+            meta = mapping(write(self._api, key, manifest, entry), "metadata")
+        except NoCanaries:
+            self._cache.knows_no_canaries()
+            raise
         uid, version = text(meta, "uid"), text(meta, "resourceVersion")
         if not self._wait(lambda: _shows(self._cache.entry(key), uid, version), self._options.write_timeout):
             raise UnknownOutcome(

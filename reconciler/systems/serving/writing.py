@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.breakpoints import reached
 from reconciler.errors import Conflict, Transient, UnknownOutcome
 from reconciler.observed import LABEL_RELEASE, MANAGER, InferenceService, Release
-from reconciler.systems.serving.answers import AlreadyExists, FieldsHeld, NotFound
+from reconciler.systems.serving.answers import AlreadyExists, FieldsHeld, NoSuchField, NotFound
 from reconciler.systems.serving.api import APPLY, HTTP_ROUTES, INFERENCE_SERVICES, JSON_PATCH, Api, Call, Json, Key
 from reconciler.systems.serving.cache import Entry
 from reconciler.systems.serving.ownership import adopted, given_up, is_ours, needs_adoption, owner_of
@@ -21,6 +21,10 @@ _SHARE = "canaryTrafficPercent"
 _ANEW = "it is observed again and decided anew"
 
 
+class NoCanaries(Conflict):
+    """KServe keeps no canary in Standard mode: what was decided counted on one, and is decided anew."""
+
+
 def write(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) -> Json:
     """Create or apply, depending on what the cache holds, and return the object as it is now."""
     if entry is None:
@@ -29,7 +33,7 @@ def write(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) 
     service = entry.service
     manifest = _prepared(api, key, manifest, entry)
     try:
-        return _answer(api, _apply_call(key, manifest, service.uid, ()))
+        return _applied(api, key, manifest, service.uid, ())
     except FieldsHeld as held:
         if not _only_cuts_traffic(manifest, service, held):
             raise
@@ -41,7 +45,7 @@ def take_over(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | No
     if entry is None:
         raise Conflict(f"InferenceService {key[0]}/{key[1]} does not exist any more", help=_ANEW)
     manifest = _prepared(api, key, manifest, entry)
-    return _answer(api, _apply_call(key, manifest, entry.service.uid, (("force", "true"),)))
+    return _applied(api, key, manifest, entry.service.uid, (("force", "true"),))
 
 
 def adopt(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) -> Json:
@@ -61,6 +65,27 @@ def adopt(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry | None) 
     freed = _answer(api, _ownership(key, version, given_up(live, manifest)))
     after = text(mapping(freed, "metadata"), "resourceVersion")
     return _answer(api, _apply_call(key, _moved_on(manifest, version, after), service.uid, ()))
+
+
+def _applied(api: Api, key: Key, manifest: Mapping[str, Any], uid: str, query: tuple[tuple[str, str], ...]) -> Json:
+    """Apply; raises NoCanaries where the cluster did not keep the canary, as KServe before v0.20.0 has none."""
+    try:
+        answer = _answer(api, _apply_call(key, manifest, uid, query))
+    except NoSuchField as refused:
+        if not items(dict(manifest), "spec", "canary"):
+            raise
+        raise _no_canaries(key) from refused
+    # Its webhook, which knows no such field, drops it without a word where the definition takes everything.
+    if items(dict(manifest), "spec", "canary") and not items(answer, "spec", "canary"):
+        raise _no_canaries(key)
+    return answer
+
+
+def _no_canaries(key: Key) -> NoCanaries:
+    return NoCanaries(
+        f"InferenceService {key[0]}/{key[1]}: this KServe has no spec.canary, without which nothing is rolled out",
+        help="update KServe and its definitions: spec.canary is there from v0.20.0 on",
+    )
 
 
 def _prepared(api: Api, key: Key, manifest: Mapping[str, Any], entry: Entry) -> Mapping[str, Any]:

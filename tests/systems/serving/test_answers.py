@@ -17,7 +17,15 @@ import pytest
 from reconciler.errors import Conflict, ReconcilerError, Refused, SettingsError, Terminal, Transient, UnknownOutcome
 from reconciler.scheduler.backoff import Backoff
 from reconciler.settings import KubernetesSettings
-from reconciler.systems.serving.answers import Expired, FieldsHeld, NotFound, NotServed, Unauthenticated, refusal
+from reconciler.systems.serving.answers import (
+    Expired,
+    FieldsHeld,
+    NoSuchField,
+    NotFound,
+    NotServed,
+    Unauthenticated,
+    refusal,
+)
 from reconciler.systems.serving.api import APPLY, INFERENCE_SERVICES, Call
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.pods import PODS
@@ -73,6 +81,8 @@ NAMESPACE = {"name": "models", "kind": "namespaces"}
 OBJECT = {"name": "iris", "kind": "inferenceservices"}
 UID = {"causes": [{"reason": "FieldValueInvalid", "field": "metadata.uid", "message": "field is immutable"}]}
 
+UNTYPED = "failed to create typed patch object (models/iris; serving.kserve.io/v1beta1, Kind=InferenceService)"
+
 Refusal = tuple[Call, int, Json | bytes, type[ReconcilerError], str]
 REFUSALS: dict[str, Refusal] = {
     "credentials": (READ, 401, status(401, "Unauthorized"), Unauthenticated, "does not know us"),
@@ -121,6 +131,20 @@ REFUSALS: dict[str, Refusal] = {
     "a write that a proxy lost": (PATCH, 503, status(503, "ServiceUnavailable"), UnknownOutcome, "may or may not"),
     "a failed read": (READ, 500, status(500, "InternalError", message="etcd"), Transient, "cannot get .* etcd"),
     "a failed dry run": (DRY_RUN, 500, status(500, "InternalError"), Transient, "cannot patch"),
+    "an apply of a field that the definition does not have": (
+        PATCH,
+        500,
+        status(500, "", message=f"{UNTYPED}: .spec.canary: field not declared in schema"),
+        NoSuchField,
+        "definition of inferenceservices.serving.kserve.io has no spec.canary",
+    ),
+    "an apply that fails in another way": (
+        PATCH,
+        500,
+        status(500, "", message=f"{UNTYPED}: errors"),
+        UnknownOutcome,
+        "may or may not",
+    ),
     "a failed write": (PATCH, 500, status(500, "InternalError"), UnknownOutcome, "may or may not have been applied"),
     "a write that ran out of time": (CREATE, 504, status(504, "Timeout"), UnknownOutcome, "may or may not"),
     "a redirect": (PATCH, 302, {}, Refused, "HTTP 302"),
