@@ -79,7 +79,7 @@ def _stable_first(facts: Facts, live: InferenceService, stable: Release) -> Deci
 def _replace(facts: Facts, live: InferenceService, stable: Release, release: Release) -> Decision:
     if live.release == release:
         return deploy_first(facts, release)  # applied while nothing served yet, and not ready so far
-    if live.release == stable and not settled(live):
+    if live.release == stable and not settled(live) and live.canaries:
         return _drifted(facts, live, stable) or wait("the live service to settle before a rollout", Phase.DEPLOYING)
     blocked = unmeasurable(facts, stable, release) or unsplittable(facts, live, stable, release)
     if blocked is not None:

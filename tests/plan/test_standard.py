@@ -109,6 +109,8 @@ def test_where_kserve_keeps_no_canary_nothing_is_rolled_out() -> None:
     for rollout in ({"strategy": "blueGreen", "hold": "10m"}, {}, {"steps": STEPS}):
         decision = seen(one(rollout=rollout).version(2), canaries=False).decide()
         assert (decision.action, decision.cause, decision.phase) == (None, "TrafficNotRouted", Phase.DEPLOYING)
+    unsettled = seen(one().version(2), canaries=False, latest_ready=None).decide()
+    assert unsettled.cause == "TrafficNotRouted"
     old = canary(None).release(1)
     whole = (TrafficTarget(STABLE, 100, "latest", latest=True),)
     alone = {"latest_created": STABLE, "latest_ready": STABLE, "release": old, "revisions": {STABLE: old}}

@@ -113,12 +113,13 @@ class Cache:
     def _complete(self, key: Key, service: InferenceService) -> InferenceService:
         if service.standard:
             routes = None if self.routes.held is None else self.routes.of(key)
-            return replace(joined(service, self.workloads.of(key), routes, self._link), canaries=self._canaries)
+            found = joined(service, self.workloads.of(key), routes, self._link)
+            return found if self._canaries else replace(found, canaries=False)
         if self.revisions.held is None:
             return service
-        found = self.revisions.of(key)
-        releases = {name: revision.release for name, revision in found.items()}
-        unready = frozenset(name for name, revision in found.items() if revision.failed)
+        made = self.revisions.of(key)
+        releases = {name: revision.release for name, revision in made.items()}
+        unready = frozenset(name for name, revision in made.items() if revision.failed)
         return replace(service, revisions=releases, unready=unready)
 
     def misses_route(self, key: Key) -> bool:

@@ -139,7 +139,7 @@ def joined(
     told = replace(
         service,
         ready=service.ready and latest_ready == newest and renewed,
-        message=_message(service, workloads.get(newest), newest),
+        message=_message(service, workloads, newest),
         failure=service.failure if newest == stable else None,
         traffic=_targets(service, shares, link),
         latest_ready=latest_ready,
@@ -148,9 +148,15 @@ def joined(
         unready=frozenset(name for name, found in workloads.items() if found.asked and not found.available),
         splits=routes is not None,
         routed=followed,
+        canaries=service.canaries and _named(service, workloads),
     )
     current = workloads.get(newest)
     return told if told.failure or current is None else replace(told, failure=current.failure)
+
+
+def _named(service: InferenceService, workloads: Mapping[str, Workload]) -> bool:
+    """Tell whether Deployments are named after predictors: before v0.20.0 KServe does not, nor has it canaries."""
+    return service.latest_rolledout in workloads or deployment_name(service.name, "") not in workloads
 
 
 def _effective(
@@ -180,7 +186,11 @@ def _targets(service: InferenceService, shares: Mapping[str, int], link: Link) -
     )
 
 
-def _message(service: InferenceService, current: Workload | None, newest: str) -> str:
+def _message(service: InferenceService, workloads: Mapping[str, Workload], newest: str) -> str:
+    current = workloads.get(newest)
+    if not _named(service, workloads):
+        plain = deployment_name(service.name, "")
+        return f"KServe made Deployment {plain}, not {newest}, as before v0.20.0; Standard mode needs a newer one"
     if current is None:
         return f"KServe has not made Deployment {newest} yet"
     if not current.ready:

@@ -361,6 +361,27 @@ def test_deployments_stand_for_revisions_and_one_without_any_pod_is_unready() ->
     assert told(SERVING, {STABLE: replace(UP, asked=0, available=0)}).unready == frozenset()
 
 
+PLAIN = replace(UP, name="iris-predictor")
+
+
+def test_a_kserve_that_names_no_deployment_after_its_predictor_keeps_no_canaries_either() -> None:
+    old = told(SERVING, {PLAIN.name: PLAIN}, {PLAIN.name: 100})
+    assert not old.canaries
+    assert old.message == (
+        f"KServe made Deployment iris-predictor, not {STABLE}, as before v0.20.0; Standard mode needs a newer one"
+    )
+    nameless = replace(SERVING, latest_created=PLAIN.name, latest_rolledout=PLAIN.name)
+    beside = replace(IN_CANARY, latest_rolledout=PLAIN.name)
+    for new in (
+        told(SERVING, {}),
+        told(SERVING, {STABLE: UP}),
+        told(nameless, {PLAIN.name: PLAIN}),
+        told(beside, {PLAIN.name: PLAIN}),
+        told(SERVING, {STABLE: UP, PLAIN.name: PLAIN}),
+    ):
+        assert new.canaries
+
+
 BROKEN = Failure("BlockedByFailedLoad", "of KServe", terminal=False)
 SAID: dict[str, tuple[InferenceService, str, Failure | None]] = {
     "the Deployment is not made yet": (
