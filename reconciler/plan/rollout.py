@@ -96,6 +96,9 @@ def unsplittable(facts: Facts, live: InferenceService, stable: Release, release:
         return None
     what = f"version {release.version} is not rolled out: its canary would inherit {', '.join(left)} from {stable}"
     waits = f"a commit that says what {left[0]} is to be: KServe cannot unset it in a canary"
+    if reverts(facts, stable, release):
+        pinned = f'version: "{release.version}", {left[0]} as it is now and strategy: immediate'
+        waits = f"{waits}. To go back at once, commit {pinned}"
     return replace(stall(what, Phase.DEPLOYING, waits), cause=INHERITS)
 
 

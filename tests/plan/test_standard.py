@@ -153,6 +153,20 @@ def test_what_a_canary_would_inherit_is_named_and_it_does_not_begin() -> None:
     assert decision.waits_for.startswith("a commit that says what nodeSelector is to be")
 
 
+def test_going_back_to_what_has_not_what_it_would_inherit_says_which_commit_goes_back_at_once() -> None:
+    pinned = one(promotion={"version": "1"})
+    tags: dict[str, Any] = {TAG_RELEASE: release_to_tag("models", pinned.release(1))}
+    back = seen(replace(pinned, versions=()).version(1, **tags).version(2, Stage.PRODUCTION).serving(2), mode=STANDARD)
+    newer = {**serving(), "predictor": {"model": MODEL, "serviceAccountName": "reader"}}
+    applied = ReleaseRecord(pinned.release(2), "s3://m/2", newer)
+    decision = back.sees(records={pinned.release(2): applied}).decide()
+    assert (decision.action, decision.cause) == (None, "CanaryInherits")
+    assert decision.waits_for == (
+        "a commit that says what serviceAccountName is to be: KServe cannot unset it in a canary. "
+        'To go back at once, commit version: "1", serviceAccountName as it is now and strategy: immediate'
+    )
+
+
 def test_in_knative_mode_nothing_is_inherited() -> None:
     scene = settled()
     fields = {**serving(mode="Knative"), "predictor": {"model": MODEL, "serviceAccountName": "reader"}}
