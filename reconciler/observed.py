@@ -159,8 +159,9 @@ class InferenceService:
     (our label in the predictor); `revisions` maps revision names to the release in their label, None where the
     cluster does not serve Knative revisions. `failure` is set only for states that need a change of the spec
     (`terminal`) or that may pass. `held` are the fields of an object of ours that others hold. `unready` are
-    revisions that say themselves that they are not ready. Of an object that is not ours, `tracked` says which tool
-    keeps it as it is ("" for none), and `found` what it serves, as serving fields.
+    revisions that say themselves that they are not ready, `unready_since` since when where they say so. Of an object
+    that is not ours, `tracked` says which tool keeps it as it is ("" for none), and `found` what it serves, as serving
+    fields.
 
     In Standard mode a revision is the Deployment of one predictor, `release` that of the canary where there is one, and
     `beside` then that of spec.predictor; `splits` is false where nothing can route shares. `applied_at` is when an
@@ -190,6 +191,7 @@ class InferenceService:
     deleting: bool = False
     held: tuple[HeldField, ...] = ()
     unready: frozenset[str] = frozenset()
+    unready_since: Mapping[str, datetime] = field(default_factory=dict)
     tracked: str = ""
     found: Mapping[str, Any] | None = None
     mode: str = KNATIVE

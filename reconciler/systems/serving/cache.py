@@ -120,7 +120,8 @@ class Cache:
         made = self.revisions.of(key)
         releases = {name: revision.release for name, revision in made.items()}
         unready = frozenset(name for name, revision in made.items() if revision.failed)
-        return replace(service, revisions=releases, unready=unready)
+        since = {name: revision.since for name, revision in made.items() if revision.since is not None}
+        return replace(service, revisions=releases, unready=unready, unready_since=since)
 
     def misses_route(self, key: Key) -> bool:
         """Tell whether a service counts as one without an HTTPRoute although the cluster serves them."""

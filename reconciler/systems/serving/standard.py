@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from reconciler.observed import LABEL_RELEASE, Failure, InferenceService, Release, TrafficTarget
 from reconciler.systems.serving.api import Json, Key
-from reconciler.systems.serving.reading import items, mapping, number, text
+from reconciler.systems.serving.reading import items, mapping, moment, number, text
 
 SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 COMPONENT_LABEL = "component"
@@ -26,7 +27,10 @@ Link = Callable[[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The Deployment of one predictor: the release of its pods, and whether all of them are of it and available."""
+    """The Deployment of one predictor: the release of its pods, and whether all of them are of it and available.
+
+    While it is `updating` pods of an older template may answer. `unavailable_since`: it has too few pods since then.
+    """
 
     service: Key
     name: str
@@ -35,6 +39,8 @@ class Workload:
     available: int
     asked: int
     failure: Failure | None = None
+    updating: bool = False
+    unavailable_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ def workload(obj: Json) -> Workload | None:
     asked = 1 if replicas is None else replicas
     counts = [number(status, name) or 0 for name in ("replicas", "updatedReplicas", "availableReplicas")]
     current = (number(status, "observedGeneration") or 0) >= (number(meta, "generation") or 0)
+    unavailable = next((c for c in items(status, "conditions") if c.get("type") == "Available"), {})
     return Workload(
         service=(text(meta, "namespace"), service),
         name=text(meta, "name"),
@@ -74,6 +81,8 @@ def workload(obj: Json) -> Workload | None:
         available=counts[-1],
         asked=asked,
         failure=_failure(status),
+        updating=not current or counts[0] != counts[1],
+        unavailable_since=moment(unavailable, "lastTransitionTime") if unavailable.get("status") == "False" else None,
     )
 
 
@@ -134,8 +143,11 @@ def joined(
     shares, followed = _effective(service, workloads, routes)
     ready = {name for name, found in workloads.items() if found.ready}
     fresh = newest in ready and workloads[newest].release == service.release and followed
-    latest_ready = newest if fresh else stable if stable in ready else None
-    renewed = stable in ready and workloads[stable].release == (service.beside or service.release)
+    # Whoever has callers and too few pods came up once; a template that is on its way may never do.
+    few = stable in workloads and not workloads[stable].updating and bool(shares.get(stable))
+    latest_ready = newest if fresh else stable if stable in ready or few else None
+    serves = stable in ready or (few and workloads[stable].available > 0)
+    renewed = serves and workloads[stable].release == (service.beside or service.release)
     told = replace(
         service,
         ready=service.ready and latest_ready == newest and renewed,
@@ -146,6 +158,7 @@ def joined(
         latest_rolledout=stable if shares or stable in ready else None,
         revisions={name: found.release for name, found in workloads.items()},
         unready=frozenset(name for name, found in workloads.items() if found.asked and not found.available),
+        unready_since={name: found.unavailable_since for name, found in workloads.items() if found.unavailable_since},
         splits=routes is not None,
         routed=followed,
         canaries=service.canaries and _named(service, workloads),

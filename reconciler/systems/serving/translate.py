@@ -27,12 +27,13 @@ _NAMES_OF_MODES = {"Serverless": KNATIVE, "RawDeployment": STANDARD}
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A Knative revision of a predictor: whose it is, which release its label names, and whether it is not ready."""
+    """A Knative revision of a predictor: whose it is, which release its label names, whether it failed, and when."""
 
     service: Key
     name: str
     release: Release | None
     failed: bool = False
+    since: datetime | None = None
 
 
 def key_of(obj: Json) -> Key:
@@ -150,5 +151,7 @@ def revision(obj: Json) -> Revision | None:
         return None
     namespace, name = key_of(obj)
     # Scaled to zero it is still Ready; Unknown is no verdict.
-    failed = any(c.get("type") == "Ready" and c.get("status") == "False" for c in items(obj, "status", "conditions"))
-    return Revision((namespace, service), name, Release.parse(text(labels, LABEL_RELEASE)), failed)
+    said = (c for c in items(obj, "status", "conditions") if c.get("type") == "Ready" and c.get("status") == "False")
+    failed = next(said, None)
+    release, since = Release.parse(text(labels, LABEL_RELEASE)), moment(failed or {}, "lastTransitionTime")
+    return Revision((namespace, service), name, release, failed is not None, since)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -48,8 +49,13 @@ def stuck(kind: str, status: str) -> list[Json]:
     ]
 
 
+def unavailable(since: str) -> Json:
+    return {"type": "Available", "status": "False", "lastTransitionTime": since}
+
+
 WHY = Failure("Why", "said", terminal=False)
 UP = Workload(KEY, STABLE, OLD, ready=True, available=2, asked=2)
+UPDATING = replace(UP, ready=False, updating=True)
 WORKLOADS: dict[str, tuple[Json, Workload | None]] = {
     "all of its replicas are of the newest template and available": (deployment(), UP),
     "no replicas are asked for in words: one is": (
@@ -58,17 +64,25 @@ WORKLOADS: dict[str, tuple[Json, Workload | None]] = {
     ),
     "its controller has not looked at the newest template yet": (
         deployment(observedGeneration=3),
-        replace(UP, ready=False),
+        UPDATING,
     ),
-    "its controller has not looked at all": (deployment(observedGeneration=None), replace(UP, ready=False)),
-    "old pods are still there beside the new ones": (deployment(replicas=3), replace(UP, ready=False)),
-    "only old pods answer": (deployment(updatedReplicas=0), replace(UP, ready=False)),
+    "its controller has not looked at all": (deployment(observedGeneration=None), UPDATING),
+    "old pods are still there beside the new ones": (deployment(replicas=3), UPDATING),
+    "only old pods answer": (deployment(updatedReplicas=0), UPDATING),
     "one is not available": (deployment(availableReplicas=1), replace(UP, ready=False, available=1)),
     "one more than asked for is there": (
         deployment(replicas=3, updatedReplicas=3, availableReplicas=3),
         replace(UP, ready=False, available=3),
     ),
-    "its status is empty": ({**deployment(), "status": {}}, replace(UP, ready=False, available=0)),
+    "all of its pods are gone": (
+        deployment(availableReplicas=0, conditions=[unavailable("2026-08-20T09:00:00Z")]),
+        replace(UP, ready=False, available=0, unavailable_since=datetime(2026, 8, 20, 9, tzinfo=UTC)),
+    ),
+    "since when it has none is no time": (
+        deployment(availableReplicas=0, conditions=[unavailable("yesterday")]),
+        replace(UP, ready=False, available=0),
+    ),
+    "its status is empty": ({**deployment(), "status": {}}, replace(UPDATING, available=0)),
     "its pods name no release": (deployment(template={}), replace(UP, release=None)),
     "its pods name something that is no release": (
         deployment(template={LABEL_RELEASE: "newest"}),
@@ -212,6 +226,8 @@ IN_CANARY = replace(SERVING, release=NEW, beside=OLD, canary_percent=10, latest_
 NEWER = replace(UP, name=CANARY, release=NEW)
 BOTH = {STABLE: UP, CANARY: NEWER}
 LOST = replace(NEWER, ready=False, available=0)
+FEW = replace(UP, ready=False, available=1)
+GONE = replace(FEW, available=0)
 
 
 def told(
@@ -240,10 +256,30 @@ READY: dict[str, tuple[InferenceService, bool, str | None]] = {
         told(replace(SERVING, release=NEW), {STABLE: UP}, {STABLE: 100}), False, STABLE,
     ),
     "an update in place is under way": (
-        told(replace(SERVING, release=NEW), {STABLE: replace(UP, release=NEW, ready=False)}, {STABLE: 100}),
+        told(replace(SERVING, release=NEW), {STABLE: replace(UPDATING, release=NEW)}, {STABLE: 100}),
         False,
         None,
     ),
+    "an update in place left no old pods and its own are not there yet": (
+        told(replace(SERVING, release=NEW, ready=False), {STABLE: replace(GONE, release=NEW)}, {STABLE: 100}),
+        False,
+        STABLE,
+    ),
+    "it lacks one of its pods, and KServe says that it is": (
+        told(SERVING, {STABLE: FEW}, {STABLE: 100}), True, STABLE,
+    ),
+    "it has one pod too many, as it is scaled in": (
+        told(SERVING, {STABLE: replace(FEW, available=3)}, {STABLE: 100}), True, STABLE,
+    ),
+    "it lost all its pods": (told(replace(SERVING, ready=False), {STABLE: GONE}, {STABLE: 100}), False, STABLE),
+    "it lost all its pods, and KServe has not noticed": (told(SERVING, {STABLE: GONE}, {STABLE: 100}), False, STABLE),
+    "stable lost all its pods beside a candidate that is up": (
+        told(IN_CANARY, {STABLE: GONE, CANARY: NEWER}, SPLIT), False, CANARY,
+    ),
+    "stable lost all its pods beside one that is not": (
+        told(IN_CANARY, {STABLE: GONE, CANARY: LOST}, {STABLE: 100}), False, STABLE,
+    ),
+    "a first one is coming up: nobody is sent to it": (told(SERVING, {STABLE: GONE}), False, None),
     "an update in place is over": (
         told(replace(SERVING, release=NEW), {STABLE: replace(UP, release=NEW)}, {STABLE: 100}), True, STABLE,
     ),

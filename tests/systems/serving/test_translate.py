@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -273,6 +274,7 @@ def test_a_revision_that_says_it_is_not_ready_has_failed_and_one_that_does_not_k
     labels = {"serving.kserve.io/inferenceservice": "iris"}
     obj = {"metadata": {"namespace": "models", "name": "r", "labels": labels}}
     for status, failed in (("False", True), ("Unknown", False), ("True", False)):
-        found = revision({**obj, "status": {"conditions": [{"type": "Ready", "status": status}]}})
+        said = {"type": "Ready", "status": status, "lastTransitionTime": "2026-08-20T09:00:00Z"}
+        found = revision({**obj, "status": {"conditions": [{"type": "Active", "status": "False"}, said]}})
         assert found is not None
-        assert found.failed is failed
+        assert (found.failed, found.since) == (failed, datetime(2026, 8, 20, 9, tzinfo=UTC) if failed else None)
