@@ -94,8 +94,9 @@ class Candidate:
         component, readiness = component_of(before), revisions.readiness(revision)
         percent = self.service["spec"]["predictor"].get("canaryTrafficPercent")
         targets = knative.traffic_targets(percent, knative.LATEST_TAG, component)
-        ready = knative.latest_ready(component.ready, [name] if readiness.status == "True" else [])
-        shares = knative.route(targets, ready, component.shares)
+        up = [component.ready, *([name] if readiness.status == "True" else [])]
+        ready = knative.latest_ready(component.ready, up)
+        shares = knative.route(targets, ready, up, component.shares)
         component = knative.propagate(component, Service(name, ready, shares))
         configuration = status.configuration(name, readiness)
         generation = int(self.service["metadata"]["generation"])

@@ -16,6 +16,7 @@ from kubernetes import client
 from reconciler.demo.kserve import standin
 from reconciler.demo.kserve.cluster import Cluster
 from reconciler.demo.kserve.controller import Controller
+from reconciler.demo.kserve.knative import revision_name
 from reconciler.demo.kserve.kubelet import Kubelet
 from reconciler.demo.kserve.parts import Parts
 from reconciler.demo.kserve.podobjects import PodTemplate
@@ -45,6 +46,7 @@ PERSON = "kubectl-edit"
 PATIENCE_SECONDS = 30.0
 _PATH = (INFERENCE_SERVICES.group, INFERENCE_SERVICES.version)
 _BROKEN = Broken("the model does not load", 1, float("inf"))
+_CRASHED = Broken("it was killed", 137, float("inf"))
 
 
 class Bench(Protocol):
@@ -63,6 +65,9 @@ class Bench(Protocol):
 
     def hang(self, *versions: int) -> None:
         """Keep these versions, and no others, from becoming ready."""
+
+    def crash(self, *numbers: int) -> None:
+        """Let these revisions, and no others, be without pods."""
 
     def edit(self, predictor: Json) -> None:
         """Change fields of the predictor as a person does; None removes one."""
@@ -120,6 +125,11 @@ class Simulated:
         self.serving.never_ready.clear()
         self.serving.never_ready.update(versions)
 
+    def crash(self, *numbers: int) -> None:
+        self.serving.recover(self._key)
+        for number in numbers:
+            self.serving.crash(self._key, revision_name("iris-predictor", number))
+
     def edit(self, predictor: Json) -> None:
         for name, value in predictor.items():
             self.serving.edit_by_hand(self._key, name, value)
@@ -152,6 +162,7 @@ class InstantPods(Pods):
 
     def __init__(self, on_change: Callable[[RevisionId, PodState], None]) -> None:
         self.hanging: frozenset[str] = frozenset()
+        self.crashed: frozenset[str] = frozenset()
         self._tell = on_change
         self._orders: dict[RevisionId, Order] = {}
 
@@ -162,6 +173,8 @@ class InstantPods(Pods):
         order = self._orders.get(revision)
         if order is None:
             return Absent()
+        if revision.name in self.crashed:
+            return _CRASHED
         return _BROKEN if order.storage_uri.rpartition("/")[2] in self.hanging else Running(1, 1)
 
     def ensure(self, order: Order) -> None:
@@ -172,6 +185,14 @@ class InstantPods(Pods):
     def hang(self, versions: frozenset[str]) -> None:
         """Keep the models of these versions, and no others, from loading."""
         self.hanging = versions
+        self._tell_all()
+
+    def crash(self, *numbers: int) -> None:
+        """Let these revisions, and no others, end."""
+        self.crashed = frozenset(revision_name("iris-predictor", number) for number in numbers)
+        self._tell_all()
+
+    def _tell_all(self) -> None:
         for revision in tuple(self._orders):
             self._tell(revision, self.state(revision))
 
@@ -194,19 +215,27 @@ class NoKubelet(Kubelet):
 
 
 class Http:
-    """The adapter with the real client over HTTP; `hold` keeps versions from becoming ready.
+    """The adapter with the real client over HTTP; `pods` are what becomes ready, or does not, as the test says.
 
     What is stored is at rest when nothing changed for so many seconds: `rests_after`.
     """
 
     def __init__(
-        self, api: client.ApiClient, namespace: str, serving: KServe, hold: Callable[..., None], rests_after: float
+        self, api: client.ApiClient, namespace: str, serving: KServe, pods: InstantPods | None, rests_after: float
     ) -> None:
         self.namespace = namespace
         self._rests_after = rests_after
         self.serving = serving
-        self.hang = hold
+        self._pods = pods
         self._api = api
+
+    def hang(self, *versions: int) -> None:
+        if self._pods is not None:
+            self._pods.hang(frozenset(map(str, versions)))
+
+    def crash(self, *numbers: int) -> None:
+        if self._pods is not None:
+            self._pods.crash(*numbers)
 
     def until(self, holds: Holds) -> InferenceService:
         ends = time.monotonic() + PATIENCE_SECONDS
@@ -308,7 +337,7 @@ def controlled(kubeconfig: Path) -> Iterator[InstantPods]:
 
 
 @contextmanager
-def over_http(kubeconfig: Path, hold: Callable[..., None], rests_after: float = 0.15) -> Iterator[Http]:
+def over_http(kubeconfig: Path, pods: InstantPods | None, rests_after: float = 0.15) -> Iterator[Http]:
     """Make a namespace on this cluster, follow it with the real adapter, and take it away again."""
     api = api_client(kubeconfig)
     with ExitStack() as stack:
@@ -319,4 +348,7 @@ def over_http(kubeconfig: Path, hold: Callable[..., None], rests_after: float = 
         options = Options(namespaces=(name,))
         serving = stack.enter_context(KServe(connection, options, standin.utc_now, random.Random(1)))
         assert serving.wait_synced(options.write_timeout), serving.read_all()
-        yield Http(api, name, serving, hold, rests_after)
+        bench = Http(api, name, serving, pods, rests_after)
+        yield bench
+        bench.hang()
+        bench.crash()

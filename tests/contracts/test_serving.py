@@ -72,13 +72,12 @@ def on(request: pytest.FixtureRequest, controlled: bool) -> Iterator[Bench]:  # 
     if pods is None:
         if controlled:
             pytest.skip("needs a KServe controller of which the test can say what becomes ready: the embedded one")
-        with over_http(kubeconfig, lambda *_: None, rests_after) as bench:
+        with over_http(kubeconfig, None, rests_after) as bench:
             yield bench
         return
     assert isinstance(pods, InstantPods)
-    with over_http(kubeconfig, lambda *versions: pods.hang(frozenset(map(str, versions))), rests_after) as bench:
+    with over_http(kubeconfig, pods, rests_after) as bench:
         yield bench
-        pods.hang(frozenset())
 
 
 @pytest.fixture(params=["simulated", "wire", "http"])
@@ -226,6 +225,64 @@ def test_dropping_the_share_while_reverting_gives_the_candidate_all_until_the_re
     kserve.hang(1)
     kserve.serving.apply(of(kserve, 1))
     kserve.until(lambda s: split(s) == {"2": (100, "latest")} and s.latest_created == revision(3))
+
+
+def test_a_candidate_that_crashes_keeps_its_callers_until_it_is_back_whatever_is_asked_for(kserve: Bench) -> None:
+    canary_at(kserve, 10)
+    kserve.rest()
+    kserve.crash(2)
+    kserve.until(lambda s: s.unready == {revision(2)} and not s.ready and s.failure is not None)
+    kserve.serving.apply(of(kserve, 2, 0))
+    kserve.rest()
+    found = shown(kserve)
+    assert split(found) == {"2": (10, "latest"), "1": (90, "prev")}
+    assert (found.latest_ready, set(found.unready_since)) == (revision(2), {revision(2)})
+    kserve.crash()
+    found = kserve.until(lambda s: split(s) == {"2": (0, "latest"), "1": (100, "prev")} and s.ready)
+    assert (found.unready, dict(found.unready_since)) == (frozenset(), {})
+
+
+def test_a_candidate_that_crashes_loses_its_callers_once_the_next_one_at_nothing_is_ready(kserve: Bench) -> None:
+    canary_at(kserve, 10)
+    kserve.rest()
+    kserve.crash(2)
+    kserve.serving.apply(of(kserve, 2, 0))
+    kserve.rest()
+    kserve.serving.apply(of(kserve, 3, 0))
+    kserve.until(lambda s: split(s) == {"3": (0, "latest"), "1": (100, "prev")})
+
+
+def test_a_split_that_goes_as_its_candidate_crashes_stays_until_what_replaces_it_is_ready(kserve: Bench) -> None:
+    canary_at(kserve, 50)
+    kserve.rest()
+    kserve.crash(2)
+    kserve.until(lambda s: s.unready == {revision(2)})
+    kserve.serving.apply(of(kserve, 2))
+    kserve.rest()
+    assert split(shown(kserve)) == {"2": (50, "latest"), "1": (50, "prev")}
+    kserve.serving.apply(of(kserve, 1, 0))
+    kserve.until(lambda s: split(s) == {"3": (0, "latest"), "1": (100, "prev")})
+    kserve.rest()
+    kserve.serving.apply(of(kserve, 1))
+    kserve.until(serves(3))
+
+
+def test_a_stable_revision_that_crashed_keeps_all_callers_until_the_split_goes(kserve: Bench) -> None:
+    kserve.serving.apply(of(kserve))
+    kserve.until(serves(1))
+    kserve.rest()
+    kserve.crash(1)
+    kserve.until(lambda s: s.unready == {revision(1)} and s.failure is not None)
+    kserve.serving.apply(of(kserve, 2, 0))
+    kserve.until(lambda s: s.latest_ready == revision(2))
+    kserve.rest()
+    assert split(shown(kserve)) == {"1": (100, "latest")}
+    assert not shown(kserve).ready
+    kserve.serving.apply(of(kserve, 2, 50))
+    kserve.rest()
+    assert split(shown(kserve)) == {"1": (100, "latest")}
+    kserve.serving.apply(of(kserve, 2))
+    kserve.until(serves(2))
 
 
 def test_going_back_to_an_older_template_makes_a_new_revision_of_its_release(kserve: Bench) -> None:

@@ -27,9 +27,8 @@ def bench(cluster: tuple[Path, Any], real_cluster: Path | None) -> Iterator[Benc
     if not isinstance(pods, InstantPods) or (real_cluster and deployments_run(real_cluster)):
         pytest.skip("needs the stand-in, and that nobody else makes Pods of Deployments")
     rests_after = 1.0 if real_cluster else 0.15
-    with over_http(kubeconfig, lambda *versions: pods.hang(frozenset(map(str, versions))), rests_after) as found:
+    with over_http(kubeconfig, pods, rests_after) as found:
         yield found
-        pods.hang(frozenset())
 
 
 def record(bench: Bench, version: int, **predictor: Any) -> ReleaseRecord:
@@ -86,6 +85,31 @@ def test_a_canary_that_does_not_load_gets_nothing(bench: Bench) -> None:
     found = bench.until(lambda s: deployment(bench, 2) in s.unready and bool(s.traffic))
     assert shares(found) == {deployment(bench, 1): 100}
     assert found.latest_ready != deployment(bench, 2)
+
+
+def test_a_stable_predictor_without_pods_keeps_all_callers_until_it_is_replaced(bench: Bench) -> None:
+    bench.serving.apply(of(bench, 1))
+    bench.until(serves(bench, 1))
+    bench.hang(1)
+    found = bench.until(lambda s: deployment(bench, 1) in s.unready_since)
+    assert found.unready == {deployment(bench, 1)}
+    assert found.latest_ready == deployment(bench, 1)
+    assert not found.ready
+    bench.serving.apply(canary(bench, 50))
+    found = bench.until(lambda s: s.latest_ready == deployment(bench, 2))
+    bench.rest()
+    assert shares(found) == {deployment(bench, 1): 100}
+    bench.serving.apply(of(bench, 2))
+    bench.until(serves(bench, 2))
+
+
+def test_a_canary_that_loses_its_pods_loses_its_callers(bench: Bench) -> None:
+    bench.serving.apply(of(bench, 1))
+    bench.until(serves(bench, 1))
+    bench.serving.apply(canary(bench, 50))
+    bench.until(lambda s: shares(s) == {deployment(bench, 1): 50, deployment(bench, 2): 50})
+    bench.hang(2)
+    bench.until(lambda s: shares(s) == {deployment(bench, 1): 100} and s.unready == {deployment(bench, 2)})
 
 
 def test_a_promoted_canary_keeps_its_deployment_and_gets_everything(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from reconciler.demo.kserve.knative import (
     Service,
     Share,
     latest_ready,
+    missing,
     propagate,
     revision_name,
     route,
@@ -52,6 +53,7 @@ _LABELS = ("metadata", "labels")
 class Live:
     """One InferenceService with what its controllers know.
 
+    `down` are those of `ready` that lost all their pods, and since when; they may come back, or never.
     `flipped`: KServe itself put an older revision back, as it may when a second canary races (facts of KServe).
     In Standard mode Deployments stand for revisions; one that is `updating` answers with its old pods. `told` is what
     its Deployments and its route say to whoever watches them.
@@ -66,17 +68,22 @@ class Live:
     templates: dict[str, str] = field(default_factory=dict)
     releases: dict[str, Release | None] = field(default_factory=dict)
     ready: set[str] = field(default_factory=set)
+    down: dict[str, datetime] = field(default_factory=dict)
     latest_ready: str = ""
     component: Component = field(default_factory=Component)
     shares: tuple[Any, ...] = ()
     flipped: bool = False
     updating: set[str] = field(default_factory=set)
-    told: tuple[tuple[str, ...], tuple[tuple[str, int], ...]] = ((), ())
+    told: tuple[tuple[str, ...], tuple[tuple[str, int], ...], tuple[str, ...]] = ((), (), ())
     applied_at: datetime | None = None
 
     @property
     def shown(self) -> str:
         return str(self.resource_version)
+
+    @property
+    def up(self) -> set[str]:
+        return self.ready - self.down.keys()
 
     @property
     def percent(self) -> int | None:
@@ -305,6 +312,28 @@ class SimServing:
         """Delete the object as a person does with kubectl."""
         self.live.pop(key)
 
+    def crash(self, key: Key, revision: str) -> None:
+        """Let a revision that was ready lose all its pods."""
+        live = self.live[key]
+        assert revision in live.up
+        if revision in live.updating:  # its new pods are on their way, and nobody answers meanwhile
+            live.updating.remove(revision)
+            live.ready.remove(revision)
+        else:
+            live.down[revision] = self.clock()
+        self._noticed(live)
+
+    def recover(self, key: Key) -> None:
+        """Let what crashed come back."""
+        live = self.live[key]
+        if live.down:
+            live.down.clear()
+            self._noticed(live)
+
+    def _noticed(self, live: Live) -> None:
+        """Let the watch show how the pods are."""
+        live.resource_version += 1
+
     def tick(self, key: Key, turn: int = 0) -> bool:
         """Let one controller take one step, `turn` says which begins; return whether anything changed."""
         live = self.live.get(key)
@@ -327,12 +356,16 @@ class SimServing:
         if live.templates == {name: template for name, (template, _) in wanted.items()}:
             return False
         for name, (template, release) in wanted.items():
+            if live.templates.get(name) != template and name in live.down:
+                del live.down[name]
+                live.ready.remove(name)  # no pods are left to answer meanwhile
             if live.templates.get(name) != template and name in live.ready:
                 live.updating.add(name)
             live.releases[name] = release
         live.templates = {name: template for name, (template, _) in wanted.items()}
         live.ready &= live.templates.keys()
         live.updating &= live.templates.keys()
+        live.down = {name: since for name, since in live.down.items() if name in live.templates}
         if self.routing != "weights":
             self._weigh(live)
         return True
@@ -354,13 +387,14 @@ class SimServing:
         if live.templates.keys() != standard.deployments(live.manifest).keys():
             return False  # KServe looks after Deployments first
         before = {share.revision: share.percent for share in live.shares}
-        after = standard.weights(live.manifest, live.ready, before, self.routing)
+        after = standard.weights(live.manifest, live.up, before, self.routing)
         live.shares = tuple(Share(name, percent) for name, percent in sorted(after.items()))
         return before != after
 
     def _tell(self, live: Live) -> bool:
-        ready = tuple(sorted(live.ready - live.updating))
-        told = ready, tuple((share.revision, share.percent) for share in live.shares)
+        ready = tuple(sorted(live.up - live.updating))
+        updating = tuple(sorted(live.updating - live.down.keys()))
+        told = ready, tuple((share.revision, share.percent) for share in live.shares), updating
         changed = told != live.told
         live.told = told
         return changed
@@ -388,7 +422,8 @@ class SimServing:
         return release is not None and release.version in self.never_ready
 
     def _route(self, live: Live) -> bool:
-        shares = route(traffic_targets(live.percent, "latest", live.component), live.latest_ready, live.shares)
+        targets = traffic_targets(live.percent, "latest", live.component)
+        shares = route(targets, live.latest_ready, live.up, live.shares)
         changed = shares != live.shares
         live.shares = shares
         return changed
@@ -421,6 +456,11 @@ class SimServing:
         component = live.component
         release, _ = asked_of(live.manifest)
         stuck = self._stuck(release) and live.newest not in live.ready
+        targets = traffic_targets(live.percent, "latest", component)
+        routed = missing(targets, component.ready, live.up) is None
+        ill = Failure("ModelLoadFailed", "the model does not load", terminal=False) if stuck else None
+        if live.newest in live.down:
+            ill = Failure("RevisionFailed", "its container exits with code 137", terminal=False)
         found = InferenceService(
             namespace=key[0],
             name=key[1],
@@ -431,15 +471,17 @@ class SimServing:
             owner="" if is_ours(live) else "a person",
             release=release,
             canary_percent=live.percent,
-            ready=bool(component.ready) and component.created == component.ready,
+            ready=bool(component.ready) and component.created == component.ready and routed,
             message="",
             traffic=tuple(_target(key, share) for share in component.shares),
             latest_created=component.created or None,
             latest_ready=component.ready or None,
             latest_rolledout=component.rolledout or None,
             revisions=dict(live.releases),
-            failure=Failure("ModelLoadFailed", "the model does not load", terminal=False) if stuck else None,
+            failure=ill,
             held=_held(live) if is_ours(live) else (),
+            unready=frozenset(live.down),
+            unready_since=dict(live.down),
             found=None if is_ours(live) else serving_fields_of(live.manifest),
             applied_at=live.applied_at,
             canaries=not self._found_none,
@@ -447,12 +489,14 @@ class SimServing:
         return self._translate_standard(live, found) if live.standard else found
 
     def _translate_standard(self, live: Live, found: InferenceService) -> InferenceService:
-        ready, route = set(live.told[0]), dict(live.told[1])
+        ready, route, updating = set(live.told[0]), dict(live.told[1]), set(live.told[2])
         return standard.shown(
             replace(found, failure=None, ready=standard.stable_name(live.manifest) in ready),
             live.manifest,
             made={name: live.releases[name] for name in live.templates},
             ready=ready & live.templates.keys(),
+            updating=updating & live.templates.keys(),
+            since=live.down,
             stuck={name for name in live.templates if self._stuck(live.releases[name]) and name not in ready},
             route=route,
             routing=self.routing,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Literal
 
 from reconciler.observed import LABEL_RELEASE, STANDARD, Failure, InferenceService, Release
@@ -99,16 +100,31 @@ def shown(
     *,
     made: Mapping[str, Release | None],
     ready: set[str],
+    updating: set[str],
     stuck: set[str],
+    since: Mapping[str, datetime],
     route: Mapping[str, int],
     routing: Routing,
 ) -> InferenceService:
-    """Return the object as the adapter shows it: `made` are the Deployments, `stuck` those that never get ready."""
+    """Return the object as the adapter shows it: `made` are the Deployments, `stuck` those that never get ready.
+
+    Old pods answer for those that are `updating`; `since` says when one lost all of its pods.
+    """
     key, canary = (service.namespace, service.name), canary_of(manifest)
     stable = release_of(manifest["spec"]["predictor"])
     failure = Failure("ProgressDeadlineExceeded", "its pods never become ready", terminal=False)
     workloads = {
-        name: Workload(key, name, release, name in ready, int(name in ready), 1, failure if name in stuck else None)
+        name: Workload(
+            service=key,
+            name=name,
+            release=release,
+            ready=name in ready,
+            available=int(name in ready | updating),
+            asked=1,
+            failure=failure if name in stuck else None,
+            updating=name in updating,
+            unavailable_since=since.get(name),
+        )
         for name, release in made.items()
     }
     told = Route(key, key[1], tuple(sorted(route.items())), followed=True)

@@ -8,7 +8,7 @@ and moves its rolled-out marks (`propagate`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 PREVIOUS_TAG = "prev"
@@ -74,11 +74,22 @@ def traffic_targets(canary_percent: int | None, latest_tag: str, component: Comp
     return (candidate, Target(component.rolledout, 100 - canary_percent, PREVIOUS_TAG))
 
 
-def route(targets: tuple[Target, ...], ready: str, standing: tuple[Share, ...]) -> tuple[Share, ...]:
-    """Resolve targets; without any ready revision the route stays as it stands."""
-    if not ready:
-        return standing
-    return tuple(Share(t.revision or ready, t.percent, t.tag, latest=not t.revision) for t in targets)
+def route(
+    targets: tuple[Target, ...], latest: str, ready: Collection[str], standing: tuple[Share, ...]
+) -> tuple[Share, ...]:
+    """Resolve targets; while one of them is not ready, be it at 0 %, the whole route stays as it stands."""
+    held = missing(targets, latest, ready) is not None
+    return standing if held else tuple(_share(target, latest) for target in targets)
+
+
+def missing(targets: tuple[Target, ...], latest: str, ready: Collection[str]) -> str | None:
+    """Name the first target that is not ready: the route follows none of them before it is."""
+    resolved = (target.revision or latest for target in targets)
+    return next((name for name in resolved if name not in ready), None)
+
+
+def _share(target: Target, latest: str) -> Share:
+    return Share(target.revision or latest, target.percent, target.tag, latest=not target.revision)
 
 
 def latest_ready(standing: str, ready: Iterable[str]) -> str:

@@ -36,17 +36,18 @@ class KnativeMode:
         found = self._with_current(isvc, template, self._revisions(isvc))
         created = max(found, key=revision_number)
         component = statuses.component_of(before)
-        ready = knative.latest_ready(component.ready, _ready_ones(found))
+        up = _ready_ones(found)
+        ready = knative.latest_ready(component.ready, up)
         percent = isvc["spec"]["predictor"].get("canaryTrafficPercent")
         targets = knative.traffic_targets(percent, _latest_tag(isvc), component)
-        shares = knative.route(targets, ready, component.shares)
+        shares = knative.route(targets, ready, up, component.shares)
         component = knative.propagate(component, knative.Service(created, ready, shares))
         self._route(key, isvc, component, found)
         configuration = statuses.configuration(created, revisions.readiness(found[created]))
         seen = Seen(
             component=component,
             configuration=configuration,
-            route=statuses.route(ready, configuration, _service(isvc)),
+            route=statuses.route(knative.missing(targets, ready, up), configuration, _service(isvc)),
             pod=self._parts.pods.state(RevisionId(key.namespace, created)),
             generation=self._generation(key, before, (template, targets)),
             runtime=template.runtime,

@@ -127,10 +127,12 @@ def configuration(created: str, readiness: Condition) -> Condition:
     return Condition(readiness.status)
 
 
-def route(ready: str, configuration: Condition, service: str) -> Condition:
-    """Tell how the Route stands: it needs any ready revision."""
-    if ready:
+def route(missing: str | None, configuration: Condition, service: str) -> Condition:
+    """Tell how the Route stands: all of its targets have to be ready; "" is missing where no revision ever was."""
+    if missing is None:
         return YES
+    if missing:
+        return Condition("False", "RevisionMissing", f'Revision "{missing}" failed to become ready.')
     if configuration.status == "False":
         message = f'Configuration "{service}" does not have any ready Revision.'
         return Condition("False", "RevisionMissing", message)

@@ -32,7 +32,14 @@ class RaceApply:
     percent: int | None
 
 
-Step = Apply | Ready | RaceApply
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """Revision number `number` loses all its pods."""
+
+    number: int
+
+
+Step = Apply | Ready | RaceApply | Crash
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,9 @@ class State:
 
     def _turn(self) -> State:
         targets = knative.traffic_targets(self.percent, "", self.component)
-        ready = knative.latest_ready(self.service.ready, (revision_name("m", n) for n in self.ready))
-        service = replace(self.service, ready=ready, shares=knative.route(targets, ready, self.service.shares))
+        up = [revision_name("m", n) for n in self.ready]
+        ready = knative.latest_ready(self.service.ready, up)
+        service = replace(self.service, ready=ready, shares=knative.route(targets, ready, up, self.service.shares))
         return replace(self, service=service, component=knative.propagate(self.component, service))
 
     def create(self) -> State:
@@ -73,6 +81,8 @@ def play(*steps: Step) -> State:
                 state = replace(state.create() if step.new else state, percent=step.percent).settle()
             case Ready():
                 state = replace(state, ready=state.ready | {step.number}).settle()
+            case Crash():
+                state = replace(state, ready=state.ready - {step.number}).settle()
             case RaceApply():
                 state = replace(state, percent=step.percent).settle().create().settle()
     return state
@@ -107,6 +117,27 @@ TABLE: dict[str, tuple[tuple[Step, ...], dict[int, int], int]] = {
     "a candidate that never gets ready gets nothing": ((*V1, Apply(new=True, percent=50)), {1: 100}, 1),
     "removing N promotes": ((*V2_CANARY, Apply(new=False, percent=None)), {2: 100}, 0),
     "N of 100 promotes as well": ((*V2_CANARY, Apply(new=False, percent=100)), {2: 100}, 0),
+    "a candidate that crashes keeps its callers whatever its share is": (
+        (*V2_CANARY, Crash(2), Apply(new=False, percent=0)),
+        {2: 10, 1: 90},
+        1,
+    ),
+    "they leave it once it is back": ((*V2_CANARY, Crash(2), Apply(new=False, percent=0), Ready(2)), {1: 100}, 1),
+    "a new candidate at 0 % takes them from it once it is ready": (
+        (*V2_CANARY, Crash(2), Apply(new=False, percent=0), Apply(new=True, percent=0), Ready(3)),
+        {1: 100},
+        1,
+    ),
+    "a stable revision that crashed keeps its callers from a candidate with a share": (
+        (*V1, Crash(1), Apply(new=True, percent=0), Ready(2), Apply(new=False, percent=50)),
+        {1: 100},
+        0,
+    ),
+    "removing N brings them to it": (
+        (*V1, Crash(1), Apply(new=True, percent=0), Ready(2), Apply(new=False, percent=None)),
+        {2: 100},
+        0,
+    ),
     "N of 0 takes all traffic off the candidate": ((*V2_CANARY, Apply(new=False, percent=0)), {1: 100}, 1),
     "a template change in mid-canary leaves N with the old candidate": (
         (*V2_CANARY, Apply(new=True, percent=10)),

@@ -31,7 +31,7 @@ _SECOND = timedelta(seconds=1)
 # Older than every constant that a run's end is held against: back-off, and the registry's lag.
 _LONG_AGO = 150
 _ROUTED = ROUTED_WITHIN // _SECOND
-_LIVE = frozenset({"ready", "updating", "applied_at"})
+_LIVE = frozenset({"ready", "updating", "applied_at", "down"})
 
 # The fields that `digest` looks at itself, or that nothing depends on.
 KNOWN: Mapping[type, frozenset[str]] = {
@@ -127,7 +127,8 @@ def _serving(world: World) -> Part:
 
 
 def _live(world: World, live: Live) -> Part:
-    sets = (tuple(sorted(live.ready)), tuple(sorted(live.updating)), _routed(world, live))
+    down = tuple((name, min(_age(world, since) or 0, _ROUTED)) for name, since in sorted(live.down.items()))
+    sets = (tuple(sorted(live.ready)), tuple(sorted(live.updating)), _routed(world, live), down)
     return tuple(repr(getattr(live, f.name)) for f in fields(live) if f.name not in _LIVE) + sets
 
 
@@ -142,7 +143,7 @@ def _shown(world: World, key: Any, live: Live) -> object:
     seen = world.serving._seen.get(key)
     if seen is None or (seen.uid, seen.resource_version) == (live.uid, str(live.resource_version)):
         return seen is None
-    return repr(replace(seen, applied_at=None)), _routed(world, seen)
+    return repr(replace(seen, applied_at=None, unready_since={})), _routed(world, seen)
 
 
 def _training(world: World) -> Part:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from reconciler.demo.kserve import revisions
 from reconciler.demo.kserve import status as statuses
 from reconciler.demo.kserve.cluster import has_finalizer
+from reconciler.demo.kserve.knative import missing, traffic_targets
 from reconciler.demo.kserve.names import FINALIZER, predictor_service
 from reconciler.demo.kserve.pods import Broken, Loading, PodState, Running
 from reconciler.demo.kserve.status import NO, UNKNOWN, YES, Condition, Seen
@@ -27,6 +28,7 @@ from tests.simulation.wire.kubernetes import MERGE, Json, Kubernetes, RefusalErr
 _CONTROLLER = (("fieldManager", "manager"),)
 _PERSON = (("fieldManager", "kubectl-edit"),)
 _POD_BROKEN = Broken("the model does not load", 1, 0.0)
+_POD_CRASHED = Broken("it was killed", 137, 0.0)
 
 Pick = Callable[[Sequence[Any]], Any]
 
@@ -216,11 +218,21 @@ class WireServing(SimServing):
         if not super()._become_ready(live):
             return False
         for name in live.ready - before:
-            path = REVISIONS.path(live.manifest["metadata"]["namespace"], name)
-            revision = self.kubernetes.ask("GET", path)
-            status = revisions.status(revision, Running(1, 1), self._now())
-            self._write_status(REVISIONS, {**revision, "status": status})
+            self._tell_of(live, name)
         return True
+
+    def _tell_of(self, live: Live, name: str) -> None:
+        """Write what a revision that was ready says of itself."""
+        revision = self.kubernetes.ask("GET", REVISIONS.path(live.manifest["metadata"]["namespace"], name))
+        pod = _POD_CRASHED if name in live.down else Running(1, 1)
+        self._write_status(REVISIONS, {**revision, "status": revisions.status(revision, pod, self._now())})
+
+    def _noticed(self, live: Live) -> None:
+        if live.standard:
+            self._publish(live)
+            return
+        for name in live.ready:
+            self._tell_of(live, name)
 
     def _report(self, live: Live) -> bool:
         changed = super()._report(live)
@@ -236,11 +248,12 @@ class WireServing(SimServing):
 
     def _seen_by_kserve(self, live: Live) -> Seen:
         configuration = statuses.configuration(live.newest, self._readiness(live))
+        targets = traffic_targets(live.percent, "latest", live.component)
         service = predictor_service(live.manifest["metadata"]["name"])
         return Seen(
             component=live.component,
             configuration=configuration,
-            route=statuses.route(live.latest_ready, configuration, service),
+            route=statuses.route(missing(targets, live.latest_ready, live.up), configuration, service),
             pod=self._pod(live),
             generation=live.generation,
             runtime="kserve-mlserver",
@@ -248,13 +261,17 @@ class WireServing(SimServing):
         )
 
     def _readiness(self, live: Live) -> Condition:
-        if live.newest in live.ready:
+        if live.newest in live.up:
             return YES
+        if live.newest in live.down:
+            return Condition("False", "ExitCode137", "Container failed with: it was killed")
         return NO if self._stuck(live.releases[live.newest]) else UNKNOWN
 
     def _pod(self, live: Live) -> PodState:
-        if live.newest in live.ready:
+        if live.newest in live.up:
             return Running(1, 1)
+        if live.newest in live.down:
+            return _POD_CRASHED
         return _POD_BROKEN if self._stuck(live.releases[live.newest]) else Loading()
 
     def _write_status(self, resource: Resource, obj: Json) -> None:

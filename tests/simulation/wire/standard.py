@@ -24,7 +24,7 @@ def _deployment(live: Live, name: str, stuck: bool) -> Json:  # a fact, not a sw
     meta, release = live.manifest["metadata"], live.releases[name]
     said = {} if release is None else {LABEL_RELEASE: str(release)}
     labels = {SERVICE_LABEL: meta["name"], COMPONENT_LABEL: "predictor", "app": f"isvc.{name}", **said}
-    up, current = int(name in live.ready), int(name in live.ready and name not in live.updating)
+    up, current = int(name in live.up), int(name not in live.updating)
     failed = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "it hangs"}
     return {
         "apiVersion": "apps/v1",
@@ -42,9 +42,17 @@ def _deployment(live: Live, name: str, stuck: bool) -> Json:  # a fact, not a sw
             "replicas": 1,
             "updatedReplicas": current,
             "availableReplicas": up,
-            "conditions": [failed] if stuck else [],
+            "conditions": [*([failed] if stuck else []), *_unavailable(live, name)],
         },
     }
+
+
+def _unavailable(live: Live, name: str) -> list[Json]:
+    since = live.down.get(name)
+    if since is None:
+        return []
+    at = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [{"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable", "lastTransitionTime": at}]
 
 
 def http_route(live: Live) -> Json | None:
@@ -69,11 +77,11 @@ def http_route(live: Live) -> Json | None:
 
 def status(live: Live) -> Json:
     """Return the InferenceService's status."""
-    ready = "True" if standard.stable_name(live.manifest) in live.ready and live.shares else "False"
+    ready = "True" if standard.stable_name(live.manifest) in live.up and live.shares else "False"
     canary = standard.canary_of(live.manifest)
     name = standard.newest_name(live.manifest)
     told = [] if canary is None else [
-        {"name": canary["predictor"]["name"], "ready": name in live.ready, "trafficPercent": canary["trafficPercent"]}
+        {"name": canary["predictor"]["name"], "ready": name in live.up, "trafficPercent": canary["trafficPercent"]}
     ]  # fmt: skip
     return {
         "deploymentMode": MODE,
