@@ -23,7 +23,7 @@ from reconciler.plan.action import (
     TakeDown,
 )
 from reconciler.plan.adoption import adopted_record
-from reconciler.plan.facts import previous_target
+from reconciler.plan.facts import previous_target, unserved
 from reconciler.registry_roles import role
 
 
@@ -68,8 +68,9 @@ def ensure_traffic(action: ShiftTraffic, scene: Scene) -> After:
 
 
 def ensure_all_routed(action: RouteAll, scene: Scene) -> After:
-    """Remove the split, having looked once more that `prev` is the stable revision."""
-    _check_previous(scene, action.stable_revision)
+    """Remove the split, having looked once more that `prev` is the stable revision, or that nobody is served."""
+    if not _unserved(scene, action.stable_revision):
+        _check_previous(scene, action.stable_revision)
     record, live = scene.release_record(action.release), scene.live()
     if not live.standard:
         return _apply(scene, record, None)
@@ -190,10 +191,20 @@ def _takes(scene: Scene, manifest: Mapping[str, Any], live: InferenceService) ->
     return serving is not None and serving.take_ownership and bool(contested(manifest, live.held))
 
 
+def _newest(scene: Scene) -> InferenceService | None:
+    """Return the object as it is by now."""
+    reading, live = scene.systems.serving.read_all(), scene.live()
+    return reading.value.get((live.namespace, live.name)) if isinstance(reading, Known) else None
+
+
+def _unserved(scene: Scene, stable_revision: str) -> bool:
+    """Tell whether nobody is served: what crashed keeps KServe from tagging anything `prev`."""
+    newest = _newest(scene)
+    return newest is not None and unserved(newest, stable_revision)
+
+
 def _check_previous(scene: Scene, stable_revision: str) -> None:
-    reading = scene.systems.serving.read_all()
-    live = scene.live()
-    newest = reading.value.get((live.namespace, live.name)) if isinstance(reading, Known) else None
+    newest = _newest(scene)
     previous = previous_target(newest) if newest else None
     if previous is None or previous.revision != stable_revision:
         seen = previous.revision if previous else "nothing"

@@ -32,6 +32,8 @@ from reconciler.registry_roles import role
 JUDGED_AFTER = timedelta(seconds=10)
 # A route takes a second or two.
 ROUTED_WITHIN = timedelta(minutes=1)
+# A server that ended once is mostly back by then.
+BACK_WITHIN = timedelta(minutes=1)
 
 
 def wanted_digest(spec: ModelSpec) -> str:
@@ -199,6 +201,12 @@ def unroutable(live: InferenceService, now: datetime) -> bool:
     """
     late = live.applied_at is not None and now >= live.applied_at + ROUTED_WITHIN
     return live.standard and (late or not live.splits)
+
+
+def unserved(live: InferenceService, stable_revision: str) -> bool:
+    """Return whether callers are sent to a stable revision that is not ready, and to no other."""
+    elsewhere = any(target.percent > 0 and target.revision != stable_revision for target in live.traffic)
+    return stable_revision in live.unready and not elsewhere
 
 
 def previous_target(live: InferenceService) -> TrafficTarget | None:

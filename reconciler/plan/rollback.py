@@ -30,7 +30,15 @@ from reconciler.plan.facts import (
     sole_release,
 )
 from reconciler.plan.marks import RolloutRecord
-from reconciler.plan.rollout import candidate_ready, cause, check_verdicts, deadline_of, effective_percent, stalled_by
+from reconciler.plan.rollout import (
+    STABLE_NOT_READY,
+    candidate_ready,
+    cause,
+    check_verdicts,
+    deadline_of,
+    effective_percent,
+    stalled_by,
+)
 from reconciler.status import Health, Phase
 
 
@@ -56,7 +64,7 @@ def _hold_while_stable_is_ill(facts: Facts, decision: Decision) -> Decision:
     what = f"the candidate is to lose its {live.canary_percent} % ({why}), but {previous.revision} is not ready either"
     waits = f"{previous.revision} to be ready again; the traffic stays as it is"
     held = stall(what, Phase.ROLLING_BACK, waits)
-    return replace(held, cause="StableNotReady", checks=decision.checks, notes=decision.notes)
+    return replace(held, cause=STABLE_NOT_READY, checks=decision.checks, notes=decision.notes)
 
 
 def _decide(facts: Facts, wanted: Release | None, lost: frozenset[int]) -> Decision | None:

@@ -31,6 +31,7 @@ from reconciler.plan.action import (
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.evidence import evidence_of
 from reconciler.plan.facts import (
+    BACK_WITHIN,
     JUDGED_AFTER,
     ROUTED_WITHIN,
     Facts,
@@ -41,6 +42,7 @@ from reconciler.plan.facts import (
     sole_release,
     taken_up,
     unroutable,
+    unserved,
 )
 from reconciler.plan.freezes import covered, frozen, frozen_spans
 from reconciler.plan.hold import held, held_words, is_open, over_since
@@ -51,6 +53,7 @@ from reconciler.status import Health, Phase
 NOT_ROUTED = "TrafficNotRouted"
 INHERITS = "CanaryInherits"
 NOT_SPLIT = "PartsNotSplit"
+STABLE_NOT_READY = "StableNotReady"
 _ALL = 100
 # How long after a measurement a step is left though another one is due: time enough for the pass that follows it.
 _ROUND = timedelta(seconds=5)
@@ -308,10 +311,35 @@ def _step(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decisi
     if (why := _at_once(facts, record, steps)) is not None:
         return _route_all(facts, live, record, why)
     if index == 0:
-        return _enter(facts, live, record, 1)
+        return _without_stable(facts, live, record) or _enter(facts, live, record, 1)
     if _leaving(live, steps, index):
         return _route_all(facts, live, record, "every step passed")
-    return _in_step(facts, live, record, index)
+    return _hold_while_unrouted(live, record, _in_step(facts, live, record, index))
+
+
+def _without_stable(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision | None:
+    """Give a candidate that is ready everything where nobody is served: its gates are passed, and no step can begin.
+
+    KServe routes nothing new while the stable revision is not ready, so the candidate cannot even be probed beside it.
+    """
+    if not unserved(live, record.stable_revision):
+        return None
+    since = live.unready_since.get(record.stable_revision)
+    if since is not None and facts.now < (until := since + BACK_WITHIN):
+        return wait(f"{record.stable_revision} to be ready again: all callers are sent to it", Phase.CANARY, until=until)
+    why = f"stable is not ready: all callers are sent to {record.stable_revision}, and no step can begin beside it"
+    return _route_all(facts, live, record, why)
+
+
+def _hold_while_unrouted(live: InferenceService, record: RolloutRecord, decision: Decision) -> Decision:
+    """Tell that no other share takes effect while the stable revision is not ready; what measures goes on."""
+    shown = decision.action is not None or effective_percent(live) == live.canary_percent
+    if record.stable_revision not in live.unready or (shown and not isinstance(decision.action, ShiftTraffic)):
+        return decision
+    what = f"version {record.release.version} gets no other share of the traffic: {record.stable_revision} is not ready"
+    waits = f"{record.stable_revision} to be ready again, or `reconciler promote`: all traffic goes without it"
+    held = stall(what, Phase.CANARY, waits)
+    return replace(held, cause=STABLE_NOT_READY, checks=decision.checks, look_again_at=decision.look_again_at)
 
 
 def _in_step(facts: Facts, live: InferenceService, record: RolloutRecord, index: int) -> Decision:
@@ -391,11 +419,12 @@ def _routed_by(live: InferenceService) -> datetime | None:
 def _route_all(facts: Facts, live: InferenceService, record: RolloutRecord, why: str) -> Decision:
     """Give the candidate everything; in Standard mode the stable predictor goes only when nobody is sent to it.
 
-    Where nothing routes a canary, that is the moment when the promotion itself moves callers.
+    Where nothing routes a canary, or stable has no pods, that is the moment when the promotion itself moves callers.
     """
-    if live.standard and live.canary_percent != _ALL:
+    routes = live.standard and record.stable_revision not in live.unready
+    if routes and live.canary_percent != _ALL:
         return act(ShiftTraffic(record.release, _ALL, record.stable_revision), f"because {why}", Phase.PROMOTING)
-    if live.standard and effective_percent(live) != _ALL and not unroutable(live, facts.now):
+    if routes and effective_percent(live) != _ALL and not unroutable(live, facts.now):
         what = f"all traffic to reach version {record.release.version}{cause(live)}"
         return wait(what, Phase.PROMOTING, until=_routed_by(live))
     return act(RouteAll(record.release, record.stable_revision), f"because {why}", Phase.PROMOTING)

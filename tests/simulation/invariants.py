@@ -110,7 +110,8 @@ class Truth:
         releases = self.serving.releases(key)
         assert sum(releases.values()) == 100, f"I2: traffic adds up to {releases}"
         for share in live.shares:
-            assert not share.percent or share.revision in live.ready, f"I2: callers go to {share.revision}, not ready"
+            came_up = share.revision in live.ready | live.lost
+            assert not share.percent or came_up, f"I2: callers go to {share.revision}, which never came up"
         for release, percent in releases.items():
             if release is not None:
                 self._share(name, release, percent)

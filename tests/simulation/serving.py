@@ -53,7 +53,8 @@ _LABELS = ("metadata", "labels")
 class Live:
     """One InferenceService with what its controllers know.
 
-    `down` are those of `ready` that lost all their pods, and since when; they may come back, or never.
+    `down` are those of `ready` that lost all their pods, and since when; they may come back, or never. `lost` went, or
+    were changed, while they were down: nobody was served by then.
     `flipped`: KServe itself put an older revision back, as it may when a second canary races (facts of KServe).
     In Standard mode Deployments stand for revisions; one that is `updating` answers with its old pods. `told` is what
     its Deployments and its route say to whoever watches them.
@@ -69,6 +70,7 @@ class Live:
     releases: dict[str, Release | None] = field(default_factory=dict)
     ready: set[str] = field(default_factory=set)
     down: dict[str, datetime] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
     latest_ready: str = ""
     component: Component = field(default_factory=Component)
     shares: tuple[Any, ...] = ()
@@ -319,6 +321,7 @@ class SimServing:
         if revision in live.updating:  # its new pods are on their way, and nobody answers meanwhile
             live.updating.remove(revision)
             live.ready.remove(revision)
+            live.lost.add(revision)
         else:
             live.down[revision] = self.clock()
         self._noticed(live)
@@ -359,9 +362,11 @@ class SimServing:
             if live.templates.get(name) != template and name in live.down:
                 del live.down[name]
                 live.ready.remove(name)  # no pods are left to answer meanwhile
+                live.lost.add(name)
             if live.templates.get(name) != template and name in live.ready:
                 live.updating.add(name)
             live.releases[name] = release
+        live.lost |= live.down.keys() - wanted.keys()
         live.templates = {name: template for name, (template, _) in wanted.items()}
         live.ready &= live.templates.keys()
         live.updating &= live.templates.keys()
@@ -381,6 +386,7 @@ class SimServing:
             return False
         live.ready.add(waiting[0])
         live.updating.discard(waiting[0])
+        live.lost.discard(waiting[0])
         return True
 
     def _weigh(self, live: Live) -> bool:

@@ -31,7 +31,7 @@ _SECOND = timedelta(seconds=1)
 # Older than every constant that a run's end is held against: back-off, and the registry's lag.
 _LONG_AGO = 150
 _ROUTED = ROUTED_WITHIN // _SECOND
-_LIVE = frozenset({"ready", "updating", "applied_at", "down"})
+_LIVE = frozenset({"ready", "updating", "applied_at", "down", "lost"})
 
 # The fields that `digest` looks at itself, or that nothing depends on.
 KNOWN: Mapping[type, frozenset[str]] = {
@@ -128,7 +128,13 @@ def _serving(world: World) -> Part:
 
 def _live(world: World, live: Live) -> Part:
     down = tuple((name, min(_age(world, since) or 0, _ROUTED)) for name, since in sorted(live.down.items()))
-    sets = (tuple(sorted(live.ready)), tuple(sorted(live.updating)), _routed(world, live), down)
+    sets = (
+        tuple(sorted(live.ready)),
+        tuple(sorted(live.updating)),
+        _routed(world, live),
+        down,
+        tuple(sorted(live.lost)),
+    )
     return tuple(repr(getattr(live, f.name)) for f in fields(live) if f.name not in _LIVE) + sets
 
 
