@@ -84,6 +84,8 @@ def _decide(facts: Facts) -> Decision:
     if undo is None:
         serving = _record(facts, selected) or _missing_evidence(facts, selected, decide_serving(facts, wanted))
         undo = _together(facts, decide_training(facts), serving, selected)
+    elif undo.action is None:
+        undo = _meanwhile(facts, undo, selected)
     return replace(undo, versions=selected.verdicts)
 
 
@@ -164,6 +166,16 @@ def _together(facts: Facts, training: Decision | None, serving: Decision, select
     elif idle:
         decision = _not_as_wanted(facts, serving, selected)
     return decision.sooner(next_trigger(facts.desired, facts.registered, facts.now))
+
+
+def _meanwhile(facts: Facts, waiting: Decision, selected: Selected) -> Decision:
+    """Train and judge the next version while a rollback waits: it may be what ends the waiting."""
+    training = decide_training(facts)
+    for decision in (_record(facts, selected), training):
+        if decision is not None and decision.action is not None:
+            return decision.sooner(waiting.look_again_at)
+    looks = (training.look_again_at if training else None, next_trigger(facts.desired, facts.registered, facts.now))
+    return waiting.sooner(looks[0]).sooner(looks[1])
 
 
 def _not_as_wanted(facts: Facts, serving: Decision, selected: Selected) -> Decision:
