@@ -95,7 +95,10 @@ def _same_artifact(scene: Scene, record: ReleaseRecord) -> bool:
 
 
 def ensure_traffic_cut(action: CutTraffic, scene: Scene) -> After:
-    """Give the candidate 0 %."""
+    """Give the candidate 0 %; where the split is gone, that would wake an older revision: stable takes its place."""
+    live, record = scene.live(), scene.facts.rollout
+    if live.canary_percent is None and record is not None and not live.standard:
+        return ensure_stable_restored(RestoreStable(record.stable), scene)
     return _apply(scene, scene.release_record(action.release), 0)
 
 

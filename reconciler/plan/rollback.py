@@ -35,11 +35,15 @@ from reconciler.plan.rollout import (
     candidate_ready,
     cause,
     check_verdicts,
+    crashed,
+    cut_short,
     deadline_of,
     effective_percent,
     stalled_by,
 )
 from reconciler.status import Health, Phase
+
+_ALL = 100
 
 
 def decide_rollback(facts: Facts, wanted: Release | None, lost: frozenset[int]) -> Decision | None:
@@ -55,7 +59,7 @@ def _hold_while_stable_is_ill(facts: Facts, decision: Decision) -> Decision:
     """Leave callers where they are while the revision that would get them says itself that it is not ready."""
     live, action = facts.live, decision.action
     cuts = isinstance(action, CutTraffic) or (isinstance(action, ShiftTraffic) and action.percent == 0)
-    if live is None or not cuts or not live.canary_percent:
+    if live is None or not cuts or not live.canary_percent or crashed(live):
         return decision
     previous = previous_target(live)
     if previous is None or previous.revision not in live.unready:
@@ -76,8 +80,8 @@ def _decide(facts: Facts, wanted: Release | None, lost: frozenset[int]) -> Decis
     given = live.release == record.release and live.canary_percent is None
     # In Standard mode the stable predictor is gone by then: there is nothing to go back to but by another rollout.
     if rolled_back(facts, record) is not None and not (live.standard and given):
-        return _take_back(facts, live, record)
-    if given or live.succeeded:
+        return _make_way(facts, live, record, wanted) or _take_back(facts, live, record)
+    if (given and not cut_short(live, record)) or live.succeeded:
         return None  # all traffic was given to it: the promotion is completed first
     if wanted == record.stable or _moved(facts, record) or (wanted is None and _unwanted(facts, record, lost)):
         return _take_back(facts, live, record)
@@ -97,11 +101,23 @@ def _unwanted(facts: Facts, record: RolloutRecord, lost: frozenset[int]) -> bool
 
 
 def _running(facts: Facts, live: InferenceService, record: RolloutRecord, wanted: Release | None) -> Decision | None:
-    if live.canary_percent is None or live.release != record.release:
+    if live.release != record.release:
+        return _restored(facts, live, record, wanted)
+    if live.canary_percent is None and not cut_short(live, record):
         return None
     if wanted is not None and wanted != record.release:
         return _supersede(facts, live, record, wanted)
     return _going_wrong(facts, live, record)
+
+
+def _restored(facts: Facts, live: InferenceService, record: RolloutRecord, wanted: Release | None) -> Decision | None:
+    """Go on where stable took the place of a candidate that crashed: callers leave that one before anything begins."""
+    if live.release == record.stable and _has_callers(live, record):
+        return _take_back(facts, live, record)
+    if live.canary_percent is None or wanted != record.release or record.wanted == facts.wanted:
+        return None
+    restaged = StageCandidate(record.release, record.stable, record.stable_revision)
+    return act(restaged, f"because Git changed what is wanted since {record.release} began", Phase.CANARY)
 
 
 def rolled_back(facts: Facts, record: RolloutRecord) -> str | None:
@@ -187,9 +203,14 @@ def _supersede(facts: Facts, live: InferenceService, record: RolloutRecord, want
 
 
 def _down(live: InferenceService, record: RolloutRecord, why: str) -> Decision | None:
-    """Take the candidate to 0 %; None when callers are not sent to it any more."""
+    """Take the candidate to 0 %; None when callers are not sent to it any more.
+
+    One that crashed keeps what it has until something else is the newest ready revision.
+    """
     if live.canary_percent:
         return act(ShiftTraffic(record.release, 0, record.stable_revision), why, Phase.CANARY)
+    if crashed(live) and (live.canary_percent is None or _has_callers(live, record)):
+        return act(RestoreStable(record.stable), f"{why}, which is not ready any more", Phase.CANARY)
     if _has_callers(live, record):
         return wait(f"0 % of the traffic to reach version {record.release.version}", Phase.CANARY)
     return None
@@ -205,7 +226,7 @@ def _take_back(facts: Facts, live: InferenceService, record: RolloutRecord) -> D
     newest = live.latest_created
     ready = settled(live) and newest is not None and revision_release(live, newest, record) == record.stable
     if live.canary_percent is not None:
-        if not ready:
+        if not ready or newest in live.unready:
             what = f"version {record.stable.version} to be ready again{cause(live)}"
             return stalled_by(live, wait(what, Phase.ROLLING_BACK, Health.DEGRADED))
         why = f"because version {record.stable.version} is ready again"
@@ -213,6 +234,17 @@ def _take_back(facts: Facts, live: InferenceService, record: RolloutRecord) -> D
     if not ready or sole_release(live, record) != record.stable:
         return wait(f"all traffic to reach version {record.stable.version}", Phase.ROLLING_BACK, Health.DEGRADED)
     return _close(facts, record, "it gets no traffic any more")
+
+
+def _make_way(facts: Facts, live: InferenceService, record: RolloutRecord, wanted: Release | None) -> Decision | None:
+    """Close a rollback whose restored stable release does not come up, where Git wants a third one: `prev` serves."""
+    third = wanted is not None and wanted not in (record.release, record.stable) and facts.rejected(wanted) is None
+    hangs = live.release == record.stable and live.canary_percent == 0 and (not settled(live) or crashed(live))
+    previous = previous_target(live)
+    serves = previous is not None and previous.revision == record.stable_revision and previous.percent == _ALL
+    if live.standard or not (third and hangs and serves):
+        return None
+    return _close(facts, record, f"{record.stable_revision} serves all callers")
 
 
 def _leave_candidate(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:

@@ -166,7 +166,7 @@ def _paused(decision: Decision, pause: Order) -> Decision:
 def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
     release = record.release
     if live.canary_percent is None:
-        return _start(live, record)
+        return _start(facts, live, record)
     if live.succeeded:
         return _succeed(live, record)
     if live.release != release:
@@ -175,10 +175,22 @@ def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> De
     deadline = deadline_of(facts, record)
     if not candidate_ready(live, record):
         what = f"candidate version {release.version} to become ready{cause(live)}"
-        return stalled_by(live, wait(what, Phase.CANARY, until=deadline)).sooner(_judged_at(facts, live))
+        waiting = stalled_by(live, wait(what, Phase.CANARY, until=deadline)).sooner(_judged_at(facts, live))
+        return _measure_on(facts, live, record, waiting) if crashed(live) else waiting
     step = _step(facts, live, record)
     # What was promoted by hand has no deadline any more: one that is over would be looked at again and again.
     return step if facts.orders.promote is not None else step.sooner(deadline)
+
+
+def _measure_on(facts: Facts, live: InferenceService, record: RolloutRecord, waiting: Decision) -> Decision:
+    """Measure a candidate that crashed with callers for as long as it is waited for: they need not wait so long."""
+    steps = steps_of(facts, record)
+    if not 0 < record.step <= len(steps):
+        return waiting
+    held = _hold(facts, live, record, steps[record.step - 1], record.step)
+    if isinstance(held.action, Analyse):
+        return held
+    return replace(waiting, checks=held.checks).sooner(held.look_again_at)
 
 
 def _succeed(live: InferenceService, record: RolloutRecord) -> Decision:
@@ -275,9 +287,12 @@ def _counted(facts: Facts, record: RolloutRecord) -> datetime | None:
     return None if held(facts, record, step, "") is not None else max(since, over_since(facts, record, step))
 
 
-def _start(live: InferenceService, record: RolloutRecord) -> Decision:
+def _start(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
     """Apply the candidate, or await its last step: without a split either nothing or everything went to it."""
     if live.release == record.release:
+        if cut_short(live, record):
+            what = f"all traffic to reach the candidate, which is not ready any more{cause(live)}"
+            return stalled_by(live, wait(what, Phase.PROMOTING, until=deadline_of(facts, record)))
         return wait("all traffic to reach the candidate", Phase.PROMOTING)
     stable = sole_release(live, record)
     if stable is None or not settled(live):
@@ -294,10 +309,21 @@ def candidate_ready(live: InferenceService, record: RolloutRecord) -> bool:
     newest = live.latest_created
     return (
         settled(live)
+        and newest not in live.unready
         and newest != record.stable_revision
         and newest is not None
         and (revision_release(live, newest, record) == record.release)
     )
+
+
+def crashed(live: InferenceService) -> bool:
+    """Return whether the newest revision was ready and is not any more: no other share takes effect meanwhile."""
+    return not live.standard and settled(live) and live.latest_created in live.unready
+
+
+def cut_short(live: InferenceService, record: RolloutRecord) -> bool:
+    """Return whether the candidate crashed between the removal of the split and its taking effect."""
+    return live.canary_percent is None and crashed(live) and sole_release(live, record) != record.release
 
 
 def effective_percent(live: InferenceService) -> int:
@@ -326,7 +352,9 @@ def _without_stable(facts: Facts, live: InferenceService, record: RolloutRecord)
         return None
     since = live.unready_since.get(record.stable_revision)
     if since is not None and facts.now < (until := since + BACK_WITHIN):
-        return wait(f"{record.stable_revision} to be ready again: all callers are sent to it", Phase.CANARY, until=until)
+        return wait(
+            f"{record.stable_revision} to be ready again: all callers are sent to it", Phase.CANARY, until=until
+        )
     why = f"stable is not ready: all callers are sent to {record.stable_revision}, and no step can begin beside it"
     return _route_all(facts, live, record, why)
 

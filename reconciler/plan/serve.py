@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersion, Release, Stage, Unknown
-from reconciler.plan.action import Archive, Deploy, Promote, PutBack, StageCandidate, TakeDown
+from reconciler.plan.action import Archive, Deploy, FinishRollback, Promote, PutBack, StageCandidate, TakeDown
 from reconciler.plan.adoption import decide_adoption
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, previous_target, revision_release, settled, sole_release, unchallenged
@@ -20,6 +20,7 @@ from reconciler.status import Health, Phase, Sync
 PUT_BACK_FIRST, PUT_BACK_MOST = timedelta(seconds=5), timedelta(minutes=15)
 # What stayed as Git says for so long is at peace; a shorter calm is a pause of the same fight.
 PUT_BACK_CALM = 2 * PUT_BACK_MOST
+_SHARE = "f:canaryTrafficPercent"
 
 
 def decide_serving(facts: Facts, wanted: ModelVersion | None) -> Decision:
@@ -58,7 +59,7 @@ def _toward(facts: Facts, live: InferenceService, release: Release | None) -> De
     if stable is None:
         return _no_stable(live) or _first(facts, release)
     if live.canary_percent is not None:
-        return _unrecorded(facts, live, stable) or _split_by_hand(live)
+        return _unrecorded(facts, live, stable) or _unfinished(facts, live, stable, release) or _split_by_hand(live)
     if release is not None and release != stable:
         return (
             _leave_strays(facts, live) or _stable_first(facts, live, stable) or _replace(facts, live, stable, release)
@@ -108,7 +109,8 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
     if live.release != stable:
         why = f"because {stable} serves, and what was applied over it is not wanted"
         return act(Deploy(stable), why, Phase.DEPLOYING)
-    if settled(live) and not live.ready and version not in facts.holders(Stage.PRODUCTION):
+    promoted = facts.rollout is not None and facts.rollout.release == stable  # it was ready, or had no callers
+    if settled(live) and not live.ready and not promoted and version not in facts.holders(Stage.PRODUCTION):
         return deploy_first(facts, stable)
     if not unchallenged(live, stable):
         return wait(f"{stable} to come up above what was applied in between", Phase.DEPLOYING)
@@ -287,6 +289,23 @@ def _unrecorded(facts: Facts, live: InferenceService, stable: Release) -> Decisi
         return None
     why = f"because a split of releases {candidate} and {stable} stands, and no rollout is on record"
     return act(StageCandidate(candidate, stable, previous.revision), why, Phase.CANARY)
+
+
+def _unfinished(facts: Facts, live: InferenceService, stable: Release, release: Release | None) -> Decision | None:
+    """Go on from a rollback that was closed before the restored stable release came up: `prev` serves it."""
+    previous, newest = previous_target(live), live.latest_created
+    by_hand = live.canary_percent or any(field.path[-1] == _SHARE for field in live.held)
+    if live.standard or by_hand or previous is None or newest is None or newest == previous.revision:
+        return None
+    if stable != live.release or stable != revision_release(live, newest, None):
+        return None
+    if release is not None and release != stable:
+        why = f"because Git wants {release}, and {stable} did not come up again beside {previous.revision}"
+        blocked = unmeasurable(facts, stable, release) or unsplittable(facts, live, stable, release)
+        return blocked or act(StageCandidate(release, stable, previous.revision), why, Phase.CANARY)
+    if settled(live) and newest not in live.unready:
+        return act(FinishRollback(stable), f"because {stable} is ready again", Phase.ROLLING_BACK)
+    return wait(f"{stable} to be ready again", Phase.ROLLING_BACK, Health.DEGRADED)
 
 
 def _split_by_hand(live: InferenceService) -> Decision:
