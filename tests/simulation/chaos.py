@@ -41,7 +41,7 @@ COURSE = (OrderKind.PAUSE, OrderKind.PROMOTE, OrderKind.ABORT, OrderKind.RESUME)
 OTHERWISE = (OrderKind.RETRY, OrderKind.APPROVE, OrderKind.ABORT)
 MODES = ("Knative", "Knative", "Standard")
 # What keeps a model from being as Git says until a person does something.
-DISPUTED = ("FieldsHeld", "NotOurs", "NotPruned", "TrafficNotRouted", "CanaryInherits")
+DISPUTED = ("FieldsHeld", "NotOurs", "NotPruned", "TrafficNotRouted", "CanaryInherits", "StableNotReady")
 OUTAGE_ROUNDS, CALM_ROUNDS = 150, 20
 
 
@@ -141,7 +141,7 @@ class Chaos:
             return
         events = (
             self.change, self.change, self.change, self.revert, self.revert, self.remove, self.bring_back, self.fail,
-            self.hang, self.edit, self.delete, self.move_role, self.register, self.blind, self.lag, self.restart,
+            self.hang, self.crash, self.edit, self.delete, self.move_role, self.register, self.blind, self.lag, self.restart,
             self.break_source, self.hide_file, self.force_push, self.lag_mirror, self.freeze, self.drop_version,
             self.lose_metrics, self.suspend,
         )  # fmt: skip
@@ -199,6 +199,17 @@ class Chaos:
             self.world.serving.never_ready.add(self._next(name))
         else:
             self.world.serving.never_ready.clear()
+
+    def crash(self, name: str) -> None:
+        """Let a revision that was ready lose its pods, one with callers most of the time; or let what crashed come back."""
+        for key, live in self.world.serving.live.items():
+            if key[1] != name:
+                continue
+            serving = [share.revision for share in live.shares if share.revision in live.up]
+            if live.down and self.tape.byte() < 128:
+                self.world.serving.recover(key)
+            elif serving or live.up:
+                self.world.serving.crash(key, self.tape.pick(serving or sorted(live.up)))
 
     def _next(self, name: str) -> int:
         model = self.world.registry.models.get(name)
@@ -367,12 +378,18 @@ class Chaos:
         self.world.serving.blind = self.world.serving.lagging = False
         self.world.source.broken = self.world.source.unreadable = False
         self.world.serving.never_ready.clear()
+        self.recover()
         self.world.metrics.mood = ""
         self.world.jobs.evicting = False
         self.world.reconciler.refresh_source()
         self.world.truth.published()
         self.world.reconciler.refresh_registry()
         self.resume()
+
+    def recover(self) -> None:
+        """Let what crashed come back, in half of the stories: it may be gone for good."""
+        for key in self.world.serving.live if self.tape.byte() < 128 else ():
+            self.world.serving.recover(key)
 
     def go_on(self) -> None:
         """Let what was begun go on for a while; a freeze that is over and over again never lets it end."""

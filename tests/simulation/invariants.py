@@ -269,7 +269,7 @@ class Truth:
         return any(release in self.serving.releases(key) for key in self.serving.live if key[1] == name)
 
     def _is_good(self, entry: Entry, release: Release) -> None:
-        """Hold that a candidate that answers with errors is found out before it gets all traffic."""
+        """Hold that a candidate that answers with errors is found out before it gets all traffic of those served."""
         desired = self.source.published.models.get(entry.model) if self.source.published else None
         promoted = self._last_order(entry.model) == "OrderPromote"
         if desired is None or promoted or not gives_all(entry, desired.spec.rollout):
@@ -279,6 +279,7 @@ class Truth:
             return  # callers had it before: going back takes no steps
         enforced = any(not check.dry_run for check in rollout.analysis)
         for live in [x for key, x in self.serving.live.items() if key[1] == entry.model]:
-            judged = rollout.course and enforced and live.releases.get(live.newest) == release
+            served = any(share.percent and share.revision in live.up for share in live.shares)
+            judged = served and rollout.course and enforced and live.releases.get(live.newest) == release
             bad = judged and self.prober.fails(release, live.templates.get(live.newest, ""))
             assert not bad, f"I2: {release} fails its callers and is given all traffic"

@@ -335,6 +335,7 @@ class SimServing:
 
     def _noticed(self, live: Live) -> None:
         """Let the watch show how the pods are."""
+        self._tell(live)
         live.resource_version += 1
 
     def tick(self, key: Key, turn: int = 0) -> bool:
