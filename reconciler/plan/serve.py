@@ -40,7 +40,7 @@ def decide_serving(facts: Facts, wanted: ModelVersion | None) -> Decision:
         return decision
     what = f"it runs in {live.mode} mode, which KServe never changes, and Git asks for {serving.mode}"
     waits = f"serving.mode: {live.mode} in Git, another namespace or name, or the object to be deleted"
-    return replace(stall(what, Phase.IDLE, waits), health=decision.health)
+    return replace(stall(what, Phase.IDLE, waits), health=decision.health).sooner(decision.look_again_at)
 
 
 def other_mode(facts: Facts) -> bool:
