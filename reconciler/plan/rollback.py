@@ -238,7 +238,7 @@ def _take_back(facts: Facts, live: InferenceService, record: RolloutRecord) -> D
 
 def _make_way(facts: Facts, live: InferenceService, record: RolloutRecord, wanted: Release | None) -> Decision | None:
     """Close a rollback whose restored stable release does not come up, where Git wants a third one: `prev` serves."""
-    third = wanted is not None and wanted not in (record.release, record.stable) and facts.rejected(wanted) is None
+    third = wanted is not None and wanted not in (record.release, record.stable)
     hangs = live.release == record.stable and live.canary_percent == 0 and (not settled(live) or crashed(live))
     previous = previous_target(live)
     serves = previous is not None and previous.revision == record.stable_revision and previous.percent == _ALL

@@ -38,7 +38,7 @@ from reconciler.plan.action import (
 from reconciler.plan.marks import RolloutRecord
 from reconciler.registry_roles import role
 from tests.ensure.stage import in_canary, in_production, scene_of, wanting
-from tests.simulation.stories import spec, world
+from tests.simulation.stories import spec, training, until, world
 from tests.simulation.wishes import foreign
 from tests.simulation.world import KEY, NAME, World
 
@@ -147,6 +147,35 @@ def test_all_traffic_goes_to_the_candidate_only_while_prev_is_stable() -> None:
     assert "canaryTrafficPercent" not in predictor(made)
 
 
+def crashed_beside_a_candidate() -> World:
+    """Let version 1 crash, and version 2 come up at 0 % beside it."""
+    made = in_production()
+    made.serving.crash(KEY, made.serving.live[KEY].newest)
+    made.source.write(NAME, spec(training=training(2)))
+    until(made, lambda: "all callers are sent to it" in str(made.status()))
+    return made
+
+
+def test_all_traffic_goes_to_the_candidate_where_nobody_is_served_though_nothing_is_tagged_prev() -> None:
+    made = crashed_beside_a_candidate()
+    record = rollout(scene_of(made))
+    with pytest.raises(Conflict, match="goes to nothing"):
+        ensure_traffic(ShiftTraffic(record.release, 10, record.stable_revision), scene_of(made))
+    with pytest.raises(Conflict, match="goes to nothing, not to the stable revision other"):
+        ensure_all_routed(RouteAll(record.release, "other"), scene_of(made))
+    ensure_all_routed(RouteAll(record.release, record.stable_revision), scene_of(made))
+    assert "canaryTrafficPercent" not in predictor(made)
+
+
+def test_a_stable_that_is_back_by_now_keeps_its_callers() -> None:
+    made = crashed_beside_a_candidate()
+    scene, record = scene_of(made), rollout(scene_of(made))
+    made.serving.recover(KEY)
+    with pytest.raises(Conflict, match="goes to nothing"):
+        ensure_all_routed(RouteAll(record.release, record.stable_revision), scene)
+    assert predictor(made)["canaryTrafficPercent"] == 0
+
+
 def test_where_nobody_can_tell_what_prev_is_nothing_is_shifted() -> None:
     made = in_canary()
     record, scene = rollout(scene_of(made)), scene_of(made)
@@ -172,6 +201,14 @@ def test_a_rollback_goes_by_no_traffic_then_the_stable_template_then_no_split() 
     assert (predictor(made)["canaryTrafficPercent"], live_release(scene_of(made))) == (0, record.stable)
     ensure_rollback_finished(FinishRollback(record.stable), scene_of(made))
     assert "canaryTrafficPercent" not in predictor(made)
+
+
+def test_a_candidate_without_a_split_is_cut_by_the_stable_template_and_never_lowered() -> None:
+    made = in_canary()
+    record = rollout(scene_of(made))
+    ensure_all_routed(RouteAll(record.release, record.stable_revision), scene_of(made))
+    ensure_traffic_cut(CutTraffic(record.release, "w", record.started), scene_of(made))
+    assert (predictor(made)["canaryTrafficPercent"], live_release(scene_of(made))) == (0, record.stable)
 
 
 def test_putting_fields_back_leaves_the_share_as_it_is() -> None:

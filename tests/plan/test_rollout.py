@@ -174,6 +174,8 @@ def test_a_candidate_without_a_split_is_given_time_to_get_all_traffic() -> None:
 READY: dict[str, tuple[dict[str, Any], bool]] = {
     "the newest revision is the candidate's and ready": ({}, True),
     "it is not ready": ({"latest_ready": STABLE}, False),
+    "it was ready and lost its pods": ({"unready": frozenset({CANDIDATE})}, False),
+    "stable lost its pods": ({"unready": frozenset({STABLE})}, True),
     "the newest is the stable one": ({"latest_created": STABLE, "latest_ready": STABLE}, False),
     "the newest is another one": ({"latest_created": "r-3", "latest_ready": "r-3"}, False),
     "nothing was created": ({"latest_created": None, "latest_ready": None}, False),

@@ -141,9 +141,9 @@ class Chaos:
             return
         events = (
             self.change, self.change, self.change, self.revert, self.revert, self.remove, self.bring_back, self.fail,
-            self.hang, self.crash, self.edit, self.delete, self.move_role, self.register, self.blind, self.lag, self.restart,
-            self.break_source, self.hide_file, self.force_push, self.lag_mirror, self.freeze, self.drop_version,
-            self.lose_metrics, self.suspend,
+            self.hang, self.crash, self.edit, self.delete, self.move_role, self.register, self.blind, self.lag,
+            self.restart, self.break_source, self.hide_file, self.force_push, self.lag_mirror, self.freeze,
+            self.drop_version, self.lose_metrics, self.suspend,
         )  # fmt: skip
         event = events[(what - 96) * len(events) // 160]
         self.note(f"{name}: {event.__name__}")
@@ -201,7 +201,7 @@ class Chaos:
             self.world.serving.never_ready.clear()
 
     def crash(self, name: str) -> None:
-        """Let a revision that was ready lose its pods, one with callers most of the time; or let what crashed come back."""
+        """Let a revision that was ready lose its pods, one with callers where there is one, or let it come back."""
         for key, live in self.world.serving.live.items():
             if key[1] != name:
                 continue
