@@ -382,13 +382,22 @@ def test_a_dry_run_that_is_due_keeps_no_step_from_being_left() -> None:
     assert due.action == Analyse(scene.release(2), 1, "dry")
 
 
+FREEZE = PolicySpec.model_validate({"freezes": [{"name": "fair", "start": "0 9 * * *", "duration": "2h"}]})
+
+
 def test_a_freeze_keeps_a_step_and_its_checks_are_made_on() -> None:
-    freeze = PolicySpec.model_validate({"freezes": [{"name": "fair", "start": "0 9 * * *", "duration": "2h"}]})
-    held = replace(slow(ago=2 * SECOND), policy=freeze).decide()
+    held = replace(slow(ago=2 * SECOND), policy=FREEZE).decide()
     assert (held.action, held.look_again_at) == (None, NOW + 3 * SECOND)
     assert "the freeze fair" in held.blocked_by
-    later = replace(slow(ago=5 * MINUTE, took=2 * MINUTE), policy=freeze).decide()
+    later = replace(slow(ago=5 * MINUTE, took=2 * MINUTE), policy=FREEZE).decide()
     assert isinstance(later.action, Analyse)
+
+
+@pytest.mark.parametrize("ago", [5 * SECOND, MINUTE])
+def test_a_step_that_a_freeze_keeps_is_looked_at_again_when_a_check_is_due(ago: timedelta) -> None:
+    scene = replace(canary(age=10 * MINUTE, **CHECKED), policy=FREEZE)
+    held = scene.sees(memory=Memory(measurements=measured(scene, ago))).decide()
+    assert (held.action, held.look_again_at) == (None, NOW + 2 * MINUTE - ago)
 
 
 def test_checks_that_take_longer_than_their_interval_do_not_starve_a_rollout() -> None:
