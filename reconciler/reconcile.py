@@ -23,9 +23,10 @@ from reconciler.plan.ordering import follows, order_of, repeated
 from reconciler.plan.orders import ACTIONS, to_after
 from reconciler.plan.planner import Rules, decide
 from reconciler.plan.removal import losing, removal_guard
+from reconciler.plan.rollout import STABLE_NOT_READY
 from reconciler.plan.training import ENDED
 from reconciler.ports import Entry, Moment, Result, Source, SourceStatus
-from reconciler.status import ModelStatus, OrderAnswer, Sync, SystemStatus
+from reconciler.status import ModelStatus, OrderAnswer, Phase, Sync, SystemStatus
 
 HOLD = "HoldRollback"
 
@@ -163,7 +164,7 @@ class ModelReconciler:
             observed, decision = self._look(desired, rules, now)
         decision = self._look_again(observed, decision, now)
         status = self._publish(desired, observed, decision, now)
-        if decision.cause == "StableNotReady" and self.leads():
+        if decision.cause == STABLE_NOT_READY and decision.phase is Phase.ROLLING_BACK and self.leads():
             self._note_held(desired, observed, decision, now)
         if decision.action is None or not self.leads():
             return StepResult(status, look_again_at=decision.look_again_at)

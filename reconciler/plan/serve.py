@@ -109,7 +109,7 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
     if live.release != stable:
         why = f"because {stable} serves, and what was applied over it is not wanted"
         return act(Deploy(stable), why, Phase.DEPLOYING)
-    promoted = facts.rollout is not None and facts.rollout.release == stable  # it was ready, or had no callers
+    promoted = facts.rollout is not None and facts.rollout.release == stable  # it was ready when it got everything
     if settled(live) and not live.ready and not promoted and version not in facts.holders(Stage.PRODUCTION):
         return deploy_first(facts, stable)
     if not unchallenged(live, stable):

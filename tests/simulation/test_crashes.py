@@ -130,6 +130,7 @@ def test_a_stable_that_crashes_between_two_steps_is_told_and_a_person_may_promot
     film.until(lambda: not film.made.one_pass() and stalled(film)[0] == "StableNotReady")
     assert stalled(film)[1] == f"version 2 gets no other share of the traffic: {stable} is not ready"
     assert "`reconciler promote`" in waits_for(film)
+    assert "HoldRollback" not in {r.entry.action for r in film.made.ledger.records}
     film.made.order(OrderKind.PROMOTE)
     film.rest()
     assert shares(film) == {2: 100}
