@@ -28,9 +28,9 @@ from reconciler.plan.action import (
     StageCandidate,
     Withdraw,
 )
+from reconciler.plan.course import steps_of, waits
 from reconciler.plan.hold import is_open
 from reconciler.plan.marks import RolloutRecord, rejection_from_tag, rejection_to_tag, release_to_tag
-from reconciler.plan.rollout import steps_of, waits
 from reconciler.registry_roles import role
 
 

@@ -8,10 +8,10 @@ from typing import assert_never
 
 from reconciler.errors import Refused, Transient
 from reconciler.observed import By, Known, Meant, Order, OrderKind, Release, TrainingRun
+from reconciler.plan.course import awaits_approval
 from reconciler.plan.facts import Facts
 from reconciler.plan.planner import awaiting_approval
 from reconciler.plan.rollback import rolled_back
-from reconciler.plan.rollout import awaits_approval
 from reconciler.plan.selection import production_of, select
 from reconciler.plan.training import ENDED, due_training, failed_run
 

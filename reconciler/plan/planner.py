@@ -28,13 +28,13 @@ from reconciler.plan.action import (
     Train,
     Withdraw,
 )
+from reconciler.plan.course import goes_back_by
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, gather, served
 from reconciler.plan.freezes import freezes_of, frozen
 from reconciler.plan.ownership import respect_owners
 from reconciler.plan.removal import decide_removal
 from reconciler.plan.rollback import decide_rollback
-from reconciler.plan.rollout import goes_back_by
 from reconciler.plan.selection import Selected, candidates, production_of, select
 from reconciler.plan.serve import decide_serving, other_mode
 from reconciler.plan.training import decide_training, next_trigger

@@ -18,6 +18,7 @@ from reconciler.plan.action import (
     StageCandidate,
     Withdraw,
 )
+from reconciler.plan.course import deadline_of
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import (
     ROUTED_WITHIN,
@@ -30,17 +31,8 @@ from reconciler.plan.facts import (
     sole_release,
 )
 from reconciler.plan.marks import RolloutRecord
-from reconciler.plan.rollout import (
-    STABLE_NOT_READY,
-    candidate_ready,
-    cause,
-    check_verdicts,
-    crashed,
-    cut_short,
-    deadline_of,
-    effective_percent,
-    stalled_by,
-)
+from reconciler.plan.progress import candidate_ready, cause, crashed, cut_short, effective_percent, stalled_by
+from reconciler.plan.rollout import STABLE_NOT_READY, check_verdicts
 from reconciler.status import Health, Phase
 
 _ALL = 100

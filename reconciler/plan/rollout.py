@@ -1,4 +1,4 @@
-"""Bring a release to callers: first deployment, canary steps, all traffic.
+"""Bring a candidate to callers: canary steps, then all traffic.
 
 The protocol is facts/KSERVE.md's: the candidate is applied with 0 %; nothing moves before the newest revision is the
 newest ready one and `prev` is the recorded stable revision; traffic rises in applies that touch nothing else; removing
@@ -14,20 +14,11 @@ from datetime import datetime, timedelta
 
 from reconciler.analysis.verdict import CheckVerdict, due_at, judge
 from reconciler.desired.checks import Check
-from reconciler.desired.holds import UNTIL_APPROVED, Step
-from reconciler.manifest import inherited, serving_fields
-from reconciler.observed import TAG_RELEASE, InferenceService, Measurement, Order, Release
-from reconciler.plan.action import (
-    Action,
-    Analyse,
-    BeginStep,
-    Deploy,
-    Promote,
-    RouteAll,
-    ShiftTraffic,
-    StageCandidate,
-    StartCanary,
-)
+from reconciler.desired.holds import Step
+from reconciler.observed import InferenceService, Measurement, Order
+from reconciler.plan.action import Analyse, BeginStep, RouteAll, ShiftTraffic, StartCanary
+from reconciler.plan.begin import begin_rollout, no_canaries, not_routed
+from reconciler.plan.course import deadline_of, goes_back, steps_of
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.evidence import evidence_of
 from reconciler.plan.facts import (
@@ -37,115 +28,22 @@ from reconciler.plan.facts import (
     Facts,
     beyond_help,
     previous_target,
-    revision_release,
     settled,
     sole_release,
     taken_up,
     unroutable,
     unserved,
 )
-from reconciler.plan.freezes import covered, frozen, frozen_spans
-from reconciler.plan.hold import held, held_words, is_open, over_since
-from reconciler.plan.marks import RolloutRecord, release_from_tag
+from reconciler.plan.hold import held, held_words, over_since
+from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.orders import said
-from reconciler.status import Health, Phase
+from reconciler.plan.progress import candidate_ready, cause, crashed, cut_short, effective_percent, stalled_by
+from reconciler.status import Phase
 
-NOT_ROUTED = "TrafficNotRouted"
-INHERITS = "CanaryInherits"
-NOT_SPLIT = "PartsNotSplit"
 STABLE_NOT_READY = "StableNotReady"
 _ALL = 100
 # How long after a measurement a step is left though another one is due: time enough for the pass that follows it.
 _ROUND = timedelta(seconds=5)
-
-
-def deploy_first(facts: Facts, release: Release) -> Decision:
-    """Serve a model that has no stable revision yet."""
-    live = facts.live
-    if live is None:
-        why = f"because version {release.version} passed its gates and nothing is served"
-        return act(Deploy(release), why, Phase.DEPLOYING, Health.MISSING)
-    if live.release != release:
-        return act(Deploy(release), f"because Git now wants {release} and nothing was proven yet", Phase.DEPLOYING)
-    if live.failure is not None and live.failure.terminal:
-        what = f"version {release.version} cannot be served: {live.failure.reason}: {live.failure.message}"
-        return stall(what, Phase.DEPLOYING, "a commit that changes the predictor or the version")
-    reason = live.failure.message if live.failure else live.message
-    health = Health.DEGRADED if live.failure else Health.PROGRESSING
-    return wait(f"version {release.version} to become ready{': ' + reason if reason else ''}", Phase.DEPLOYING, health)
-
-
-def begin_rollout(live: InferenceService, stable: Release, release: Release) -> Decision:
-    """Make the release the candidate; only while one revision has all traffic, and no newer one may take it."""
-    serving = next((t.revision for t in live.traffic if t.percent == 100), None)
-    if serving is None or live.canary_percent is not None or serving != live.latest_ready:
-        return wait("the live service to settle before a rollout begins", Phase.DEPLOYING)
-    action = StageCandidate(release, stable, serving)
-    return act(action, f"because version {release.version} is wanted and version {stable.version} serves", Phase.CANARY)
-
-
-def unsplittable(facts: Facts, live: InferenceService, stable: Release, release: Release) -> Decision | None:
-    """Begin no rollout whose candidate would get other callers than its steps say, or is not what is promoted."""
-    course = () if reverts(facts, stable, release) else facts.spec.rollout.course
-    if not live.standard:
-        return _parts_not_split(facts, stable, release) if course else None
-    if not live.canaries:
-        return no_canaries(release, Phase.DEPLOYING)
-    if any(step.traffic for step in course) and not live.splits:
-        return not_routed(release, 0, "no HTTPRoute leads to its service", Phase.DEPLOYING)
-    before, after = facts.observed.records.get(stable), facts.spec.serving
-    left = inherited(before.serving["predictor"], after.predictor) if before and after else ()
-    if not left:
-        return None
-    what = f"version {release.version} is not rolled out: its canary would inherit {', '.join(left)} from {stable}"
-    waits = f"a commit that says what {left[0]} is to be: KServe cannot unset it in a canary"
-    if reverts(facts, stable, release):
-        pinned = f'version: "{release.version}", {left[0]} as it is now and strategy: immediate'
-        waits = f"{waits}. To go back at once, commit {pinned}"
-    return replace(stall(what, Phase.DEPLOYING, waits), cause=INHERITS)
-
-
-def _parts_not_split(facts: Facts, stable: Release, release: Release) -> Decision | None:
-    """Stall where a transformer or explainer changed: KServe splits the predictor alone, and all callers pass these.
-
-    Each of these parts could have a share of its own, but then a request could meet the old one of the one and the new
-    one of the other, which nobody has proven together.
-    """
-    before, after = facts.observed.records.get(stable), facts.spec.serving
-    if before is None or after is None:
-        return None
-    wanted = serving_fields(after)
-    changed = [part for part in ("transformer", "explainer") if before.serving.get(part) != wanted.get(part)]
-    if not changed:
-        return None
-    parts = " and ".join(changed)
-    what = f"version {release.version} is not rolled out by steps: its {parts} changed, and all callers pass a new one"
-    waits = f"strategy: immediate in Git for that change, or a commit that leaves the {parts} as in {stable}"
-    return replace(stall(f"{what} at once", Phase.DEPLOYING, waits), cause=NOT_SPLIT)
-
-
-def not_routed(release: Release, percent: int, why: str, phase: Phase) -> Decision:
-    """Stall a canary that nobody sends callers to."""
-    share = f"{percent} % of the" if percent else "its share of the"
-    what = f"version {release.version} would never get {share} traffic: {why}"
-    waits = "strategy: blueGreen in Git, or a KServe newer than v0.20.0 with ingress.enableGatewayApi: true"
-    return replace(stall(what, phase, waits), cause=NOT_ROUTED)
-
-
-def no_canaries(release: Release, phase: Phase) -> Decision:
-    """Stall what would be rolled out by a KServe that keeps no canary."""
-    what = f"version {release.version} cannot be rolled out in Standard mode: this KServe has no spec.canary"
-    return replace(stall(what, phase, "a KServe from v0.20.0 on with its definitions"), cause=NOT_ROUTED)
-
-
-def unmeasurable(facts: Facts, stable: Release, release: Release) -> Decision | None:
-    """Begin no rollout whose checks nobody can measure; what takes no steps needs none."""
-    asked = [c.name for c in facts.spec.rollout.analysis if c.prometheus is not None and not c.dry_run]
-    stepless = not facts.spec.rollout.course or reverts(facts, stable, release)
-    if not asked or not facts.observed.unmetered or stepless:
-        return None
-    what = f"version {release.version} is not rolled out: {', '.join(asked)} cannot be measured"
-    return stall(f"{what}, as {facts.observed.unmetered}", Phase.DEPLOYING, "prometheus.url in the settings")
 
 
 def continue_rollout(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
@@ -209,84 +107,6 @@ def _succeed(live: InferenceService, record: RolloutRecord) -> Decision:
     return act(RouteAll(record.release, record.stable_revision), why, Phase.PROMOTING)
 
 
-def cause(live: InferenceService) -> str:
-    """Write why a revision does not become ready, `: pulling the image`; empty where nobody says."""
-    why = (live.failure.message or live.failure.reason) if live.failure else live.message
-    return f": {why}" if why else ""
-
-
-def stalled_by(live: InferenceService, waiting: Decision) -> Decision:
-    """Tell that progress stalls where a cause is known."""
-    return replace(waiting, stalled=f"{live.failure.reason}{cause(live)}") if live.failure else waiting
-
-
-def steps_of(facts: Facts, record: RolloutRecord) -> tuple[Step, ...]:
-    """Return the steps that the rollout takes; going back to what callers had takes none."""
-    return () if goes_back(facts, record) else facts.spec.rollout.course
-
-
-def goes_back(facts: Facts, record: RolloutRecord) -> bool:
-    """Return whether the candidate is an older version in the very form in which callers had it."""
-    return reverts(facts, record.stable, record.release)
-
-
-def reverts(facts: Facts, stable: Release, release: Release) -> bool:
-    """Return whether a release is an older version than stable's in the very form in which callers had it."""
-    if facts.spec.rollout.on_revert == "steps" or release.version >= stable.version:
-        return False
-    version, live = facts.version(release.version), facts.live
-    if version is None or live is None:
-        return False
-    return release_from_tag(version.tags.get(TAG_RELEASE), live.namespace) == release
-
-
-def goes_back_by(facts: Facts, action: Action) -> bool:
-    """Return whether an action is a step of going back to what callers had, as a reverted commit asks."""
-    match action:
-        case StageCandidate(release, stable):
-            return reverts(facts, stable, release)
-        case StartCanary() | ShiftTraffic() | RouteAll() | Promote():
-            return facts.rollout is not None and goes_back(facts, facts.rollout)
-        case _:
-            return False
-
-
-def waits(facts: Facts, record: RolloutRecord) -> bool:
-    """Return whether the running step waits for a person or a window, or did before Git changed its hold."""
-    steps = steps_of(facts, record)
-    return record.waits or (0 < record.step <= len(steps) and is_open(steps[record.step - 1]))
-
-
-def awaits_approval(facts: Facts, record: RolloutRecord) -> bool:
-    """Return whether the running step is one that somebody is to approve."""
-    steps = steps_of(facts, record)
-    return 0 < record.step <= len(steps) and steps[record.step - 1].hold == UNTIL_APPROVED
-
-
-def deadline_of(facts: Facts, record: RolloutRecord) -> datetime | None:
-    """Return when the rollout has to be over; None while a person or a window is waited for, or nothing may start.
-
-    It counts anew from a commit that changes the spec, and stands still in a pause and in a freeze.
-    """
-    since = _counted(facts, record)
-    if since is None or facts.spec.suspend or frozen(facts.freezes, facts.now)[0]:
-        return None
-    still = [*facts.orders.pauses, *frozen_spans(facts.freezes, since, facts.now)]
-    return since + facts.spec.rollout.deadline + covered(still, since)
-
-
-def _counted(facts: Facts, record: RolloutRecord) -> datetime | None:
-    """Return from when the deadline counts."""
-    changed = min(facts.desired.commit.at, facts.now)
-    since = max(record.counted or record.started, changed)
-    steps = steps_of(facts, record)
-    if not 0 < record.step <= len(steps) or not is_open(steps[record.step - 1]):
-        # The commit that ended the waiting may be older than the step: then nobody knows since when it counts.
-        return None if record.waits and changed <= record.since else since
-    step = steps[record.step - 1]
-    return None if held(facts, record, step, "") is not None else max(since, over_since(facts, record, step))
-
-
 def _start(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
     """Apply the candidate, or await its last step: without a split either nothing or everything went to it."""
     if live.release == record.release:
@@ -302,33 +122,6 @@ def _start(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decis
     if live.standard and not live.canaries:
         return no_canaries(record.release, Phase.CANARY)
     return act(StartCanary(record.release), "because the candidate is staged; it starts with 0 %", Phase.CANARY)
-
-
-def candidate_ready(live: InferenceService, record: RolloutRecord) -> bool:
-    """Return whether the newest revision is the candidate's and ready."""
-    newest = live.latest_created
-    return (
-        settled(live)
-        and newest not in live.unready
-        and newest != record.stable_revision
-        and newest is not None
-        and (revision_release(live, newest, record) == record.release)
-    )
-
-
-def crashed(live: InferenceService) -> bool:
-    """Return whether the newest revision was ready and is not any more: no other share takes effect meanwhile."""
-    return not live.standard and settled(live) and live.latest_created in live.unready
-
-
-def cut_short(live: InferenceService, record: RolloutRecord) -> bool:
-    """Return whether the candidate crashed between the removal of the split and its taking effect."""
-    return live.canary_percent is None and crashed(live) and sole_release(live, record) != record.release
-
-
-def effective_percent(live: InferenceService) -> int:
-    """Return what the newest revision gets."""
-    return sum(t.percent for t in live.traffic if t.revision == live.latest_created)
 
 
 def _step(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:

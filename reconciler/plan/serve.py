@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from reconciler.observed import TAG_RELEASE, InferenceService, Known, ModelVersion, Release, Stage, Unknown
 from reconciler.plan.action import Archive, Deploy, FinishRollback, Promote, PutBack, StageCandidate, TakeDown
 from reconciler.plan.adoption import decide_adoption
+from reconciler.plan.begin import begin_rollout, deploy_first, unmeasurable, unsplittable
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, previous_target, revision_release, settled, sole_release, unchallenged
 from reconciler.plan.marks import RolloutRecord, release_from_tag
-from reconciler.plan.rollout import begin_rollout, cause, continue_rollout, deploy_first, unmeasurable, unsplittable
+from reconciler.plan.progress import cause
+from reconciler.plan.rollout import continue_rollout
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import CHAMPION
 from reconciler.status import Health, Phase, Sync

@@ -32,20 +32,10 @@ from reconciler.plan.action import (
     StageCandidate,
     StartCanary,
 )
+from reconciler.plan.begin import begin_rollout, deploy_first, unmeasurable
+from reconciler.plan.course import awaits_approval, deadline_of, reverts, steps_of, waits
 from reconciler.plan.marks import RolloutRecord, release_to_tag
-from reconciler.plan.rollout import (
-    awaits_approval,
-    begin_rollout,
-    candidate_ready,
-    cause,
-    deadline_of,
-    deploy_first,
-    effective_percent,
-    reverts,
-    steps_of,
-    unmeasurable,
-    waits,
-)
+from reconciler.plan.progress import candidate_ready, cause, effective_percent
 from reconciler.status import Health, Phase
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, wanting
 from tests.plan.test_rules import facts_of

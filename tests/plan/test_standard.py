@@ -36,11 +36,11 @@ from reconciler.plan.action import (
     StageCandidate,
     StartCanary,
 )
+from reconciler.plan.course import goes_back_by
 from reconciler.plan.decision import act
 from reconciler.plan.facts import unroutable, wanted_digest
 from reconciler.plan.marks import RolloutRecord, release_to_tag
 from reconciler.plan.ownership import respect_owners
-from reconciler.plan.rollout import goes_back_by
 from reconciler.plan.serve import other_mode
 from reconciler.status import Health, Phase, Sync
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, settled, spec, wanting

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.manifest import share_of
 from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, OrderKind, Stage
-from reconciler.plan.rollout import NOT_ROUTED
+from reconciler.plan.begin import NOT_ROUTED
 from reconciler.ports import Result
 from tests.simulation.standard import Routing, canary_of, release_of, stable_name
 from tests.simulation.stories import Script, good, world
