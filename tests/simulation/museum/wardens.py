@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from reconciler.desired.documents import MetricGate, ModelSpec, OnRemoval, Rollout
@@ -153,10 +153,13 @@ class Warden:
         held_open = record.waits or (
             0 < record.step <= len(steps) and not isinstance(steps[record.step - 1].hold, timedelta)
         )
-        late = not held_open and entry.at >= (record.counted or record.started) + rollout.deadline
-        assert not late, f"I2: {release} is given more after the deadline of its rollout"
+        late = not held_open and entry.at >= self._counted(entry.model, record) + rollout.deadline
+        assert not late or self._stood_still(entry.model, record), (
+            f"I2: {release} is given more after the deadline of its rollout"
+        )
         everything = gives_all(entry, rollout)
-        assert not (everything and steps and not record.step), f"I2: {release} is given all without a step"
+        stepless = everything and steps and not record.step and self._served(entry.model)
+        assert not stepless, f"I2: {release} is given all without a step"
         if not 0 < record.step <= len(steps):
             return
         here = steps[record.step - 1]
@@ -164,6 +167,23 @@ class Warden:
         asked = None if everything else entry.after.get("percent")
         if record.percent == here.traffic and asked == ahead and ahead != here.traffic:
             self._left(entry, spec, record, here)
+
+    def _counted(self, name: str, record: RolloutRecord) -> datetime:
+        """Return from when the deadline counts: a commit that changes the spec begins it anew."""
+        state = self.world.source.published
+        assert state is not None
+        return max(record.counted or record.started, state.models[name].commit.at)
+
+    def _stood_still(self, name: str, record: RolloutRecord) -> bool:
+        """Tell whether the deadline may have stood still: in a freeze, or while a person paused the rollout."""
+        about = record.started.isoformat()
+        orders = [o for o in self.world.truth.orders.get(name, ()) if o.action == "OrderPause"]
+        return bool(self.world.source.policy.freezes) or any(o.after.get("rollout") == about for o in orders)
+
+    def _served(self, name: str) -> bool:
+        """Tell whether anybody is served: where all of them are sent to what crashed no step can begin."""
+        objects = [live for key, live in self.world.serving.live.items() if key[1] == name]
+        return any(share.percent and share.revision in live.up for live in objects for share in live.shares)
 
     def _promoted_by_hand(self, entry: Entry, record: RolloutRecord) -> bool:
         """Tell whether a person ordered this rollout to skip its steps and checks."""
