@@ -12,7 +12,6 @@ from reconciler.desired.documents import History as DocumentHistory
 from reconciler.observe import Observer
 from reconciler.observed import TAG_ROLLOUT, ModelVersion, OrderKind, Stage
 from reconciler.plan.facts import rollout_of
-from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.planner import decide
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import role
@@ -353,20 +352,14 @@ class Chaos:
         for name in self.names:
             wish = self.wishes[name]
             hold = "5s" if wish.hold in ("untilApproved", "window") else wish.hold  # nobody approves, no window is near
-            # A step that waits for somebody has no deadline: suspended, it would be measured for ever.
-            suspend = wish.suspend and not (self._waits(name) or wish.hold in ("untilApproved", "window"))
+            # A rollout that is suspended has no deadline: it would be measured for ever.
+            suspend = wish.suspend and rollout_of(self.world.registry.models.get(name)) is None
             calmed = replace(wish, schedule=None, max_age=None, hold=hold, suspend=suspend)
             if name in source.specs and calmed != wish:
                 self.commit(name, calmed)
         self.world.registry.metrics.update(self.hidden)
         source.history.catch_up()
         source.accepted = source.history.tip
-
-    def _waits(self, name: str) -> bool:
-        """Return whether a step was begun to wait for a person or a window."""
-        model = self.world.registry.models.get(name)
-        records = [RolloutRecord.from_tag(v.tags.get(TAG_ROLLOUT)) for v in model.versions] if model else []
-        return any(record is not None and record.waits for record in records)
 
     def heal(self) -> None:
         """Stop all faults."""
