@@ -397,29 +397,17 @@ class Chaos:
     def quiet(self) -> None:
         """Hold that nothing is written at rest, and that what is there is what Git says, or it is told why not."""
         world = self.world
-        before = self._written()
+        before = (world.registry.writes, world.serving.writes, len(world.ledger.records))
         for _ in range(QUIET_PASSES):
             for name in self.names:
                 acted = world.one_pass(name)
-                assert not acted or (acted == "Analyse" and self._suspended(name)), (
-                    f"I8: {name} is at rest, but {acted}"
-                )
+                assert not acted, f"I8: {name} is at rest, but {acted}"
                 self.see(name)
             world.now += timedelta(minutes=5)
-        after = self._written()
+        after = (world.registry.writes, world.serving.writes, len(world.ledger.records))
         assert before == after, f"I8: written at rest: {before} {after}"
         for name in self.names:
             self._ended(name)
-
-    def _written(self) -> tuple[int, int, int]:
-        """Count what was written; a rollout that a suspension holds goes on being measured."""
-        records = [r for r in self.world.ledger.records if r.entry.action != "Analyse"]
-        return self.world.registry.writes, self.world.serving.writes, len(records)
-
-    def _suspended(self, name: str) -> bool:
-        state = self.world.source.published
-        desired = state.models.get(name) if state else None
-        return desired is not None and desired.spec.suspend
 
     def _ended(self, name: str) -> None:
         state = self.world.source.published
@@ -440,11 +428,10 @@ class Chaos:
         assert status is not None
         told = status.conditions.stalled.message or status.blocked_by
         untrained = not (desired.spec.training or status.registry) and "passes its gates" in status.waits_for
-        kept = self._suspended(name) and status.phase == "Canary"
-        waits = "approval" in status.waits_for or untrained or kept
+        waits = "approval" in status.waits_for or untrained
         assert status.sync == "Synced" or told or waits, f"{name} is stuck: {status.phase} {status.waits_for!r}"
         disputed = status.conditions.stalled.reason in DISPUTED
-        if status.sync == "Synced" or not (status.blocked_by or "paused" in told or disputed or kept):
+        if status.sync == "Synced" or not (status.blocked_by or "paused" in told or disputed):
             self._tidy(name)
 
     def _tidy(self, name: str) -> None:

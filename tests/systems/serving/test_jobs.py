@@ -177,7 +177,11 @@ ENDED_WITH_3 = {
     "items": [
         {
             "metadata": {"name": "own-abcde"},
-            "status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 3, "reason": "Error"}}}]},
+            "status": {
+                "containerStatuses": [
+                    {"name": "container", "state": {"terminated": {"exitCode": 3, "reason": "Error"}}}
+                ]
+            },
         }
     ],
 }
