@@ -170,3 +170,14 @@ class CheckVerdict:
             "measuredAt": self.measured_at.isoformat() if self.measured_at else None,
             "findings": [finding.as_json() for finding in self.findings],
         }
+
+
+# Two samples of the same differ by as much.
+_NOISE = 0.1
+
+
+def alike(finding: Finding, measured: float, stable: float) -> bool:
+    """Return whether stable breaches the finding's limit too, and is worse than the candidate or hardly better."""
+    if finding.operator == "<=":
+        return stable > finding.limit and measured <= stable * (1 + _NOISE)
+    return stable < finding.limit and measured >= stable * (1 - _NOISE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
-from reconciler.analysis.finding import Compared, Finding, Queries, Verdict, number
+from reconciler.analysis.finding import Compared, Finding, Queries, Verdict, alike, number
 from reconciler.desired.checks import Check, PrometheusCheck
 from reconciler.desired.duration import format_duration
 from reconciler.observed import Metered, Metering
@@ -147,7 +147,7 @@ def _missing(check: Check, metrics: PrometheusCheck, seen: Metering, window: str
 def _stable_as_bad(finding: Finding) -> bool:
     if finding.stable is None or finding.measured is None:
         return False
-    return finding.stable >= finding.measured if finding.operator == "<=" else finding.stable <= finding.measured
+    return alike(finding, finding.measured, finding.stable)
 
 
 def limits(metrics: PrometheusCheck) -> list[str]:

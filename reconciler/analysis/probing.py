@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from reconciler.analysis.finding import Compared, Finding
+from reconciler.analysis.finding import Compared, Finding, alike
 from reconciler.desired.checks import Check, ProbeCheck
 from reconciler.observed import Measurement, Side
 
@@ -50,7 +50,7 @@ def _stable_as_bad(finding: Finding) -> bool:
     """Return whether stable breaches a limit as much: then the candidate is not what is wrong."""
     if finding.what not in (ERROR_RATE, LATENCY) or finding.stable is None or finding.measured is None:
         return False
-    return finding.stable >= finding.measured
+    return alike(finding, finding.measured, finding.stable)
 
 
 def findings(check: Check, probe: ProbeCheck, window: Sequence[Measurement]) -> tuple[Finding, ...]:

@@ -22,7 +22,7 @@ _CHECKS = """\
         prometheus: {{template: error-rate, flavour: {flavour}, window: 10s, max: 0.01}}
       - name: latency
         interval: 5s
-        prometheus: {{template: latency-p95, flavour: {flavour}, window: 10s, max: 1}}
+        prometheus: {{template: latency-p95, flavour: {flavour}, window: 10s, max: 5}}
 """
 AUTHOR = ("Ana", "ana@example.org")
 

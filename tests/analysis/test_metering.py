@@ -61,6 +61,11 @@ TABLE: dict[str, tuple[Check, Sequence[Measurement], Verdict, str]] = {
     "stable as bad is no proof against the candidate": (
         check(), [seen(side(0.5), side(0.5))], OPEN, "stable does no better",
     ),
+    "a stable hardly better is none either": (check(), [seen(side(0.5), side(0.46))], OPEN, "stable does no better"),
+    "a stable more than a tenth better is": (check(), [seen(side(0.5), side(0.45))], FAIL, "50 %"),
+    "a stable that keeps the limit is, however near": (check(), [seen(side(0.0101), side(0.01))], FAIL, "1.01 %"),
+    "a minimum that stable misses hardly less leaves it open": (RATE, [seen(side(1.5), side(1.6))], OPEN, "no better"),
+    "a minimum that stable misses by far less does not": (RATE, [seen(side(1.5), side(1.7))], FAIL, "1.5/s < 2/s"),
     "a stable that hardly anybody asked proves nothing": (check(), [seen(side(0.5), side(0.9, 3))], FAIL, "50 %"),
     "too few requests hold": (check(), [seen(side(0.5, 19))], OPEN, "19 of 20 requests in 2m"),
     "no requests hold, whatever the value": (check(), [seen(side(0.0, 0))], OPEN, "0 of 20 requests"),
