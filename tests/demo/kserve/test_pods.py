@@ -72,7 +72,7 @@ def test_a_pod_runs_crashes_and_runs_again_and_goes_with_its_process(
 
     world.delete(name)
     eventually(lambda: not world.exists(name))
-    assert (world.pods(selector), servers(f"models.{name}-")) == ([], [])
+    eventually(lambda: not world.pods(selector) and not servers(f"models.{name}-"))
 
 
 def test_an_artifact_that_is_not_there_fails_in_the_initializer(world: World, mode: str) -> None:
@@ -95,14 +95,18 @@ def test_a_model_that_does_not_load_crashes_the_server(world: World, models: dic
     cause = eventually(lambda: cause_of(world.pods(selector)))
     assert cause.reason == "CrashLoopBackOff"
     assert "not a zip file" in cause.message
-    pod = only(world, selector)
+    pod = eventually(lambda: container(only(world, selector))["lastState"].get("terminated") and only(world, selector))
     assert f"kubectl logs {pod['metadata']['name']} -c kserve-container" in cause.message
     assert container(pod)["lastState"]["terminated"]["exitCode"] == 1
     assert container(pod, "initContainerStatuses")["state"]["terminated"]["exitCode"] == 0
     if mode == "standard":
-        model = eventually(lambda: world.get(f"load-{mode}")["status"]["modelStatus"])
-        assert model["transitionStatus"] == "BlockedByFailedLoad"
+        eventually(lambda: transition(world, f"load-{mode}") == "BlockedByFailedLoad")
+        model = world.get(f"load-{mode}")["status"]["modelStatus"]
         assert "not a zip file" in model["lastFailureInfo"]["message"]
+
+
+def transition(world: World, name: str) -> object:
+    return world.get(name)["status"].get("modelStatus", {}).get("transitionStatus")
 
 
 EARLY, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
