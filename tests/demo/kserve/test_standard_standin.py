@@ -140,6 +140,5 @@ def test_deletion_takes_deployments_routes_and_servers_along(world: World, model
     assert "inferenceservice.finalizers" in world.get("away")["metadata"]["finalizers"]
     world.delete("away")
     eventually(lambda: not world.exists("away"))
-    assert servers("models.away-") == []
-    assert (world.deployments("away"), world.weights("away")) == ({}, {})
-    assert (world.answers("away"), world.answers("away", "away-r1-predictor")) == (-404, -404)
+    eventually(lambda: not servers("models.away-") and not world.deployments("away") and not world.weights("away"))
+    eventually(lambda: (world.answers("away"), world.answers("away", "away-r1-predictor")) == (-404, -404))
