@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from reconciler.desired.documents import ModelSpec
 from reconciler.errors import Transient
 from reconciler.observed import TAG_GATES, TAG_REJECTED, TAG_ROLLOUT, RunState, Stage
 from reconciler.registry_roles import role
@@ -296,37 +297,24 @@ def test_a_model_whose_every_call_fails_does_not_stop_another() -> None:
     assert roles(made) == {1: Stage.PRODUCTION}
 
 
-def test_more_removals_than_the_policy_allows_stop_and_ask() -> None:
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [(None, "4 of 5 models left Git at once"), (spec(serving=None), "4 of 5 models lost their serving at once")],
+    ids=["their specs", "their serving"],
+)
+def test_more_removals_than_the_policy_allows_stop_and_ask(wish: ModelSpec | None, said: str) -> None:
     made = world()
     names = [NAME, "wine", "rose", "lily", "oak"]
     for name in names:
         made.source.write(name, spec())
     made.settle(*names)
     for name in names[:4]:
-        made.source.write(name, None)
+        made.source.write(name, wish)
     made.settle(*names)
     assert len(made.serving.live) == 5
     status = made.status()
     assert status is not None
-    assert status.blocked_by.startswith("4 of 5 models left Git at once")
-    made.source.write(names[0], spec())
-    made.settle(*names)
-    assert [key[1] for key in made.serving.live] == [NAME, "oak"]
-
-
-def test_a_commit_that_drops_the_serving_of_more_models_than_the_policy_allows_stops_and_asks() -> None:
-    made = world()
-    names = [NAME, "wine", "rose", "lily", "oak"]
-    for name in names:
-        made.source.write(name, spec())
-    made.settle(*names)
-    for name in names[:4]:
-        made.source.write(name, spec(serving=None))
-    made.settle(*names)
-    assert len(made.serving.live) == 5
-    status = made.status()
-    assert status is not None
-    assert status.blocked_by.startswith("4 of 5 models lost their serving at once")
+    assert status.blocked_by.startswith(said)
     made.source.write(names[0], spec())
     made.settle(*names)
     assert [key[1] for key in made.serving.live] == [NAME, "oak"]
