@@ -33,9 +33,24 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--kubeconfig") is not None:
         # Whether the cluster's certificate is looked at is for the kubeconfig to say.
         config.addinivalue_line("filterwarnings", "ignore:Unverified HTTPS request")
+    write_logs_plainly()
     chosen = settings.get_profile(settings.get_current_profile_name())
     settings.register_profile("unhurried", chosen, deadline=None)
     settings.load_profile("unhurried")
+
+
+def write_logs_plainly() -> None:
+    """Set the logs up as long as no test does: without the values of variables, which other threads change meanwhile.
+
+    structlog's own default writes them out with an exception, and fails where a dict grows under its hands.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,9 +68,11 @@ def logs_as_they_were() -> Iterator[None]:
     """Undo what a test that sets the process's logs up changed, so that no other test depends on it."""
     root = logging.getLogger()
     before = root.handlers[:], root.level, sys.excepthook, threading.excepthook
+    processors = structlog.get_config()["processors"]
     yield
-    if structlog.is_configured():
+    if structlog.get_config()["processors"] is not processors:
         structlog.reset_defaults()
+        write_logs_plainly()
         logging.captureWarnings(capture=False)
         root.handlers[:], root.level, sys.excepthook, threading.excepthook = before
 
