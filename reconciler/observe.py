@@ -37,7 +37,7 @@ from reconciler.observed import (
 )
 from reconciler.passes import LEDGER, REGISTRY, SERVING, TRAINING
 from reconciler.plan.action import Action, Analyse, Train
-from reconciler.plan.facts import Facts, gather, rollout_of
+from reconciler.plan.facts import Facts, dealt_with, gather, rollout_of
 from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.places import last_places, wanted_place
 from reconciler.plan.selection import select
@@ -229,7 +229,7 @@ class Observer:
                 return observed
         rollout = rollout_of(registry.value)
         drift = self._drift(desired, registry.value, serving.value, now) if rollout is None else None
-        records = self._records(desired, serving.value, rollout)
+        records = self._records(desired, dealt_with(serving.value, strays, rollout), rollout)
         locations = self._locations(desired, registry.value, serving.value, now)
         memory = self._memory(desired.name, drift, rollout, now)
         seen = replace(observed, registry=registry, runs=runs, drift=drift, memory=memory, records=records)
@@ -380,10 +380,10 @@ class Observer:
     ) -> Mapping[Release, ReleaseRecord]:
         """Return what was applied for releases, if it matters: others hold fields of it, or Git wants other fields."""
         serving = desired.spec.serving
-        if live is None or serving is None:
+        if live is None:
             return {}
         there = {live.release, live.beside, rollout.stable if rollout else None}
-        changed = any(release is not None and release.template != serving.digest for release in there)
+        changed = serving is not None and any(release and release.template != serving.digest for release in there)
         return self.systems.memory.releases(desired.name) if live.held or changed else {}
 
     def _drift(

@@ -117,7 +117,7 @@ def gather(desired: DesiredModel, observed: ObservedModel, now: datetime) -> Fac
         observed=observed,
         now=now,
         registered=registered,
-        live=_object(observed.serving.value, observed.strays, rollout),
+        live=dealt_with(observed.serving.value, observed.strays, rollout),
         rollout=rollout,
         rejections=_rejections(registered, observed.memory.rejections, rollout, orders),
         wanted=wanted,
@@ -136,7 +136,7 @@ def rollout_of(registered: RegisteredModel | None) -> RolloutRecord | None:
     return max((r for r in records if r), key=lambda r: r.started, default=None)
 
 
-def _object(
+def dealt_with(
     wanted: InferenceService | None, strays: tuple[InferenceService, ...], rollout: RolloutRecord | None
 ) -> InferenceService | None:
     """Return the object that is dealt with: that of the rollout, wherever Git wants the model by now."""

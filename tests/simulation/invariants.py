@@ -117,7 +117,7 @@ class Truth:
                 self._share(name, release, percent)
         exposure = self.exposure(name)
         for release in exposure.cut:
-            if release not in releases and not live.percent:  # what was asked for before may still arrive
+            if not self._has_traffic(name, release) and not self._asked(name):
                 exposure.out.add(release)
 
     def _share(self, name: str, release: Release, percent: int) -> None:
@@ -267,6 +267,10 @@ class Truth:
 
     def _has_traffic(self, name: str, release: Release) -> bool:
         return any(release in self.serving.releases(key) for key in self.serving.live if key[1] == name)
+
+    def _asked(self, name: str) -> bool:
+        """Tell whether a share is asked for, wherever the model is: it may still arrive."""
+        return any(live.percent for key, live in self.serving.live.items() if key[1] == name)
 
     def _is_good(self, entry: Entry, release: Release) -> None:
         """Hold that a candidate that answers with errors is found out before it gets all traffic of those served."""

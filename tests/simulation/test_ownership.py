@@ -113,6 +113,24 @@ def test_a_candidate_that_was_cut_asks_for_a_person_where_stable_cannot_be_resto
     assert (made.serving.shares(KEY), made.serving.live[KEY].percent) == ({1: 100}, None)
 
 
+@pytest.mark.parametrize("elsewhere", [serving(namespace="other"), None], ids=["another namespace", "nowhere"])
+def test_who_holds_fields_of_a_canary_is_asked_also_where_git_wants_the_model_elsewhere_by_now(
+    made: World, elsewhere: dict[str, Any] | None
+) -> None:
+    wants(made)
+    made.settle()
+    wants(made, training=training(2))
+    until(made, lambda: made.serving.shares(KEY).get(2) == 10)
+    made.serving.edit_by_hand(KEY, "minReplicas", 7)
+    wants(made, training=training(2), serving=elsewhere)
+    made.settle()
+    assert stalled(made)[0] == "FieldsHeld"
+    assert (made.serving.shares(KEY), replicas(made)) == ({1: 100}, 7)
+    made.serving.edit_by_hand(KEY, "minReplicas", None)
+    made.settle()
+    assert KEY not in made.serving.live
+
+
 def served_by_hand(made: World, uri: str, **predictor: Any) -> None:
     made.serving.create_by_hand(foreign(KEY, uri, **predictor))
     while made.tick():
