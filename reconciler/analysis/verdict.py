@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import takewhile
 
 from reconciler.analysis import metering, probing
@@ -166,23 +166,14 @@ def _ran(check: Check, runs: Sequence[JobRun], forgotten: int) -> CheckVerdict:
 def due_at(check: Check, since: datetime, measurements: Iterable[Measurement]) -> datetime | None:
     """Return when a check measures next: after the step's begin and its own delay, then an interval after each end.
 
-    A query looks back: it is first asked when the step has lasted as long as it looks back, or an interval where it may
-    look back less far. What was before the step never counts.
+    What was before the step never counts.
 
     None where nothing is left to measure in this step, as of a job that passed.
     """
     made = [m for m in measurements if m.check == check.name]
     if any(m.job is not None and m.job.exit_code == 0 for m in made):
         return None
-    return max(m.over_at for m in made) + check.interval if made else since + _delay(check)
-
-
-def _delay(check: Check) -> timedelta:
-    """Return how long after a step's begin a check is first made."""
-    metrics = check.prometheus
-    if metrics is None:
-        return check.initial_delay
-    return max(check.initial_delay, min(metrics.window, max(metrics.first_window, check.interval)))
+    return max(m.over_at for m in made) + check.interval if made else since + check.first_after
 
 
 def describe_limits(check: Check) -> str:

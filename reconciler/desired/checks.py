@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -242,6 +243,28 @@ class Check(Document):
             return self.min_samples
         uncounted = self.prometheus is not None and self.prometheus.count_query is None
         return 1 if uncounted or self.job is not None else 20
+
+    @property
+    def first_after(self) -> timedelta:
+        """Return how long after a step's begin it is first made.
+
+        A query looks back: it waits until the step has lasted as long, or an interval where it may look back less far.
+        """
+        metrics = self.prometheus
+        if metrics is None:
+            return self.initial_delay
+        return max(self.initial_delay, min(metrics.window, max(metrics.first_window, self.interval)))
+
+    @property
+    def passes_after(self) -> timedelta:
+        """Return how long a step lasts at least before it may pass."""
+        return self.first_after + (self._least_measurements - 1) * self.interval
+
+    @property
+    def _least_measurements(self) -> int:
+        if self.probe is not None and isinstance(self.probe.inputs, InputExample):
+            return math.ceil(self.samples_needed / self.probe.requests)
+        return self.samples_needed if self.prometheus is not None and self.prometheus.count_query is None else 1
 
     @field_validator("interval")
     @classmethod

@@ -5,6 +5,7 @@ Field names are camelCase in YAML and snake_case here. Unknown fields are errors
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -28,7 +29,7 @@ from reconciler.desired.base import (
 from reconciler.desired.checks import Check
 from reconciler.desired.cron import check_cron
 from reconciler.desired.digest import digest
-from reconciler.desired.duration import Duration, parse_duration
+from reconciler.desired.duration import Duration, format_duration, parse_duration
 from reconciler.desired.holds import Hold, Step
 from reconciler.desired.serving import LONGEST_STANDARD_NAME, Mode, Serving
 
@@ -166,6 +167,12 @@ _MEASURE = "write strategy: blueGreen to measure at 0 % first; `analysis: []` se
 _HOLD = "give each step its own hold, or write strategy: blueGreen"
 
 
+def _roomy(least: timedelta) -> str:
+    """Write twice as long, in whole hours, or minutes where that is less."""
+    unit = timedelta(hours=1) if least >= timedelta(minutes=30) else timedelta(minutes=1)
+    return format_duration(unit * math.ceil(2 * least / unit))
+
+
 class Rollout(Document):
     """How a new version takes over. Without steps it goes from 0 to 100 % once it is ready."""
 
@@ -195,6 +202,27 @@ class Rollout(Document):
         if self.strategy == "blueGreen":
             return (Step(traffic=0, hold=timedelta() if self.hold is None else self.hold),)
         return self.steps
+
+    @cached_property
+    def least(self) -> timedelta:
+        """Return how long the steps take at least, as the deadline counts: it begins anew after an open hold."""
+        measured = max((check.passes_after for check in self.analysis if not check.dry_run), default=timedelta())
+        longest = stretch = timedelta()
+        for step in self.course:
+            stretch = stretch + max(step.hold, measured) if isinstance(step.hold, timedelta) else timedelta()
+            longest = max(longest, stretch)
+        return longest
+
+    @model_validator(mode="after")
+    def _may_be_over_in_time(self) -> Rollout:
+        if self.course and self.least >= self.deadline:
+            least, deadline = format_duration(self.least), format_duration(self.deadline)
+            raise refusal(
+                "rollout-deadline",
+                f"the steps take {least} at least, holds and checks, and the rollout has to be over within {deadline}",
+                advice=f"write deadline: {_roomy(self.least)}, so that a candidate may come up slowly, or hold shorter",
+            )
+        return self
 
     @model_validator(mode="after")
     def _strategy_fits(self) -> Rollout:

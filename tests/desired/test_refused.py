@@ -60,6 +60,16 @@ error[rollout-steps]: canary steps must increase
   |                                                ^^ 25 follows 50
 help: order the steps: 25, 50""",
     ),
+    "a rollout that could never be over in time": (
+        model(spec="rollout:\n  steps: [{traffic: 50, hold: 2h}]\n  deadline: 90m"),
+        """\
+error[rollout-deadline]: the steps take 2h at least, holds and checks, and the rollout has to be over within 1h30m
+ --> m.yaml:6:3
+  |
+6 |   rollout:
+  |   ^^^^^^^
+help: write deadline: 4h, so that a candidate may come up slowly, or hold shorter""",
+    ),
     "a version that is a number": (
         model(spec="promotion: {version: 7}"),
         """\

@@ -32,6 +32,7 @@ serving:
     model: {modelFormat: {name: sklearn}, env: null}
 rollout:
   steps: [{traffic: 10, hold: 90s}, {traffic: 50, hold: 1h30m}]
+  deadline: 3h
   analysis:
     - name: example
       probe: {inputs: {from: inputExample}, maxLatencyP95: 250ms}

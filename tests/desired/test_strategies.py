@@ -9,11 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from reconciler.desired.documents import Rollout
+from reconciler.desired.duration import format_duration
 from reconciler.desired.holds import Step, Window, describe_hold
 
 STEPS = [{"traffic": 10, "hold": "10m"}]
 PROBE = {"name": "answers", "probe": {"inputs": {"from": "inputExample"}}}
-ERRORS = {"name": "errors", "prometheus": {"template": "error-rate", "flavour": "istio", "max": 0.01}}
+ERRORS: dict[str, Any] = {"name": "errors", "prometheus": {"template": "error-rate", "flavour": "istio", "max": 0.01}}
 WINDOW = {"cron": "0 9 * * 1-5", "duration": "8h"}
 
 
@@ -75,3 +76,63 @@ def test_what_is_taken_step_by_step() -> None:
 
 def test_metrics_that_a_probe_feeds_are_taken_at_no_traffic() -> None:
     assert taken(strategy="blueGreen", analysis=[ERRORS, PROBE]).course[0].traffic == 0
+
+
+QUERY = {"query": "up", "max": 1}
+# Fields of a rollout, and how long its steps take at least.
+LEAST: dict[str, tuple[dict[str, Any], str]] = {
+    "no steps": ({}, "0s"),
+    "holds": ({"steps": [{"traffic": 10, "hold": "10m"}, {"traffic": 50, "hold": "20m"}]}, "30m"),
+    "what follows an approval counts anew": (
+        {"steps": [{"traffic": n, "hold": hold} for n, hold in enumerate(("20m", "untilApproved", "5m", "10m"), 1)]},
+        "20m",
+    ),
+    "a first measurement": ({"steps": STEPS, "analysis": [{**PROBE, "initialDelay": "15m"}]}, "15m"),
+    "of each step": (
+        {"steps": [*STEPS, {"traffic": 20, "hold": "20m"}], "analysis": [{**PROBE, "initialDelay": "15m"}]}, "35m",
+    ),
+    "requests of several rounds": (
+        {"steps": [{"traffic": 10, "hold": "0s"}], "analysis": [{**PROBE, "interval": "1m", "minSamples": 41}]}, "2m",
+    ),
+    "a file of which nobody knows how many rows it has": (
+        {
+            "steps": [{"traffic": 10, "hold": "0s"}],
+            "analysis": [{"name": "rows", "minSamples": 900, "probe": {"inputs": {"file": "rows.json"}}}],
+        },
+        "0s",
+    ),
+    "what only reports": ({"steps": STEPS, "analysis": [{**PROBE, "initialDelay": "15m", "dryRun": True}]}, "10m"),
+    "the window of a query": (
+        {"steps": STEPS, "analysis": [{"name": "q", "prometheus": {**QUERY, "window": "12m"}}]}, "12m",
+    ),
+    "measurements of a query": (
+        {
+            "strategy": "blueGreen",
+            "analysis": [{"name": "q", "interval": "1m", "minSamples": 4, "prometheus": {**QUERY, "window": "2m"}}],
+        },
+        "5m",
+    ),
+    "the window of a template": (
+        {
+            "steps": STEPS,
+            "analysis": [{**ERRORS, "interval": "1m", "prometheus": {**ERRORS["prometheus"], "window": "12m"}}],
+        },
+        "10m",
+    ),
+    "a job": (
+        {"strategy": "blueGreen", "analysis": [{"name": "j", "initialDelay": "1m", "job": {"image": "i"}}]}, "1m",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", LEAST)
+def test_how_long_steps_take_at_least(sentence: str) -> None:
+    fields, least = LEAST[sentence]
+    assert format_duration(taken(**fields, deadline="1h").least) == least
+
+
+def test_a_deadline_that_no_rollout_could_meet_is_refused() -> None:
+    steps = [{"traffic": 10, "hold": "30m"}, {"traffic": 50, "hold": "30m"}]
+    with pytest.raises(ValidationError, match=r"the steps take 1h at least, .* has to be over within 1h"):
+        taken(steps=steps)
+    assert taken(steps=steps, deadline="61m").least == timedelta(hours=1)

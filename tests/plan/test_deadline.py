@@ -12,11 +12,15 @@ from reconciler.desired.documents import FreezeWindow, PolicySpec
 from reconciler.observed import Memory, Order, OrderKind
 from reconciler.plan.action import CutTraffic, ShiftTraffic
 from reconciler.plan.freezes import covered, frozen_spans
-from tests.plan.scenes import MINUTE, NOW, Scene
-from tests.plan.test_rollout import canary, record, recorded
+from tests.plan.scenes import MINUTE, NOW, STABLE, Scene
+from tests.plan.test_rollout import canary, record, recorded, seen
 
 HOUR, DAY = 60 * MINUTE, timedelta(days=1)
-SLOW: dict[str, Any] = {"rollout": {"steps": [{"traffic": 10, "hold": "2d"}, {"traffic": 50, "hold": "2d"}]}}
+
+
+def slow(age: timedelta, **changes: Any) -> Scene:
+    """Let a candidate take for ever to come up."""
+    return seen(canary(0, 0, age=age, **changes), latest_ready=STABLE)
 
 
 def committed(scene: Scene, ago: timedelta) -> Scene:
@@ -43,28 +47,28 @@ def cut_at(scene: Scene) -> datetime:
 
 
 def test_it_counts_from_the_first_apply() -> None:
-    assert cut_at(canary(age=20 * MINUTE, **SLOW)) == NOW + 40 * MINUTE
+    assert cut_at(slow(20 * MINUTE)) == NOW + 40 * MINUTE
 
 
 def test_it_counts_anew_from_a_commit_that_changes_the_spec_and_never_from_one_that_is_yet_to_come() -> None:
-    assert cut_at(committed(canary(age=DAY, **SLOW), 20 * MINUTE)) == NOW + 40 * MINUTE
-    scene = committed(canary(age=DAY, **SLOW), -DAY)
+    assert cut_at(committed(slow(DAY), 20 * MINUTE)) == NOW + 40 * MINUTE
+    scene = committed(slow(DAY), -DAY)
     assert scene.decide().look_again_at == NOW + HOUR
 
 
 def test_a_freeze_puts_it_off_by_as_long_as_it_lasts() -> None:
     # NOW is 09:30: the freeze is from 09:40 to 11:40.
-    scene = frozen_from(canary(age=20 * MINUTE, **SLOW), "40 9 * * *", "2h")
+    scene = frozen_from(slow(20 * MINUTE), "40 9 * * *", "2h")
     assert cut_at(scene) == NOW + 2 * HOUR + 40 * MINUTE
 
 
 def test_a_freeze_that_is_over_puts_it_off_only_by_what_lies_after_the_first_apply() -> None:
-    scene = frozen_from(canary(age=50 * MINUTE, **SLOW), "0 8 * * *", "1h")
+    scene = frozen_from(slow(50 * MINUTE), "0 8 * * *", "1h")
     assert cut_at(scene) == NOW + 30 * MINUTE
 
 
 def test_a_pause_in_a_freeze_counts_once() -> None:
-    scene = frozen_from(canary(age=70 * MINUTE, **SLOW), "40 8 * * *", "30m")
+    scene = frozen_from(slow(70 * MINUTE), "40 8 * * *", "30m")
     found = record(scene)
     paused, resumed = (
         Order(kind, "ana", "logs", NOW - ago * MINUTE, "", found.release, found.started)
@@ -74,12 +78,12 @@ def test_a_pause_in_a_freeze_counts_once() -> None:
 
 
 def test_nothing_is_late_while_it_is_suspended() -> None:
-    assert canary(age=DAY, suspend=True, **SLOW).decide().action is None
-    assert canary(age=DAY, suspend=True, **SLOW).decide().blocked_by == ""
+    assert slow(DAY, suspend=True).decide().action is None
+    assert slow(DAY, suspend=True).decide().blocked_by == ""
 
 
 def test_after_a_suspension_it_counts_from_the_commit_that_ended_it() -> None:
-    assert cut_at(committed(canary(age=DAY, **SLOW), MINUTE)) == NOW + 59 * MINUTE
+    assert cut_at(committed(slow(DAY), MINUTE)) == NOW + 59 * MINUTE
 
 
 def test_where_git_ended_the_waiting_it_counts_from_that_commit_if_that_is_the_younger() -> None:

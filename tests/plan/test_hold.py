@@ -96,7 +96,7 @@ def test_an_approval_does_not_stand_for_proof() -> None:
 @pytest.mark.parametrize("hold", ["untilApproved", SHUT])
 def test_the_deadline_stands_still_while_a_person_or_a_window_is_waited_for(hold: Any) -> None:
     assert canary(age=DAY, **held(hold)).decide().action is None
-    assert isinstance(canary(age=DAY, **held("2d")).decide().action, CutTraffic)
+    assert isinstance(seen(canary(age=DAY), latest_ready=STABLE).decide().action, CutTraffic)
 
 
 def test_the_deadline_does_not_fall_due_by_the_commit_that_ends_the_waiting() -> None:
@@ -105,7 +105,7 @@ def test_the_deadline_does_not_fall_due_by_the_commit_that_ends_the_waiting() ->
 
 
 def test_the_deadline_counts_anew_after_a_person_was_waited_for() -> None:
-    late = canary(50, 2, age=DAY, **held("untilApproved", second="2d"))
+    late = seen(canary(50, 2, age=DAY, **held("untilApproved")), latest_ready=STABLE)
     assert isinstance(late.decide().action, CutTraffic)
     counted = recorded(late, counted=NOW - 59 * MINUTE)
     assert (counted.decide().action, counted.decide().look_again_at) == (None, NOW + MINUTE)
@@ -113,7 +113,8 @@ def test_the_deadline_counts_anew_after_a_person_was_waited_for() -> None:
 
 
 def test_a_pause_that_ended_before_the_deadline_counts_anew_does_not_put_it_off_a_second_time() -> None:
-    scene = recorded(canary(50, 2, age=DAY, **held("untilApproved", second="2d")), counted=NOW - 60 * MINUTE)
+    late = seen(canary(50, 2, age=DAY, **held("untilApproved")), latest_ready=STABLE)
+    scene = recorded(late, counted=NOW - 60 * MINUTE)
     found = record(scene)
     paused, resumed = (
         Order(kind, "ana", "logs", found.started + hours * 60 * MINUTE, "", found.release, found.started)

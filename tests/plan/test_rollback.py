@@ -230,7 +230,7 @@ def test_a_candidate_that_gets_more_than_was_asked_for_is_taken_back_once_it_has
     decision = scene.decide()
     assert isinstance(decision.action, CutTraffic)
     assert decision.reason == "because version 2 gets 100 % of the traffic, though only 10 % was asked for"
-    paused = canary(10, 1, rollout={"steps": [{"traffic": 10, "hold": "1d"}], "onFailure": "pause"})
+    paused = canary(10, 1, rollout={"steps": [{"traffic": 10, "hold": "30m"}], "onFailure": "pause"})
     assert isinstance(astray(paused).decide().action, CutTraffic)
     assert scene.decide(NOW - timedelta(microseconds=1)).action is None
     assert not isinstance(recorded(scene, percent=100).decide().action, CutTraffic)
