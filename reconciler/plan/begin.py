@@ -10,6 +10,7 @@ from reconciler.plan.action import Deploy, StageCandidate
 from reconciler.plan.course import reverts
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts
+from reconciler.plan.progress import cause, ill, stalled_by
 from reconciler.status import Health, Phase
 
 NOT_ROUTED = "TrafficNotRouted"
@@ -28,9 +29,9 @@ def deploy_first(facts: Facts, release: Release) -> Decision:
     if live.failure is not None and live.failure.terminal:
         what = f"version {release.version} cannot be served: {live.failure.reason}: {live.failure.message}"
         return stall(what, Phase.DEPLOYING, "a commit that changes the predictor or the version")
-    reason = live.failure.message if live.failure else live.message
-    health = Health.DEGRADED if live.failure else Health.PROGRESSING
-    return wait(f"version {release.version} to become ready{': ' + reason if reason else ''}", Phase.DEPLOYING, health)
+    health = Health.DEGRADED if ill(live) else Health.PROGRESSING
+    what = f"version {release.version} to become ready{cause(live)}"
+    return stalled_by(live, wait(what, Phase.DEPLOYING, health))
 
 
 def begin_rollout(live: InferenceService, stable: Release, release: Release) -> Decision:

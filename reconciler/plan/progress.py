@@ -37,6 +37,11 @@ def effective_percent(live: InferenceService) -> int:
     return sum(t.percent for t in live.traffic if t.revision == live.latest_created)
 
 
+def ill(live: InferenceService) -> bool:
+    """Return whether something keeps it from serving; whoever scales out, or is replaced while others serve, is not."""
+    return live.failure is not None or any(t.percent > 0 and t.revision in live.unready for t in live.traffic)
+
+
 def cause(live: InferenceService) -> str:
     """Write why a revision does not become ready, `: pulling the image`; empty where nobody says."""
     why = (live.failure.message or live.failure.reason) if live.failure else live.message

@@ -13,7 +13,7 @@ from reconciler.plan.begin import begin_rollout, deploy_first, unmeasurable, uns
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts, previous_target, revision_release, settled, sole_release, unchallenged
 from reconciler.plan.marks import RolloutRecord, release_from_tag
-from reconciler.plan.progress import cause
+from reconciler.plan.progress import cause, ill
 from reconciler.plan.rollout import continue_rollout
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import CHAMPION
@@ -70,10 +70,15 @@ def _toward(facts: Facts, live: InferenceService, release: Release | None) -> De
 
 
 def _stable_first(facts: Facts, live: InferenceService, stable: Release) -> Decision | None:
-    """Promote what serves before another version sets out to replace it."""
+    """Promote what serves before another version sets out to replace it.
+
+    What is not ready any more is promoted only where it is staged, as when its promotion was cut short: staging another
+    version would archive it, and callers are sent to it.
+    """
     version = facts.version(stable.version)
-    unsure = (settled(live) and not live.ready) or not unchallenged(live, stable)
-    if version is None or not facts.proven(version) or unsure:
+    if version is None or not facts.proven(version) or not unchallenged(live, stable):
+        return None
+    if settled(live) and not live.ready and version not in facts.holders(Stage.STAGING):
         return None
     holders = facts.holders(Stage.PRODUCTION)
     return None if holders == (version,) else _promote(version, stable)
@@ -206,9 +211,7 @@ def _in_sync(live: InferenceService) -> Decision:
     if live.ready and live.failure is None:
         return Decision(Phase.IDLE, Sync.SYNCED, Health.HEALTHY, reason="everything is as Git says")
     said = live.failure.message if live.failure else live.message
-    # Whoever scales out, or is replaced while others serve, is not ill.
-    ill = live.failure is not None or any(t.percent > 0 and t.revision in live.unready for t in live.traffic)
-    health = Health.DEGRADED if ill else Health.PROGRESSING
+    health = Health.DEGRADED if ill(live) else Health.PROGRESSING
     return Decision(Phase.IDLE, Sync.SYNCED, health, waits_for=f"the service to become ready: {said}")
 
 

@@ -110,6 +110,15 @@ def test_a_first_deployment(sentence: str) -> None:
     assert (decision.phase, decision.health) == (Phase.DEPLOYING, health)
 
 
+def test_a_first_deployment_tells_that_it_stalls_where_a_cause_is_known_and_is_ill_where_its_callers_lost_it() -> None:
+    scene = settled()
+    ill = deploy_first(facts_of(seen(scene, failure=PULLING)), scene.release(1))
+    assert ill.stalled == f"{PULLING.reason}: {PULLING.message}"
+    assert deploy_first(facts_of(scene), scene.release(1)).stalled == ""
+    lost = deploy_first(facts_of(seen(scene, unready=frozenset({STABLE}))), scene.release(1))
+    assert (lost.health, lost.stalled) == (Health.DEGRADED, "")
+
+
 # The candidate.
 
 BEGINS: dict[str, tuple[dict[str, Any], bool]] = {

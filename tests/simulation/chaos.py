@@ -428,11 +428,18 @@ class Chaos:
         assert status is not None
         told = status.conditions.stalled.message or status.blocked_by
         untrained = not (desired.spec.training or status.registry) and "passes its gates" in status.waits_for
-        waits = "approval" in status.waits_for or untrained
+        waits = "approval" in status.waits_for or untrained or self._crashed(name)
         assert status.sync == "Synced" or told or waits, f"{name} is stuck: {status.phase} {status.waits_for!r}"
         disputed = status.conditions.stalled.reason in DISPUTED
-        if status.sync == "Synced" or not (status.blocked_by or "paused" in told or disputed):
+        if status.sync == "Synced" or not (status.blocked_by or "paused" in told or disputed or self._crashed(name)):
             self._tidy(name)
+
+    def _crashed(self, name: str) -> bool:
+        """Tell whether what was deployed first lost its pods for good before it was promoted, and is told so."""
+        model, status = self.world.registry.models.get(name), self.world.status(name)
+        gone = any(live.down for key, live in self.world.serving.live.items() if key[1] == name)
+        told = status is not None and status.health == "Degraded"
+        return gone and told and model is not None and production_of(model) is None
 
     def _tidy(self, name: str) -> None:
         """Hold that no rollout is left over and that the version in Production has all traffic."""

@@ -114,13 +114,13 @@ class Truth:
             assert not share.percent or came_up, f"I2: callers go to {share.revision}, which never came up"
         for release, percent in releases.items():
             if release is not None:
-                self._share(name, release, percent)
+                self._share(name, release, percent, flipped=live.flipped)
         exposure = self.exposure(name)
         for release in exposure.cut:
             if not self._has_traffic(name, release) and not self._asked(name):
                 exposure.out.add(release)
 
-    def _share(self, name: str, release: Release, percent: int) -> None:
+    def _share(self, name: str, release: Release, percent: int, *, flipped: bool) -> None:
         model = self.registry.models.get(name)
         version = model.get(release.version) if model else None
         assert version is not None, f"traffic goes to {release}, which is not registered"
@@ -129,7 +129,7 @@ class Truth:
         exposure = self.exposure(name)
         allowed = exposure.allowed.get(release, 0)
         assert percent <= allowed, f"I2: {release} gets {percent} %, but was allowed {allowed} %"
-        if release in exposure.out and self._wanted(name) == exposure.cut[release]:
+        if release in exposure.out and self._wanted(name) == exposure.cut[release] and not flipped:
             raise AssertionError(f"I7: {release} was rolled back and gets {percent} % again")
 
     def _wanted(self, name: str) -> str | None:
@@ -283,7 +283,10 @@ class Truth:
             return  # callers had it before: going back takes no steps
         enforced = any(not check.dry_run for check in rollout.analysis)
         for live in [x for key, x in self.serving.live.items() if key[1] == entry.model]:
-            served = any(share.percent and share.revision in live.up for share in live.shares)
+            sent = [share.revision for share in live.shares if share.percent]
+            if all(live.releases.get(revision) == release for revision in sent):
+                continue  # as stable had crashed: it is promoted to its end
+            served = not live.seen_up.isdisjoint(sent)
             judged = served and rollout.course and enforced and live.releases.get(live.newest) == release
             bad = judged and self.prober.fails(release, live.templates.get(live.newest, ""))
             assert not bad, f"I2: {release} fails its callers and is given all traffic"

@@ -88,6 +88,11 @@ class Live:
         return self.ready - self.down.keys()
 
     @property
+    def seen_up(self) -> set[str]:
+        """Return what is up as its watchers were told: of what came back a moment ago nobody can know."""
+        return self.up & {*self.told[0], *self.told[2]} if self.standard else self.up
+
+    @property
     def percent(self) -> int | None:
         return asked_of(self.manifest)[1]
 

@@ -124,6 +124,7 @@ def shown(
             failure=failure if name in stuck else None,
             updating=name in updating,
             unavailable_since=since.get(name),
+            came_up=name in ready or name in since,
         )
         for name, release in made.items()
     }

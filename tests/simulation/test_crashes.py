@@ -8,6 +8,8 @@ import pytest
 
 from reconciler.observed import TAG_REJECTED, TAG_ROLLOUT, OrderKind, Stage
 from reconciler.plan.facts import BACK_WITHIN
+from tests.simulation.faults import Fault
+from tests.simulation.standard import Routing
 from tests.simulation.stories import Script, good, spec, training, world
 from tests.simulation.test_kserve_pitfalls import Film, in_canary, in_production, roles, share, shares
 from tests.simulation.world import KEY, NAME
@@ -121,6 +123,49 @@ def test_a_fix_in_standard_mode_that_keeps_its_artifact_gets_everything_too() ->
     live = film.made.serving.live[KEY]
     assert live.manifest["spec"]["predictor"]["model"]["resources"] == {"limits": {"memory": "8Gi"}}
     assert live.up == {live.shares[0].revision}
+
+
+def test_what_crashed_before_its_promotion_ended_is_promoted_and_then_replaced() -> None:
+    script = Script()
+    script.then("PointAlias(alias='champion'", Fault.REFUSED)
+    film = Film(world(script, good))
+    film.made.source.write(NAME, spec())
+    film.until(lambda: not script.faults)
+    assert roles(film) == {1: Stage.STAGING}
+    crash(film, newest(film))
+    commit(film, 2)
+    film.rest()
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
+
+
+ROUTINGS: tuple[Routing, ...] = ("weights", "none")
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_what_serves_in_standard_mode_and_crashed_is_degraded_with_routes_and_without(routing: Routing) -> None:
+    made = world(Script(), good)
+    made.serving.routing = routing
+    film = Film(made)
+    made.source.write(NAME, spec(serving=serving("Standard")))
+    film.rest()
+    crash(film, newest(film))
+    film.rest()
+    status = made.status()
+    assert status is not None
+    assert (status.sync, status.health) == ("Synced", "Degraded")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_was_deployed_first_and_crashed_before_it_was_promoted_is_degraded(mode: str) -> None:
+    film = Film(world(Script(), good))
+    film.made.source.write(NAME, spec(serving=serving(mode)))
+    film.until(lambda: bool(film.made.serving.live) and bool(film.made.serving.live[KEY].shares))
+    crash(film, newest(film))
+    film.rest()
+    status = film.made.status()
+    assert status is not None
+    assert (status.phase, status.health) == ("Deploying", "Degraded")
+    assert "version 1 to become ready" in status.waits_for
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -18,6 +18,7 @@ from reconciler.systems.serving.reading import items, mapping, moment, number, t
 SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 COMPONENT_LABEL = "component"
 _HUNDRED = 100
+_COMPLETE = "NewReplicaSetAvailable"
 # False in one of these, and a gateway answers with errors of its own.
 _TAKEN_UP = ("Accepted", "ResolvedRefs")
 
@@ -30,6 +31,8 @@ class Workload:
     """The Deployment of one predictor: the release of its pods, and whether all of them are of it and available.
 
     While it is `updating` pods of an older template may answer. `unavailable_since`: it has too few pods since then.
+    `came_up` stays once all pods of its template were available: what becomes of them later does not change it
+    (progress.go of Kubernetes' deployment controller).
     """
 
     service: Key
@@ -41,6 +44,7 @@ class Workload:
     failure: Failure | None = None
     updating: bool = False
     unavailable_since: datetime | None = None
+    came_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ def workload(obj: Json) -> Workload | None:
     asked = 1 if replicas is None else replicas
     counts = [number(status, name) or 0 for name in ("replicas", "updatedReplicas", "availableReplicas")]
     current = (number(status, "observedGeneration") or 0) >= (number(meta, "generation") or 0)
-    unavailable = next((c for c in items(status, "conditions") if c.get("type") == "Available"), {})
+    conditions = {text(c, "type"): c for c in items(status, "conditions")}
+    unavailable = conditions.get("Available", {})
     return Workload(
         service=(text(meta, "namespace"), service),
         name=text(meta, "name"),
@@ -83,6 +88,7 @@ def workload(obj: Json) -> Workload | None:
         failure=_failure(status),
         updating=not current or counts[0] != counts[1],
         unavailable_since=moment(unavailable, "lastTransitionTime") if unavailable.get("status") == "False" else None,
+        came_up=current and text(conditions.get("Progressing", {}), "reason") == _COMPLETE,
     )
 
 
@@ -182,7 +188,8 @@ def _effective(
         if any(workloads[name].release for name in left_over):
             return {}, False
         stable = workloads.get(service.latest_rolledout or "")
-        return ({stable.name: _HUNDRED} if stable and stable.available and service.url else {}), True
+        sent = stable is not None and (stable.available or stable.came_up) and service.url
+        return ({stable.name: _HUNDRED} if stable and sent else {}), True
     found = routes.get(service.name)
     return (dict(found.shares), found.followed) if found and found.shares else ({}, False)
 

@@ -53,6 +53,7 @@ def unavailable(since: str) -> Json:
     return {"type": "Available", "status": "False", "lastTransitionTime": since}
 
 
+COMPLETE = [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]
 WHY = Failure("Why", "said", terminal=False)
 UP = Workload(KEY, STABLE, OLD, ready=True, available=2, asked=2)
 UPDATING = replace(UP, ready=False, updating=True)
@@ -91,6 +92,14 @@ WORKLOADS: dict[str, tuple[Json, Workload | None]] = {
     "it is stuck": (deployment(conditions=stuck("Progressing", "False")), replace(UP, failure=WHY)),
     "it may make no pods": (deployment(conditions=stuck("ReplicaFailure", "True")), replace(UP, failure=WHY)),
     "it goes on": (deployment(conditions=stuck("Progressing", "True")), UP),
+    "all of its pods were up once, and are not any more": (
+        deployment(availableReplicas=0, conditions=COMPLETE),
+        replace(UP, ready=False, available=0, came_up=True),
+    ),
+    "all pods of the template before were up": (
+        deployment(observedGeneration=3, conditions=COMPLETE),
+        UPDATING,
+    ),
     "it belongs to no InferenceService": (deployment(labels={COMPONENT_LABEL: "predictor"}), None),
     "it is a transformer's": (deployment(labels={SERVICE_LABEL: "iris", COMPONENT_LABEL: "transformer"}), None),
     "it does not say of which component it is": (deployment(labels={SERVICE_LABEL: "iris"}), None),
@@ -349,6 +358,10 @@ TRAFFIC: dict[str, tuple[InferenceService, tuple[TrafficTarget, ...]]] = {
     ),
     "no HTTPRoutes are served and stable has no pod": (
         without_routes(SERVING, {STABLE: replace(UP, ready=False, available=0)}), (),
+    ),
+    "no HTTPRoutes are served and stable lost its pods": (
+        without_routes(SERVING, {STABLE: replace(UP, ready=False, available=0, came_up=True)}),
+        (target(STABLE, 100, "latest"),),
     ),
     "no HTTPRoutes are served and one that is not in the spec any more is still there": (
         without_routes(replace(SERVING, latest_created=CANARY, latest_rolledout=CANARY), BOTH), (),
