@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from reconciler.desired.holds import UNTIL_APPROVED, Step
-from reconciler.observed import TAG_RELEASE, Release
+from reconciler.observed import Release
 from reconciler.plan.action import Action, Promote, RouteAll, ShiftTraffic, StageCandidate, StartCanary
 from reconciler.plan.facts import Facts
 from reconciler.plan.freezes import covered, frozen, frozen_spans
 from reconciler.plan.hold import held, is_open, over_since
-from reconciler.plan.marks import RolloutRecord, release_from_tag
+from reconciler.plan.marks import RolloutRecord
 
 
 def steps_of(facts: Facts, record: RolloutRecord) -> tuple[Step, ...]:
@@ -25,12 +25,8 @@ def goes_back(facts: Facts, record: RolloutRecord) -> bool:
 
 def reverts(facts: Facts, stable: Release, release: Release) -> bool:
     """Return whether a release is an older version than stable's in the very form in which callers had it."""
-    if facts.spec.rollout.on_revert == "steps" or release.version >= stable.version:
-        return False
-    version, live = facts.version(release.version), facts.live
-    if version is None or live is None:
-        return False
-    return release_from_tag(version.tags.get(TAG_RELEASE), live.namespace) == release
+    older = release.version < stable.version
+    return older and facts.spec.rollout.on_revert != "steps" and facts.had(release)
 
 
 def goes_back_by(facts: Facts, action: Action) -> bool:

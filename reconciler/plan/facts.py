@@ -13,6 +13,7 @@ from reconciler.manifest import release_of
 from reconciler.observed import (
     TAG_GATES,
     TAG_REJECTED,
+    TAG_RELEASE,
     TAG_ROLLOUT,
     InferenceService,
     ModelVersion,
@@ -24,7 +25,7 @@ from reconciler.observed import (
     TrafficTarget,
     Unknown,
 )
-from reconciler.plan.marks import RolloutRecord, rejection_from_tag
+from reconciler.plan.marks import RolloutRecord, rejection_from_tag, release_from_tag
 from reconciler.plan.orders import Orders, in_force, rejection_of
 from reconciler.registry_roles import role
 
@@ -91,6 +92,13 @@ class Facts:
     def release(self, version: int, serving: Serving) -> Release:
         """Return the release that Git wants of this version."""
         return release_of(version, serving)
+
+    def had(self, release: Release) -> bool:
+        """Return whether callers had this very release, where the model is."""
+        version = self.version(release.version)
+        if version is None or self.live is None:
+            return False
+        return release_from_tag(version.tags.get(TAG_RELEASE), self.live.namespace) == release
 
     def step_approved(self, record: RolloutRecord) -> bool:
         """Return whether a person approved that the rollout leaves its running step."""

@@ -72,13 +72,14 @@ def _toward(facts: Facts, live: InferenceService, release: Release | None) -> De
 def _stable_first(facts: Facts, live: InferenceService, stable: Release) -> Decision | None:
     """Promote what serves before another version sets out to replace it.
 
-    What is not ready any more is promoted only where it is staged, as when its promotion was cut short: staging another
-    version would archive it, and callers are sent to it.
+    What is not ready any more is promoted only where callers had it, or it is staged: staging another version would
+    archive it, and callers are sent to it.
     """
     version = facts.version(stable.version)
     if version is None or not facts.proven(version) or not unchallenged(live, stable):
         return None
-    if settled(live) and not live.ready and version not in facts.holders(Stage.STAGING):
+    lost = settled(live) and not live.ready and not facts.had(stable)
+    if lost and version not in facts.holders(Stage.STAGING):
         return None
     holders = facts.holders(Stage.PRODUCTION)
     return None if holders == (version,) else _promote(version, stable)
@@ -116,8 +117,9 @@ def keep(facts: Facts, live: InferenceService, stable: Release) -> Decision:
     if live.release != stable:
         why = f"because {stable} serves, and what was applied over it is not wanted"
         return act(Deploy(stable), why, Phase.DEPLOYING)
-    promoted = facts.rollout is not None and facts.rollout.release == stable  # it was ready when it got everything
-    if settled(live) and not live.ready and not promoted and version not in facts.holders(Stage.PRODUCTION):
+    # It was ready when it got everything, whatever became of it.
+    served = facts.had(stable) or (facts.rollout is not None and facts.rollout.release == stable)
+    if settled(live) and not live.ready and not served and version not in facts.holders(Stage.PRODUCTION):
         return deploy_first(facts, stable)
     if not unchallenged(live, stable):
         return wait(f"{stable} to come up above what was applied in between", Phase.DEPLOYING)

@@ -138,6 +138,17 @@ def test_what_crashed_before_its_promotion_ended_is_promoted_and_then_replaced()
     assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
 
 
+def test_a_role_that_was_moved_by_hand_goes_back_to_what_callers_have_also_where_that_crashed() -> None:
+    film = in_production()
+    crash(film, newest(film))
+    film.made.registry._transition(NAME, 1, Stage.NONE)
+    film.made.registry._point(NAME, "champion", None)
+    film.made.reconciler.refresh_registry()
+    assert roles(film) == {1: Stage.NONE}
+    film.rest()
+    assert roles(film) == {1: Stage.PRODUCTION}
+
+
 ROUTINGS: tuple[Routing, ...] = ("weights", "none")
 
 
