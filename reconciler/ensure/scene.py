@@ -77,26 +77,29 @@ class Scene:
 
     def set_stage(self, number: int, stage: Stage) -> None:
         """Set a version's stage, if the decision still holds."""
-        self._in_time()
-        self.systems.registry.set_stage(self.name, number, stage, self._in_time)
+        self.in_time()
+        self.systems.registry.set_stage(self.name, number, stage, self.in_time)
 
     def tag(self, number: int, key: str, value: str | None) -> None:
         """Set or remove a version's tag, if the decision still holds."""
-        self._in_time()
+        self.in_time()
         self.systems.registry.tag(self.name, number, key, value)
 
     def tag_model(self, key: str, value: str) -> None:
         """Set the registered model's tag, if the decision still holds."""
-        self._in_time()
+        self.in_time()
         self.systems.registry.tag_model(self.name, key, value)
 
     def delete_registered(self) -> None:
         """Delete the registered model, if the decision still holds."""
-        self._in_time()
+        self.in_time()
         self.systems.registry.delete(self.name)
 
-    def _in_time(self) -> None:
-        """Raise Transient where so much time went by that another replica may have gone on: MLflow would not notice."""
+    def in_time(self) -> None:
+        """Raise Transient where so much time went by that another replica may have gone on.
+
+        MLflow would not notice, nor would Kubernetes where an object is made: there is no version of it to be bound to.
+        """
         age = self.systems.clock() - self.now
         # Below zero the clock was set back, and nobody knows how much time went by.
         if not timedelta() <= age <= self.systems.settle:

@@ -162,7 +162,9 @@ def _apply(scene: Scene, record: ReleaseRecord, percent: int | None) -> After:
 
 def _applied(scene: Scene, record: ReleaseRecord, manifest: dict[str, Any]) -> After:
     live = scene.facts.live
-    if live is not None:
+    if live is None:
+        scene.in_time()
+    else:
         metadata: dict[str, Any] = manifest["metadata"]
         # The write is for the object as it was when this was decided; anything that came between decides anew.
         metadata["uid"], metadata["resourceVersion"] = live.uid, live.resource_version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ from reconciler.plan.action import (
 from reconciler.plan.marks import RolloutRecord
 from reconciler.registry_roles import role
 from tests.ensure.stage import in_canary, in_production, scene_of, wanting
+from tests.simulation.faults import LIFETIME
 from tests.simulation.stories import spec, training, until, world
 from tests.simulation.wishes import foreign
 from tests.simulation.world import KEY, NAME, World
@@ -226,6 +228,19 @@ def test_what_was_changed_since_it_was_decided_is_not_overwritten() -> None:
     made.serving.edit_by_hand(KEY, "maxReplicas", 7)
     with pytest.raises(Transient):
         ensure_put_back(PutBack(live_release(scene), ("spec.x",)), scene)
+
+
+def test_what_was_decided_long_ago_makes_no_object() -> None:
+    made = in_production()
+    release = live_release(scene_of(made))
+    made.serving.delete_by_hand(KEY)
+    scene = scene_of(made)
+    made.now += LIFETIME + timedelta(milliseconds=1)
+    with pytest.raises(Transient, match="this was decided"):
+        ensure_deployed(Deploy(release), scene)
+    assert KEY not in made.serving.live
+    ensure_deployed(Deploy(release), scene_of(made))
+    assert KEY in made.serving.live
 
 
 def test_only_the_very_object_is_taken_down() -> None:

@@ -364,12 +364,12 @@ class Chaos:
     def heal(self) -> None:
         """Stop all faults."""
         self.calm()
+        self.world.source.broken = self.world.source.unreadable = False
         self.outage()
         self.tape.dead = ""
         self.note("everything is healed")
         self.world.pass_time(self.world.now + LIFETIME)
         self.world.serving.blind = self.world.serving.lagging = False
-        self.world.source.broken = self.world.source.unreadable = False
         self.world.serving.never_ready.clear()
         self.recover()
         self.world.metrics.mood = ""
