@@ -164,10 +164,10 @@ class InferenceService:
     fields.
 
     In Standard mode a revision is the Deployment of one predictor, `release` that of the canary where there is one, and
-    `beside` then that of spec.predictor; `splits` is false where nothing can route shares. `applied_at` is when an
-    apply of ours last changed something, by the cluster's clock. `routed` is false while what stands between callers
-    and pods has not taken up, or refuses, the shares that `traffic` tells. `canaries` is false where KServe was found
-    to keep none in Standard mode.
+    `beside` then that of spec.predictor; `splits` is false where nothing can route shares, `listed` true where the
+    HTTPRoute names the canary, whatever its share. `applied_at` is when an apply of ours last changed something, by the
+    cluster's clock. `routed` is false while what stands between callers and pods has not taken up, or refuses, the
+    shares that `traffic` tells. `canaries` is false where KServe was found to keep none in Standard mode.
     """
 
     namespace: str
@@ -197,6 +197,7 @@ class InferenceService:
     mode: str = KNATIVE
     beside: Release | None = None
     splits: bool = True
+    listed: bool = False
     applied_at: datetime | None = None
     routed: bool = True
     canaries: bool = True

@@ -205,10 +205,11 @@ def beyond_help(live: InferenceService, now: datetime) -> bool:
 def unroutable(live: InferenceService, now: datetime) -> bool:
     """Return whether nothing sends callers to a candidate that is ready, though it was asked for long enough ago.
 
-    Releases of KServe up to v0.20.0 deploy a canary in Standard mode and leave the route alone (facts/KSERVE.md).
+    Releases of KServe up to v0.20.0 deploy a canary in Standard mode and leave the route alone (facts/KSERVE.md). A
+    route that names the canary follows, however late.
     """
     late = live.applied_at is not None and now >= live.applied_at + ROUTED_WITHIN
-    return live.standard and (late or not live.splits)
+    return live.standard and (not live.splits or (late and not live.listed))
 
 
 def unserved(live: InferenceService, stable_revision: str) -> bool:

@@ -234,7 +234,8 @@ def _judged_at(facts: Facts, live: InferenceService) -> datetime | None:
 
 
 def _routed_by(live: InferenceService) -> datetime | None:
-    return live.applied_at + ROUTED_WITHIN if live.standard and live.applied_at else None
+    """Return when a route that does not name the candidate counts as one that never will."""
+    return live.applied_at + ROUTED_WITHIN if live.standard and live.applied_at and not live.listed else None
 
 
 def _route_all(facts: Facts, live: InferenceService, record: RolloutRecord, why: str) -> Decision:

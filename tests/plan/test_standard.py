@@ -190,6 +190,7 @@ def test_a_share_has_a_minute_to_show(since: timedelta | None, *, unrouted: bool
     assert unroutable(asked, NOW) is unrouted
     assert unroutable(replace(asked, splits=False), NOW)
     assert not unroutable(replace(asked, mode="Knative"), NOW)
+    assert not unroutable(replace(asked, listed=True), NOW)
 
 
 def test_a_share_that_does_not_show_is_waited_for_and_then_told() -> None:
@@ -198,6 +199,9 @@ def test_a_share_that_does_not_show_is_waited_for_and_then_told() -> None:
     assert (waiting.action, waiting.stalled) == (None, "")
     assert waiting.waits_for == "10 % of the traffic to reach version 2"
     assert waiting.look_again_at == NOW + 40 * SECOND
+    followed = canary(10, 0, applied_at=NOW - 20 * SECOND, listed=True, **hidden).decide()
+    assert followed.waits_for == waiting.waits_for
+    assert followed.look_again_at != waiting.look_again_at
     told = canary(10, 0, applied_at=NOW - MINUTE, **hidden).decide()
     assert (told.action, told.cause, told.phase) == (None, "TrafficNotRouted", Phase.CANARY)
     assert told.stalled == "version 2 would never get 10 % of the traffic: the HTTPRoute sends it 0 %"

@@ -166,6 +166,7 @@ def joined(
         unready=frozenset(name for name, found in workloads.items() if found.asked and not found.available),
         unready_since={name: found.unavailable_since for name, found in workloads.items() if found.unavailable_since},
         splits=routes is not None,
+        listed=routes is not None and newest != stable and newest in shares,
         routed=followed,
         canaries=service.canaries and _named(service, workloads),
     )
