@@ -167,7 +167,9 @@ class InferenceService:
     `beside` then that of spec.predictor; `splits` is false where nothing can route shares, `listed` true where the
     HTTPRoute names the canary, whatever its share. `applied_at` is when an apply of ours last changed something, by the
     cluster's clock. `routed` is false while what stands between callers and pods has not taken up, or refuses, the
-    shares that `traffic` tells. `canaries` is false where KServe was found to keep none in Standard mode.
+    shares that `traffic` tells. `canaries` is false where KServe was found to keep none in Standard mode. `short` are
+    Deployments that Kubernetes calls unavailable or stuck, with how many pods they have; `steady_since` tells of the
+    others since when they are not.
     """
 
     namespace: str
@@ -201,6 +203,8 @@ class InferenceService:
     applied_at: datetime | None = None
     routed: bool = True
     canaries: bool = True
+    short: Mapping[str, str] = field(default_factory=dict)
+    steady_since: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def standard(self) -> bool:

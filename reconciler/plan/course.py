@@ -55,7 +55,8 @@ def awaits_approval(facts: Facts, record: RolloutRecord) -> bool:
 def deadline_of(facts: Facts, record: RolloutRecord) -> datetime | None:
     """Return when the rollout has to be over; None while a person or a window is waited for, or nothing may start.
 
-    It counts anew from a commit that changes the spec, and stands still in a pause and in a freeze.
+    It counts anew from a commit that changes the spec, and once stable has all its pods again; it stands still in a
+    pause and in a freeze.
     """
     since = _counted(facts, record)
     if since is None or facts.spec.suspend or frozen(facts.freezes, facts.now)[0]:
@@ -67,7 +68,8 @@ def deadline_of(facts: Facts, record: RolloutRecord) -> datetime | None:
 def _counted(facts: Facts, record: RolloutRecord) -> datetime | None:
     """Return from when the deadline counts."""
     changed = min(facts.desired.commit.at, facts.now)
-    since = max(record.counted or record.started, changed)
+    steady = facts.live.steady_since.get(record.stable_revision) if facts.live is not None else None
+    since = max(record.counted or record.started, changed, min(steady or record.started, facts.now))
     steps = steps_of(facts, record)
     if not 0 < record.step <= len(steps) or not is_open(steps[record.step - 1]):
         # The commit that ended the waiting may be older than the step: then nobody knows since when it counts.

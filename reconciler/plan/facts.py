@@ -212,6 +212,19 @@ def unroutable(live: InferenceService, now: datetime) -> bool:
     return live.standard and (not live.splits or (late and not live.listed))
 
 
+def routes_nothing(live: InferenceService, stable_revision: str) -> str:
+    """Say why no share that is asked for takes effect, "" where nothing keeps it from that.
+
+    Knative programs no route to a revision that is not ready. In Standard mode KServe leaves the HTTPRoute as it is
+    while the stable Deployment has too few pods, be it one (createRawTopLevelHTTPRoute).
+    """
+    if stable_revision in live.unready:
+        return f"{stable_revision} is not ready"
+    if live.standard and stable_revision in live.short:
+        return f"{stable_revision} has {live.short[stable_revision]}, and KServe changes no share meanwhile"
+    return ""
+
+
 def unserved(live: InferenceService, stable_revision: str) -> bool:
     """Return whether callers are sent to a stable revision that is not ready, and to no other."""
     elsewhere = any(target.percent > 0 and target.revision != stable_revision for target in live.traffic)

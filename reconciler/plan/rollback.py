@@ -26,6 +26,7 @@ from reconciler.plan.facts import (
     beyond_help,
     previous_target,
     revision_release,
+    routes_nothing,
     served,
     settled,
     sole_release,
@@ -149,7 +150,8 @@ def _wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> str |
     if failed:
         return f"{failed[0].check} failed at {live.canary_percent} %: {failed[0].why}"
     ends = deadline_of(facts, record)
-    waived = promoted and candidate_ready(live, record)
+    short = live.standard and record.stable_revision in live.short and record.stable_revision not in live.unready
+    waived = (promoted and candidate_ready(live, record)) or short
     if ends is not None and facts.now >= ends and not waived:
         deadline = facts.spec.rollout.deadline
         held = next((f"{v.check}: {v.why}" for v in verdicts if v.holds_step), live.message)
@@ -204,8 +206,17 @@ def _down(live: InferenceService, record: RolloutRecord, why: str) -> Decision |
     if crashed(live) and (live.canary_percent is None or _has_callers(live, record)):
         return act(RestoreStable(record.stable), f"{why}, which is not ready any more", Phase.CANARY)
     if _has_callers(live, record):
-        return wait(f"0 % of the traffic to reach version {record.release.version}", Phase.CANARY)
+        return _awaits_nothing(live, record, Phase.CANARY)
     return None
+
+
+def _awaits_nothing(live: InferenceService, record: RolloutRecord, phase: Phase) -> Decision:
+    """Wait until nobody is sent to the candidate any more; what keeps callers there is told."""
+    version, why = record.release.version, routes_nothing(live, record.stable_revision)
+    if not why:
+        return wait(f"0 % of the traffic to reach version {version}", phase)
+    what = f"version {version} keeps {effective_percent(live)} % of the traffic, though 0 % is asked for: {why}"
+    return replace(stall(what, phase, f"{record.stable_revision} to be ready again"), cause=STABLE_NOT_READY)
 
 
 def _has_callers(live: InferenceService, record: RolloutRecord) -> bool:
@@ -249,7 +260,7 @@ def _leave_candidate(facts: Facts, live: InferenceService, record: RolloutRecord
     if live.standard and effective_percent(live):
         # KServe takes a canary's pods down before it changes the route. What stable serves by then does not matter: it
         # may be the candidate's release as well.
-        return wait(f"0 % of the traffic to reach version {record.release.version}", Phase.ROLLING_BACK)
+        return _awaits_nothing(live, record, Phase.ROLLING_BACK)
     why = f"because the candidate is not wanted and version {record.stable.version} is stable"
     return act(RestoreStable(record.stable), why, Phase.ROLLING_BACK, Health.DEGRADED)
 

@@ -28,6 +28,7 @@ from reconciler.plan.facts import (
     Facts,
     beyond_help,
     previous_target,
+    routes_nothing,
     settled,
     sole_release,
     taken_up,
@@ -70,14 +71,19 @@ def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> De
     if live.release != release:
         # The one before was taken to 0 % when this one superseded it.
         return act(StartCanary(release), "because it supersedes the candidate before, which has 0 %", Phase.CANARY)
-    deadline = deadline_of(facts, record)
+    deadline = _deadline_ahead(facts, record)
     if not candidate_ready(live, record):
         what = f"candidate version {release.version} to become ready{cause(live)}"
         waiting = stalled_by(live, wait(what, Phase.CANARY, until=deadline)).sooner(_judged_at(facts, live))
         return _measure_on(facts, live, record, waiting) if crashed(live) else waiting
     step = _step(facts, live, record)
-    # What was promoted by hand has no deadline any more: one that is over would be looked at again and again.
     return step if facts.orders.promote is not None else step.sooner(deadline)
+
+
+def _deadline_ahead(facts: Facts, record: RolloutRecord) -> datetime | None:
+    """Return when the rollout has to be over; one that is over and waived would be looked at again and again."""
+    deadline = deadline_of(facts, record)
+    return deadline if deadline is not None and deadline > facts.now else None
 
 
 def _measure_on(facts: Facts, live: InferenceService, record: RolloutRecord, waiting: Decision) -> Decision:
@@ -112,7 +118,7 @@ def _start(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decis
     if live.release == record.release:
         if cut_short(live, record):
             what = f"all traffic to reach the candidate, which is not ready any more{cause(live)}"
-            return stalled_by(live, wait(what, Phase.PROMOTING, until=deadline_of(facts, record)))
+            return stalled_by(live, wait(what, Phase.PROMOTING, until=_deadline_ahead(facts, record)))
         return wait("all traffic to reach the candidate", Phase.PROMOTING)
     stable = sole_release(live, record)
     if stable is None or not settled(live):
@@ -155,12 +161,12 @@ def _without_stable(facts: Facts, live: InferenceService, record: RolloutRecord)
 def _hold_while_unrouted(live: InferenceService, record: RolloutRecord, decision: Decision) -> Decision:
     """Tell that no other share takes effect while the stable revision is not ready; what measures goes on."""
     shown = decision.action is not None or effective_percent(live) == live.canary_percent
-    if record.stable_revision not in live.unready or (shown and not isinstance(decision.action, ShiftTraffic)):
+    why = routes_nothing(live, record.stable_revision)
+    if not why or (shown and not isinstance(decision.action, ShiftTraffic)):
         return decision
-    what = f"version {record.release.version} gets no other share of the traffic: {record.stable_revision} is not ready"
-    waits = f"{record.stable_revision} to be ready again, or `reconciler promote`: all traffic goes without it"
-    held = stall(what, Phase.CANARY, waits)
-    return replace(held, cause=STABLE_NOT_READY, checks=decision.checks, look_again_at=decision.look_again_at)
+    what = f"version {record.release.version} gets no other share of the traffic: {why}"
+    held = _stable_not_ready(live, record, what, Phase.CANARY)
+    return replace(held, checks=decision.checks, look_again_at=decision.look_again_at)
 
 
 def _in_step(facts: Facts, live: InferenceService, record: RolloutRecord, index: int) -> Decision:
@@ -174,13 +180,34 @@ def _in_step(facts: Facts, live: InferenceService, record: RolloutRecord, index:
         return _enter(facts, live, record, index + 1)
     decision = _hold(facts, live, record, step, index)
     if isinstance(decision.action, (ShiftTraffic, RouteAll)) and effective_percent(live) != step.traffic:
-        return replace(_awaits_share(live, record, step.traffic), checks=decision.checks)
+        return replace(_awaits_share(facts, live, record, step.traffic), checks=decision.checks)
     return decision
 
 
-def _awaits_share(live: InferenceService, record: RolloutRecord, percent: int) -> Decision:
-    what = f"{percent} % of the traffic to reach version {record.release.version}{cause(live)}"
-    return stalled_by(live, wait(what, Phase.CANARY, until=_routed_by(live)))
+def _awaits_share(
+    facts: Facts, live: InferenceService, record: RolloutRecord, percent: int, phase: Phase = Phase.CANARY
+) -> Decision:
+    """Wait for a share that was asked for; what keeps it from taking effect is told."""
+    version, gets = record.release.version, effective_percent(live)
+    if (why := routes_nothing(live, record.stable_revision)) and live.standard:
+        what = f"version {version} gets {gets} % of the traffic, not {percent} %: {why}"
+        return _stable_not_ready(live, record, what, phase)
+    if unroutable(live, facts.now) and record.percent:
+        what = f"version {version} gets {gets} % of the traffic, not {percent} %: the HTTPRoute does not follow"
+        return stall(what, phase, "KServe's controller, whose log may say why")
+    if unroutable(live, facts.now):
+        why = f"the HTTPRoute sends it {gets} %" if live.splits else "there is no HTTPRoute"
+        return not_routed(record.release, percent, why, phase)
+    share = "all traffic" if percent == _ALL else f"{percent} % of the traffic"
+    what = f"{share} to reach version {version}{cause(live)}"
+    return stalled_by(live, wait(what, phase, until=_routed_by(live)))
+
+
+def _stable_not_ready(live: InferenceService, record: RolloutRecord, what: str, phase: Phase) -> Decision:
+    waits = f"{record.stable_revision} to be ready again"
+    if record.stable_revision in live.unready:
+        waits += ", or `reconciler promote`: all traffic goes without it"
+    return replace(stall(what, phase, waits), cause=STABLE_NOT_READY)
 
 
 def _at_once(facts: Facts, record: RolloutRecord, steps: tuple[Step, ...]) -> str | None:
@@ -202,10 +229,7 @@ def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: 
     if live.canary_percent != step.traffic:
         return _shift(record, step, f"because the candidate is ready; step {number} gives it {step.traffic} %")
     if effective_percent(live) != step.traffic:
-        if unroutable(live, facts.now):
-            why = f"the HTTPRoute sends it {effective_percent(live)} %" if live.splits else "there is no HTTPRoute"
-            return not_routed(record.release, step.traffic, why, Phase.CANARY)
-        return _awaits_share(live, record, step.traffic)
+        return _awaits_share(facts, live, record, step.traffic)
     if not taken_up(live):
         what = f"the route to take up version {record.release.version}{cause(live)}"
         return stalled_by(live, wait(what, Phase.CANARY))
@@ -246,9 +270,9 @@ def _route_all(facts: Facts, live: InferenceService, record: RolloutRecord, why:
     routes = live.standard and record.stable_revision not in live.unready
     if routes and live.canary_percent != _ALL:
         return act(ShiftTraffic(record.release, _ALL, record.stable_revision), f"because {why}", Phase.PROMOTING)
-    if routes and effective_percent(live) != _ALL and not unroutable(live, facts.now):
-        what = f"all traffic to reach version {record.release.version}{cause(live)}"
-        return wait(what, Phase.PROMOTING, until=_routed_by(live))
+    follows = record.percent or record.stable_revision in live.short or not unroutable(live, facts.now)
+    if routes and effective_percent(live) != _ALL and follows:
+        return _awaits_share(facts, live, record, _ALL, Phase.PROMOTING)
     return act(RouteAll(record.release, record.stable_revision), f"because {why}", Phase.PROMOTING)
 
 

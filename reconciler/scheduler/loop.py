@@ -22,6 +22,8 @@ _log = get_logger(__name__)
 
 # No convergence takes so many actions without a wait: more is a fault, which must not keep a worker to itself.
 MOST_ACTIONS_IN_A_ROW = 100
+# A look that is due already comes so late: should each ask for the next one at once, others get their turn. In seconds.
+SHORTEST_DELAY = 0.1
 
 
 class Loop:
@@ -161,7 +163,7 @@ class Loop:
                 self._training.discard(name)
 
     def _delay(self, at: datetime | None) -> float | None:
-        return None if at is None else max((at - self._clock()).total_seconds(), 0.0)
+        return None if at is None else max((at - self._clock()).total_seconds(), SHORTEST_DELAY)
 
     # Reads
 

@@ -87,6 +87,12 @@ def record(scene: Scene) -> RolloutRecord:
     return found
 
 
+def recorded(scene: Scene, **changes: Any) -> Scene:
+    """Change what is on record of the rollout."""
+    tag = replace(record(scene), **changes).to_tag()
+    return replace(scene, versions=scene.versions[:-1]).version(2, Stage.STAGING, rollout=tag)
+
+
 def against(scene: Scene, wanted: str = "") -> Scene:
     """Let the ledger remember that this very rollout was decided against."""
     rollout, wishes = record(scene), wanted or wanted_digest(scene.wanted.spec)
@@ -233,6 +239,38 @@ def test_everything_has_to_show_before_the_promotion_unless_nothing_routes_it() 
     for changes in ({"applied_at": NOW - MINUTE}, {"splits": False}):
         decision = canary(100, 2, 10 * MINUTE, traffic=split(50), **changes).decide()
         assert isinstance(decision.action, RouteAll)
+
+
+def short_of(scene: Scene, **changes: Any) -> Scene:
+    """Let stable have some pods too few."""
+    return seen(scene, short={STABLE: "1 of 2 pods"}, **changes)
+
+
+def test_what_was_routed_before_is_not_promoted_because_the_route_is_late() -> None:
+    late = recorded(canary(100, 2, 10 * MINUTE, traffic=split(50), applied_at=NOW - MINUTE), percent=50)
+    decision = late.decide()
+    assert (decision.action, decision.phase) == (None, Phase.PROMOTING)
+    assert decision.stalled == "version 2 gets 50 % of the traffic, not 100 %: the HTTPRoute does not follow"
+    assert isinstance(recorded(late, percent=0).decide().action, RouteAll)
+    assert short_of(recorded(late, percent=0)).decide().cause == "StableNotReady"
+
+
+def test_a_share_that_does_not_show_as_stable_has_too_few_pods_is_never_due_in_the_past_and_told() -> None:
+    over = canary(10, 1, 20 * MINUTE, traffic=split(0), applied_at=NOW - 5 * MINUTE)
+    for scene, cause in ((short_of(over), "StableNotReady"), (over, "TrafficNotRouted")):
+        decision = scene.decide()
+        assert (decision.action, decision.cause) == (None, cause)
+        assert decision.look_again_at is None or decision.look_again_at > NOW
+
+
+def test_a_deadline_blames_nobody_while_stable_has_too_few_pods_and_counts_anew_once_it_has_them() -> None:
+    late = canary(10, 1, 2 * (60 * MINUTE), latest_ready=STABLE)
+    assert isinstance(late.decide().action, CutTraffic)
+    assert not isinstance(short_of(late).decide().action, CutTraffic)
+    back = seen(late, steady_since={STABLE: NOW - 20 * MINUTE})
+    assert (back.decide().action, back.decide().look_again_at) == (None, NOW + 40 * MINUTE)
+    before = seen(late, steady_since={STABLE: NOW - 5 * (60 * MINUTE)})
+    assert isinstance(before.decide().action, CutTraffic)
 
 
 def test_a_canary_of_one_step_is_promoted_as_well_and_in_knative_mode_nothing_is_asked_for_beyond_the_steps() -> None:

@@ -124,6 +124,13 @@ def test_a_hold_is_looked_at_when_it_is_due_and_not_before(world: World) -> None
     assert world.pass_time(10_000) == []
 
 
+def test_a_look_that_is_always_due_keeps_no_worker_to_itself(world: World) -> None:
+    world.script.steps["iris"] = lambda name: StepResult(status(name), look_again_at=NOW - timedelta(minutes=10))
+    world.loop.wake("iris")
+    assert world.pump() == ["iris"]
+    assert world.pass_time(0.1) == ["iris"]
+
+
 def test_a_model_that_acted_is_stepped_again_at_once_until_it_rests(world: World) -> None:
     acts = iter(["Train", "Deploy", None])
     world.script.steps["iris"] = lambda name: StepResult(status(name), acted=next(acts))

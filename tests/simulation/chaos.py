@@ -205,8 +205,10 @@ class Chaos:
             if key[1] != name:
                 continue
             serving = [share.revision for share in live.shares if share.revision in live.up]
-            if live.down and self.tape.byte() < 128:
+            if (live.down or live.short) and self.tape.byte() < 128:
                 self.world.serving.recover(key)
+            elif live.standard and serving and self.tape.byte() < 64:
+                self.world.serving.lose_a_pod(key, self.tape.pick(serving))
             elif serving or live.up:
                 self.world.serving.crash(key, self.tape.pick(serving or sorted(live.up)))
 

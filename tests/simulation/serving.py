@@ -56,8 +56,9 @@ class Live:
     `down` are those of `ready` that lost all their pods, and since when; they may come back, or never. `lost` went, or
     were changed, while they were down: nobody was served by then.
     `flipped`: KServe itself put an older revision back, as it may when a second canary races (facts of KServe).
-    In Standard mode Deployments stand for revisions; one that is `updating` answers with its old pods. `told` is what
-    its Deployments and its route say to whoever watches them.
+    In Standard mode Deployments stand for revisions; one that is `updating` answers with its old pods, one that is
+    `short` with some of its pods, and is `steady` again since then. `told` is what its Deployments and its route say to
+    whoever watches them.
     """
 
     manifest: dict[str, Any]
@@ -76,6 +77,8 @@ class Live:
     shares: tuple[Any, ...] = ()
     flipped: bool = False
     updating: set[str] = field(default_factory=set)
+    short: set[str] = field(default_factory=set)
+    steady: dict[str, datetime] = field(default_factory=dict)
     told: tuple[tuple[str, ...], tuple[tuple[str, int], ...], tuple[str, ...]] = ((), (), ())
     applied_at: datetime | None = None
 
@@ -90,7 +93,7 @@ class Live:
     @property
     def seen_up(self) -> set[str]:
         """Return what is up as its watchers were told: of what came back a moment ago nobody can know."""
-        return self.up & {*self.told[0], *self.told[2]} if self.standard else self.up
+        return self.up & {*self.told[0], *self.told[2], *self.short} if self.standard else self.up
 
     @property
     def percent(self) -> int | None:
@@ -323,6 +326,7 @@ class SimServing:
         """Let a revision that was ready lose all its pods."""
         live = self.live[key]
         assert revision in live.up
+        live.short.discard(revision)
         if revision in live.updating:  # its new pods are on their way, and nobody answers meanwhile
             live.updating.remove(revision)
             live.ready.remove(revision)
@@ -334,9 +338,20 @@ class SimServing:
     def recover(self, key: Key) -> None:
         """Let what crashed come back."""
         live = self.live[key]
-        if live.down:
+        back = live.down.keys() | live.short
+        if back:
             live.down.clear()
+            live.short.clear()
+            live.steady |= dict.fromkeys(back, self.clock())
             self._noticed(live)
+
+    def lose_a_pod(self, key: Key, revision: str) -> None:
+        """Let a Deployment lose one of its pods, which others make up for: KServe changes no share meanwhile."""
+        live = self.live[key]
+        assert live.standard
+        assert revision in live.up
+        live.short.add(revision)
+        self._noticed(live)
 
     def _noticed(self, live: Live) -> None:
         """Let the watch show how the pods are."""
@@ -371,12 +386,14 @@ class SimServing:
                 live.lost.add(name)
             if live.templates.get(name) != template and name in live.ready:
                 live.updating.add(name)
+                live.short.discard(name)
             live.releases[name] = release
         live.lost |= live.down.keys() - wanted.keys()
         live.templates = {name: template for name, (template, _) in wanted.items()}
         live.ready &= live.templates.keys()
         live.updating &= live.templates.keys()
         live.down = {name: since for name, since in live.down.items() if name in live.templates}
+        live.short &= live.templates.keys()
         if self.routing != "weights":
             self._weigh(live)
         return True
@@ -399,12 +416,12 @@ class SimServing:
         if live.templates.keys() != standard.deployments(live.manifest).keys():
             return False  # KServe looks after Deployments first
         before = {share.revision: share.percent for share in live.shares}
-        after = standard.weights(live.manifest, live.up, before, self.routing)
+        after = standard.weights(live.manifest, live.up, live.short, before, self.routing)
         live.shares = tuple(Share(name, percent) for name, percent in sorted(after.items()))
         return before != after
 
     def _tell(self, live: Live) -> bool:
-        ready = tuple(sorted(live.up - live.updating))
+        ready = tuple(sorted(live.up - live.updating - live.short))
         updating = tuple(sorted(live.updating - live.down.keys()))
         told = ready, tuple((share.revision, share.percent) for share in live.shares), updating
         changed = told != live.told
@@ -509,6 +526,8 @@ class SimServing:
             ready=ready & live.templates.keys(),
             updating=updating & live.templates.keys(),
             since=live.down,
+            short=live.short,
+            steady=live.steady,
             stuck={name for name in live.templates if self._stuck(live.releases[name]) and name not in ready},
             route=route,
             routing=self.routing,

@@ -83,11 +83,11 @@ def _template(manifest: Mapping[str, Any], predictor: Mapping[str, Any]) -> str:
 
 
 def weights(
-    manifest: Mapping[str, Any], ready: set[str], before: Mapping[str, int], routing: Routing
+    manifest: Mapping[str, Any], ready: set[str], short: set[str], before: Mapping[str, int], routing: Routing
 ) -> dict[str, int]:
-    """Return what the route says after a pass; before the stable predictor is ready it stays as it was."""
+    """Return what the route says after a pass; it stays as it was while the stable predictor has too few pods."""
     stable, canary = stable_name(manifest), canary_of(manifest)
-    if stable not in ready:
+    if stable not in ready or stable in short:
         return dict(before)
     if canary is None or routing != "weights" or (name := _name(manifest, canary["predictor"])) not in ready:
         return {stable: 100}
@@ -103,6 +103,8 @@ def shown(
     updating: set[str],
     stuck: set[str],
     since: Mapping[str, datetime],
+    short: set[str],
+    steady: Mapping[str, datetime],
     route: Mapping[str, int],
     routing: Routing,
 ) -> InferenceService:
@@ -119,12 +121,14 @@ def shown(
             name=name,
             release=release,
             ready=name in ready,
-            available=int(name in ready | updating),
-            asked=1,
+            available=int(name in ready | updating | short),
+            asked=2 if name in short else 1,
             failure=failure if name in stuck else None,
             updating=name in updating,
             unavailable_since=since.get(name),
-            came_up=name in ready or name in since,
+            came_up=name in ready | short or name in since,
+            steady=name not in short and name not in since,
+            available_since=steady.get(name),
         )
         for name, release in made.items()
     }

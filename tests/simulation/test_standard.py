@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -282,3 +283,87 @@ def test_a_first_deployment_replaced_before_it_is_shown_keeps_its_name_and_its_c
     film.rest()
     assert name_of(film) == name
     assert shares(film) == {2: 100}
+
+
+# A stable predictor with some pods too few: KServe leaves the route as it is.
+
+
+def lose_a_pod(film: Film) -> None:
+    film.made.serving.lose_a_pod(KEY, name_of(film))
+
+
+def go_on(film: Film) -> None:
+    """Let everything go on before time does."""
+    while film.made.one_pass() or film.made.tick():
+        pass
+
+
+def recover(film: Film) -> None:
+    film.made.serving.recover(KEY)
+    go_on(film)
+    film.rest()
+
+
+def rejected(film: Film, version: int) -> bool:
+    return TAG_REJECTED in film.made.registry.models[NAME].versions[version - 1].tags
+
+
+def test_a_candidate_is_not_blamed_for_a_stable_with_too_few_pods_and_goes_on_once_it_has_them() -> None:
+    film = in_production()
+    lose_a_pod(film)
+    commit(film, SECOND)
+    film.until(lambda: stalled(film) == "StableNotReady")
+    status = film.made.status()
+    assert status is not None
+    said = f"{name_of(film)} has 1 of 2 pods, and KServe changes no share meanwhile"
+    assert status.conditions.stalled.message == f"version 2 gets 0 % of the traffic, not 10 %: {said}"
+    film.made.now += timedelta(hours=3)
+    film.rest()
+    assert not rejected(film, 2)
+    recover(film)
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
+
+
+def test_a_bad_candidate_that_keeps_its_callers_as_stable_has_too_few_pods_is_told() -> None:
+    film = in_canary()
+    lose_a_pod(film)
+    film.made.bad.add(2)
+    film.until(lambda: asked(film) == 0)
+    film.rest()
+    assert shares(film) == {1: 90, 2: 10}
+    assert stalled(film) == "StableNotReady"
+    status = film.made.status()
+    assert status is not None
+    assert status.conditions.stalled.message.startswith("version 2 keeps 10 % of the traffic, though 0 % is asked for")
+    recover(film)
+    assert shares(film) == {1: 100}
+    assert rejected(film, 2)
+
+
+@pytest.mark.parametrize("strategy", [None, "blueGreen", "immediate"])
+def test_stable_stays_while_it_has_too_few_pods_and_callers(strategy: str | None) -> None:
+    film = in_production()
+    commit(film, replace(SECOND, strategy=strategy))
+    film.until(lambda: asked(film) == (50 if strategy is None else 100))
+    lose_a_pod(film)
+    before = shares(film)
+    film.rest()
+    film.made.now += timedelta(minutes=10)
+    film.rest()
+    assert shares(film) == before
+    assert stalled(film) == "StableNotReady"
+    recover(film)
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
+
+
+def test_stable_stays_while_kserve_is_away() -> None:
+    film = in_production()
+    commit(film, GREEN)
+    film.until(lambda: asked(film) == 100)
+    for _ in range(12):
+        film.made.one_pass()
+        film.made.now += timedelta(seconds=10)
+    assert (shares(film), asked(film)) == ({1: 100}, 100)
+    go_on(film)
+    film.rest()
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}

@@ -31,6 +31,7 @@ class Workload:
     """The Deployment of one predictor: the release of its pods, and whether all of them are of it and available.
 
     While it is `updating` pods of an older template may answer. `unavailable_since`: it has too few pods since then.
+    It is `steady` unless Kubernetes calls it unavailable, or stuck: `available_since` is when it came to be available.
     `came_up` stays once all pods of its template were available: what becomes of them later does not change it
     (progress.go of Kubernetes' deployment controller).
     """
@@ -45,6 +46,8 @@ class Workload:
     updating: bool = False
     unavailable_since: datetime | None = None
     came_up: bool = False
+    steady: bool = True
+    available_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,9 @@ def workload(obj: Json) -> Workload | None:
     counts = [number(status, name) or 0 for name in ("replicas", "updatedReplicas", "availableReplicas")]
     current = (number(status, "observedGeneration") or 0) >= (number(meta, "generation") or 0)
     conditions = {text(c, "type"): c for c in items(status, "conditions")}
-    unavailable = conditions.get("Available", {})
+    available, progressing = conditions.get("Available", {}), conditions.get("Progressing", {})
+    since = moment(available, "lastTransitionTime")
+    lost = available.get("status") == "False"
     return Workload(
         service=(text(meta, "namespace"), service),
         name=text(meta, "name"),
@@ -87,8 +92,10 @@ def workload(obj: Json) -> Workload | None:
         asked=asked,
         failure=_failure(status),
         updating=not current or counts[0] != counts[1],
-        unavailable_since=moment(unavailable, "lastTransitionTime") if unavailable.get("status") == "False" else None,
-        came_up=current and text(conditions.get("Progressing", {}), "reason") == _COMPLETE,
+        unavailable_since=since if lost else None,
+        came_up=current and text(progressing, "reason") == _COMPLETE,
+        steady=not lost and progressing.get("status") != "False",
+        available_since=None if lost else since,
     )
 
 
@@ -165,6 +172,8 @@ def joined(
         revisions={name: found.release for name, found in workloads.items()},
         unready=frozenset(name for name, found in workloads.items() if found.asked and not found.available),
         unready_since={name: found.unavailable_since for name, found in workloads.items() if found.unavailable_since},
+        short={name: f"{w.available} of {w.asked} pods" for name, w in workloads.items() if not w.steady},
+        steady_since={name: w.available_since for name, w in workloads.items() if w.steady and w.available_since},
         splits=routes is not None,
         listed=routes is not None and newest != stable and newest in shares,
         routed=followed,

@@ -31,7 +31,7 @@ _SECOND = timedelta(seconds=1)
 # Older than every constant that a run's end is held against: back-off, and the registry's lag.
 _LONG_AGO = 150
 _ROUTED = ROUTED_WITHIN // _SECOND
-_LIVE = frozenset({"ready", "updating", "applied_at", "down", "lost"})
+_LIVE = frozenset({"ready", "updating", "applied_at", "down", "lost", "short", "steady"})
 
 # The fields that `digest` looks at itself, or that nothing depends on.
 KNOWN: Mapping[type, frozenset[str]] = {
@@ -127,12 +127,17 @@ def _serving(world: World) -> Part:
 
 
 def _live(world: World, live: Live) -> Part:
-    down = tuple((name, min(_age(world, since) or 0, _ROUTED)) for name, since in sorted(live.down.items()))
+    down, steady = (
+        tuple((name, min(_age(world, since) or 0, _ROUTED)) for name, since in sorted(times.items()))
+        for times in (live.down, live.steady)
+    )
     sets = (
         tuple(sorted(live.ready)),
         tuple(sorted(live.updating)),
         _routed(world, live),
         down,
+        steady,
+        tuple(sorted(live.short)),
         tuple(sorted(live.lost)),
     )
     return tuple(repr(getattr(live, f.name)) for f in fields(live) if f.name not in _LIVE) + sets
@@ -149,7 +154,7 @@ def _shown(world: World, key: Any, live: Live) -> object:
     seen = world.serving._seen.get(key)
     if seen is None or (seen.uid, seen.resource_version) == (live.uid, str(live.resource_version)):
         return seen is None
-    return repr(replace(seen, applied_at=None, unready_since={})), _routed(world, seen)
+    return repr(replace(seen, applied_at=None, unready_since={}, steady_since={})), _routed(world, seen)
 
 
 def _training(world: World) -> Part:

@@ -77,11 +77,19 @@ WORKLOADS: dict[str, tuple[Json, Workload | None]] = {
     ),
     "all of its pods are gone": (
         deployment(availableReplicas=0, conditions=[unavailable("2026-08-20T09:00:00Z")]),
-        replace(UP, ready=False, available=0, unavailable_since=datetime(2026, 8, 20, 9, tzinfo=UTC)),
+        replace(UP, ready=False, available=0, steady=False, unavailable_since=datetime(2026, 8, 20, 9, tzinfo=UTC)),
+    ),
+    "some of its pods are gone": (
+        deployment(availableReplicas=1, conditions=[unavailable("2026-08-20T09:00:00Z")]),
+        replace(UP, ready=False, available=1, steady=False, unavailable_since=datetime(2026, 8, 20, 9, tzinfo=UTC)),
+    ),
+    "it has had enough pods since a while": (
+        deployment(conditions=[{**unavailable("2026-08-20T09:00:00Z"), "status": "True"}]),
+        replace(UP, available_since=datetime(2026, 8, 20, 9, tzinfo=UTC)),
     ),
     "since when it has none is no time": (
         deployment(availableReplicas=0, conditions=[unavailable("yesterday")]),
-        replace(UP, ready=False, available=0),
+        replace(UP, ready=False, available=0, steady=False),
     ),
     "its status is empty": ({**deployment(), "status": {}}, replace(UPDATING, available=0)),
     "its pods name no release": (deployment(template={}), replace(UP, release=None)),
@@ -89,9 +97,16 @@ WORKLOADS: dict[str, tuple[Json, Workload | None]] = {
         deployment(template={LABEL_RELEASE: "newest"}),
         replace(UP, release=None),
     ),
-    "it is stuck": (deployment(conditions=stuck("Progressing", "False")), replace(UP, failure=WHY)),
-    "it may make no pods": (deployment(conditions=stuck("ReplicaFailure", "True")), replace(UP, failure=WHY)),
-    "it goes on": (deployment(conditions=stuck("Progressing", "True")), UP),
+    "it is stuck": (deployment(conditions=stuck("Progressing", "False")), replace(UP, failure=WHY, steady=False)),
+    "it may make no pods": (
+        deployment(conditions=stuck("ReplicaFailure", "True")),
+        replace(UP, failure=WHY, steady=False),
+    ),
+    "it goes on": (deployment(conditions=stuck("Progressing", "True")), replace(UP, steady=False)),
+    "it is stuck and old pods are enough": (
+        deployment(conditions=[{"type": "Progressing", "status": "False", "reason": "Why", "message": "said"}]),
+        replace(UP, failure=WHY, steady=False),
+    ),
     "all of its pods were up once, and are not any more": (
         deployment(availableReplicas=0, conditions=COMPLETE),
         replace(UP, ready=False, available=0, came_up=True),
