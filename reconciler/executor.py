@@ -24,6 +24,7 @@ from reconciler.ensure.scene import After, Scene, Systems
 from reconciler.ensure.serving import (
     ensure_adopted,
     ensure_all_routed,
+    ensure_canary_scaled,
     ensure_canary_started,
     ensure_deployed,
     ensure_let_go,
@@ -55,6 +56,7 @@ from reconciler.plan.action import (
     Reject,
     RestoreStable,
     RouteAll,
+    ScaleCanary,
     ShiftTraffic,
     StageCandidate,
     StartCanary,
@@ -174,6 +176,8 @@ def _ensure(action: Action, scene: Scene) -> After:  # noqa: C901, PLR0911, PLR0
             return ensure_canary_started(action, scene)
         case ShiftTraffic():
             return ensure_traffic(action, scene)
+        case ScaleCanary():
+            return ensure_canary_scaled(action, scene)
         case BeginStep():
             return ensure_step_begun(action, scene)
         case Analyse():

@@ -47,16 +47,21 @@ TAG_ROUTING = "serving.kserve.io/enable-tag-routing"
 
 
 def inference_service(
-    model: str, record: ReleaseRecord, canary_percent: int | None, stable: ReleaseRecord | None = None
+    model: str,
+    record: ReleaseRecord,
+    canary_percent: int | None,
+    stable: ReleaseRecord | None = None,
+    pods: int = 0,
 ) -> dict[str, Any]:
     """Render the whole object that we own; `canary_percent` None means no split.
 
-    In Standard mode a split needs the stable release as well, which keeps its predictor beside the canary.
+    In Standard mode a split needs the stable release as well, which keeps its predictor beside the canary. The canary
+    has `pods` there, or as many as its share asks for if these are more.
     """
     serving = record.serving
     standard = serving["mode"] == STANDARD
     if standard:
-        spec = _standard_spec(record, canary_percent, stable)
+        spec = _standard_spec(record, canary_percent, stable, pods)
     else:
         split = {} if canary_percent is None else {"canaryTrafficPercent": canary_percent}
         components = {k: copy.deepcopy(serving[k]) for k in ("transformer", "explainer") if k in serving}
@@ -94,7 +99,9 @@ def _predictor(record: ReleaseRecord) -> dict[str, Any]:
     return predictor
 
 
-def _standard_spec(record: ReleaseRecord, percent: int | None, stable: ReleaseRecord | None) -> dict[str, Any]:
+def _standard_spec(
+    record: ReleaseRecord, percent: int | None, stable: ReleaseRecord | None, pods: int
+) -> dict[str, Any]:
     if percent is None:
         return {"predictor": _named(record)}
     if stable is None:
@@ -102,10 +109,28 @@ def _standard_spec(record: ReleaseRecord, percent: int | None, stable: ReleaseRe
     canary = {name: value for name, value in _named(record).items() if name not in _AUTOSCALING}
     # KServe's definition asks for a name in a canary's model, though nowhere else; empty it is as good as none.
     canary["model"] = {"name": "", **canary["model"]}
-    replicas = min(_replicas(record), _replicas(stable))
-    # By default it would have none at 0 %, and could not be probed.
-    canary["minReplicas"] = max(1, math.ceil(replicas * percent / 100))
-    return {"predictor": _named(stable), "canary": [{"predictor": canary, "trafficPercent": percent}]}
+    enough = canary_pods(record, stable, percent)
+    canary["minReplicas"] = max(enough, pods)
+    predictor = _with_more(_named(stable), canary["minReplicas"] - enough)
+    return {"predictor": predictor, "canary": [{"predictor": canary, "trafficPercent": percent}]}
+
+
+def canary_pods(record: ReleaseRecord, stable: ReleaseRecord, percent: int) -> int:
+    """Return how many pods a canary in Standard mode needs for a share: by default it would have none at 0 %."""
+    return max(1, math.ceil(min(_replicas(record), _replicas(stable)) * percent / 100))
+
+
+def _with_more(stable: dict[str, Any], pods: int) -> dict[str, Any]:
+    """Make up for pods of a canary whose share does not come yet: KServe takes all of them off stable's minReplicas.
+
+    Source: adjustStableMinReplicasForCanaries of its components/predictor.go.
+    """
+    if pods <= 0:
+        return stable
+    least = stable.get("minReplicas", 1) + pods
+    most = stable.get("maxReplicas")
+    room = {"maxReplicas": least} if isinstance(most, int) and 0 < most < least else {}
+    return {**stable, "minReplicas": least, **room}
 
 
 def _replicas(record: ReleaseRecord) -> int:

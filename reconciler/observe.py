@@ -378,13 +378,17 @@ class Observer:
     def _records(
         self, desired: DesiredModel, live: InferenceService | None, rollout: RolloutRecord | None
     ) -> Mapping[Release, ReleaseRecord]:
-        """Return what was applied for releases, if it matters: others hold fields of it, or Git wants other fields."""
+        """Return what was applied for releases, if it matters.
+
+        It does where others hold fields of it, Git wants other fields, or a canary is given pods by its share.
+        """
         serving = desired.spec.serving
         if live is None:
             return {}
         there = {live.release, live.beside, rollout.stable if rollout else None}
         changed = serving is not None and any(release and release.template != serving.digest for release in there)
-        return self.systems.memory.releases(desired.name) if live.held or changed else {}
+        scaled = live.standard and rollout is not None
+        return self.systems.memory.releases(desired.name) if live.held or changed or scaled else {}
 
     def _drift(
         self, desired: DesiredModel, registered: RegisteredModel | None, live: InferenceService | None, now: datetime

@@ -169,7 +169,8 @@ class InferenceService:
     cluster's clock. `routed` is false while what stands between callers and pods has not taken up, or refuses, the
     shares that `traffic` tells. `canaries` is false where KServe was found to keep none in Standard mode. `short` are
     Deployments that Kubernetes calls unavailable or stuck, with how many pods they have; `steady_since` tells of the
-    others since when they are not.
+    others since when they are not. `canary_pods` is how many the canary is asked to have, and `available` how many
+    every Deployment has.
     """
 
     namespace: str
@@ -205,6 +206,8 @@ class InferenceService:
     canaries: bool = True
     short: Mapping[str, str] = field(default_factory=dict)
     steady_since: Mapping[str, datetime] = field(default_factory=dict)
+    canary_pods: int = 0
+    available: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def standard(self) -> bool:

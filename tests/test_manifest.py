@@ -134,6 +134,29 @@ def test_a_canary_has(what: str) -> None:
     assert canary["predictor"]["minReplicas"] == replicas
 
 
+# Stable's replicas at least and at most, the pods that the canary is to have at 10 %, and what then is asked of stable.
+MORE: dict[str, tuple[tuple[int, int | None], int, tuple[int, int | None]]] = {
+    "as many as its share asks for": ((10, None), 1, (10, None)),
+    "none in particular": ((10, None), 0, (10, None)),
+    "more, which KServe takes off stable's": ((10, None), 5, (14, None)),
+    "more than stable may have": ((10, 12), 5, (14, 14)),
+    "no more than stable may have": ((10, 20), 5, (14, 20)),
+    "more beside what has no most": ((10, 0), 5, (14, 0)),
+}
+
+
+@pytest.mark.parametrize("what", MORE)
+def test_stable_keeps_its_pods_beside_a_canary_that_has(what: str) -> None:
+    (least, most), pods, asked = MORE[what]
+    more = {} if most is None else {"maxReplicas": most}
+    stable = standard(3, minReplicas=least, **more)
+    beside = inference_service("iris", standard(4, minReplicas=least), 10, stable, pods)
+    assert canary_of(beside)["predictor"]["minReplicas"] == max(pods, 1)
+    predictor = beside["spec"]["predictor"]
+    assert (predictor["minReplicas"], predictor.get("maxReplicas")) == asked
+    assert share_of(beside) == 10
+
+
 def test_a_canary_is_not_scaled_and_what_is_promoted_is() -> None:
     scaled = standard(4, maxReplicas=5, scaleTarget=10, scaleMetric="cpu", autoScaling={"metrics": []})
     fields = {"maxReplicas", "scaleTarget", "scaleMetric", "autoScaling"}

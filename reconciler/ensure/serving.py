@@ -18,6 +18,7 @@ from reconciler.plan.action import (
     PutBack,
     RestoreStable,
     RouteAll,
+    ScaleCanary,
     ShiftTraffic,
     StartCanary,
     TakeDown,
@@ -65,6 +66,13 @@ def ensure_traffic(action: ShiftTraffic, scene: Scene) -> After:
     if action.percent > 0:
         _check_previous(scene, action.stable_revision)
     return _apply(scene, scene.release_record(action.release), action.percent)
+
+
+def ensure_canary_scaled(action: ScaleCanary, scene: Scene) -> After:
+    """Ask for more pods of the candidate, and leave its share as it is."""
+    record, stable = scene.release_record(action.release), _stable(scene, action.percent)
+    after = _applied(scene, record, inference_service(scene.desired.name, record, action.percent, stable, action.pods))
+    return {**after, "pods": action.pods}
 
 
 def ensure_all_routed(action: RouteAll, scene: Scene) -> After:

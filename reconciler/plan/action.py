@@ -76,6 +76,16 @@ class ShiftTraffic:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleCanary:
+    """Ask for the pods that the candidate's next share needs, while it keeps the share that it has."""
+
+    release: Release
+    percent: int
+    pods: int
+    stable_revision: str
+
+
+@dataclass(frozen=True, slots=True)
 class BeginStep:
     """Record that this step's traffic is effective; its hold counts from now. Steps count from 1."""
 
@@ -193,7 +203,7 @@ class LetGo:
 
 
 Action = (
-    Adopt | Train | StopTraining | RecordGates | Deploy | StageCandidate | StartCanary | ShiftTraffic | BeginStep
-    | Analyse | RouteAll | Promote | Archive | CutTraffic | RestoreStable | FinishRollback | Reject | Withdraw | PutBack
-    | TakeDown | ArchiveAll | DeleteModel | LetGo
+    Adopt | Train | StopTraining | RecordGates | Deploy | StageCandidate | StartCanary | ShiftTraffic | ScaleCanary
+    | BeginStep | Analyse | RouteAll | Promote | Archive | CutTraffic | RestoreStable | FinishRollback | Reject
+    | Withdraw | PutBack | TakeDown | ArchiveAll | DeleteModel | LetGo
 )  # fmt: skip

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from reconciler.desired.holds import UNTIL_APPROVED, Step
 from reconciler.observed import Release
-from reconciler.plan.action import Action, Promote, RouteAll, ShiftTraffic, StageCandidate, StartCanary
+from reconciler.plan.action import Action, Promote, RouteAll, ScaleCanary, ShiftTraffic, StageCandidate, StartCanary
 from reconciler.plan.facts import Facts
 from reconciler.plan.freezes import covered, frozen, frozen_spans
 from reconciler.plan.hold import held, is_open, over_since
@@ -34,7 +34,7 @@ def goes_back_by(facts: Facts, action: Action) -> bool:
     match action:
         case StageCandidate(release, stable):
             return reverts(facts, stable, release)
-        case StartCanary() | ShiftTraffic() | RouteAll() | Promote():
+        case StartCanary() | ShiftTraffic() | ScaleCanary() | RouteAll() | Promote():
             return facts.rollout is not None and goes_back(facts, facts.rollout)
         case _:
             return False

@@ -52,6 +52,7 @@ from reconciler.plan.action import (
     Reject,
     RestoreStable,
     RouteAll,
+    ScaleCanary,
     ShiftTraffic,
     StageCandidate,
     StartCanary,
@@ -79,16 +80,20 @@ def effect(action: Action, desired: DesiredModel, world: ObservedModel, now: dat
             return _without_canary(live, action.release, world)
         case StartCanary() | RestoreStable():
             return _new_template(world, action.release)
-        case ShiftTraffic() | CutTraffic() | RouteAll() | FinishRollback() | TakeDown():
+        case ShiftTraffic() | ScaleCanary() | CutTraffic() | RouteAll() | FinishRollback() | TakeDown():
             return _traffic(action, world, now)
         case _:
             return _records(action, desired, world, now)
 
 
 def _traffic(
-    action: ShiftTraffic | CutTraffic | RouteAll | FinishRollback | TakeDown, world: ObservedModel, now: datetime
+    action: ShiftTraffic | ScaleCanary | CutTraffic | RouteAll | FinishRollback | TakeDown,
+    world: ObservedModel,
+    now: datetime,
 ) -> ObservedModel:
     match action:
+        case ScaleCanary():
+            return _scale(action, world)
         case ShiftTraffic():
             return _shift(action.percent, world)
         case CutTraffic():
@@ -263,6 +268,14 @@ def _without_canary(live: InferenceService, release: Release, world: ObservedMod
 def _shift(percent: int | None, world: ObservedModel) -> ObservedModel:
     live = _live(world)
     return _with_live(world, _split(live, percent, _stable(live))) if live else world
+
+
+def _scale(action: ScaleCanary, world: ObservedModel) -> ObservedModel:
+    live = _live(world)
+    if live is None:
+        return world
+    available = {**live.available, live.latest_created or "": action.pods}
+    return _with_live(world, replace(live, canary_pods=action.pods, available=available))
 
 
 def _begin(action: BeginStep, desired: DesiredModel, world: ObservedModel) -> ObservedModel:

@@ -15,6 +15,7 @@ from reconciler.plan.action import (
     PutBack,
     RestoreStable,
     RouteAll,
+    ScaleCanary,
     ShiftTraffic,
     StartCanary,
 )
@@ -23,7 +24,9 @@ from reconciler.plan.facts import Facts
 from reconciler.status import Health, Sync
 
 HELD = "FieldsHeld"
-Applied = Deploy | StartCanary | ShiftTraffic | RouteAll | CutTraffic | RestoreStable | FinishRollback | PutBack
+Applied = (
+    Deploy | StartCanary | ShiftTraffic | ScaleCanary | RouteAll | CutTraffic | RestoreStable | FinishRollback | PutBack
+)
 
 
 def respect_owners(facts: Facts, decision: Decision) -> Decision:
@@ -70,7 +73,7 @@ def _put_back(facts: Facts, live: InferenceService) -> Action | None:
 
 def _percent(action: Applied, live: InferenceService) -> int | None:
     match action:
-        case ShiftTraffic(_, percent):
+        case ShiftTraffic(_, percent) | ScaleCanary(_, percent):
             return percent
         case RestoreStable():
             return None if live.standard else 0

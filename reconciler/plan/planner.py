@@ -21,6 +21,7 @@ from reconciler.plan.action import (
     Reject,
     RestoreStable,
     RouteAll,
+    ScaleCanary,
     ShiftTraffic,
     StartCanary,
     StopTraining,
@@ -46,8 +47,8 @@ ALWAYS = (Analyse, BeginStep, CutTraffic, FinishRollback, RecordGates, Reject, R
 
 # What may be done while an earlier request may still land: it is refused where something changed since it was decided.
 FENCED = (
-    Adopt, Analyse, CutTraffic, Deploy, FinishRollback, PutBack, RestoreStable, RouteAll, ShiftTraffic, StartCanary,
-    StopTraining, TakeDown, Train,
+    Adopt, Analyse, CutTraffic, Deploy, FinishRollback, PutBack, RestoreStable, RouteAll, ScaleCanary, ShiftTraffic,
+    StartCanary, StopTraining, TakeDown, Train,
 )  # fmt: skip
 
 

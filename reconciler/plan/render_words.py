@@ -30,6 +30,7 @@ from reconciler.plan.action import (
     Reject,
     RestoreStable,
     RouteAll,
+    ScaleCanary,
     ShiftTraffic,
     StageCandidate,
     StartCanary,
@@ -199,7 +200,7 @@ def versions(numbers: Iterable[int]) -> str:
 def why(step: Forecast) -> str:
     """Return a step's reason without what was measured on the way: in a forecast nothing was."""
     reason = step.reason.removeprefix("because ")
-    return reason.partition(" (")[0] if isinstance(step.action, ShiftTraffic | RouteAll) else reason
+    return reason.partition(" (")[0] if isinstance(step.action, ShiftTraffic | ScaleCanary | RouteAll) else reason
 
 
 def say(action: Action) -> str:  # noqa: C901, PLR0911  one line an action
@@ -231,9 +232,9 @@ def say(action: Action) -> str:  # noqa: C901, PLR0911  one line an action
             return _say_traffic(action)
 
 
-def _say_traffic(  # noqa: C901, PLR0911  one line an action
-    action: Deploy | StageCandidate | StartCanary | ShiftTraffic | BeginStep | Analyse | RouteAll | CutTraffic
-    | RestoreStable | FinishRollback | Reject | Withdraw,
+def _say_traffic(  # noqa: C901, PLR0911, PLR0912  one line an action
+    action: Deploy | StageCandidate | StartCanary | ShiftTraffic | ScaleCanary | BeginStep | Analyse | RouteAll
+    | CutTraffic | RestoreStable | FinishRollback | Reject | Withdraw,
 ) -> str:  # fmt: skip
     number = action.release.version
     match action:
@@ -245,6 +246,8 @@ def _say_traffic(  # noqa: C901, PLR0911  one line an action
             return f"start version {number} with 0 %"
         case ShiftTraffic():
             return f"give version {number} {action.percent} %"
+        case ScaleCanary():
+            return f"run version {number} with {action.pods} pods"
         case BeginStep():
             return f"begin step {action.step}"
         case Analyse():

@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from reconciler.analysis.verdict import CheckVerdict, due_at, judge
 from reconciler.desired.checks import Check
 from reconciler.desired.holds import Step
+from reconciler.manifest import canary_pods
 from reconciler.observed import InferenceService, Measurement, Order
-from reconciler.plan.action import Analyse, BeginStep, RouteAll, ShiftTraffic, StartCanary
+from reconciler.plan.action import Analyse, BeginStep, RouteAll, ScaleCanary, ShiftTraffic, StartCanary
 from reconciler.plan.begin import begin_rollout, no_canaries, not_routed
 from reconciler.plan.course import deadline_of, goes_back, steps_of
 from reconciler.plan.decision import Decision, act, stall, wait
@@ -175,11 +176,11 @@ def _in_step(facts: Facts, live: InferenceService, record: RolloutRecord, index:
     if record.percent not in (None, step.traffic):
         return _enter(facts, live, record, index)  # Git changed the step since it was begun
     if live.canary_percent != step.traffic and not _entering(live, steps, index):
-        return _shift(record, step, f"because step {index} of {len(steps)} asks for {step.traffic} %")
+        return _shift(facts, live, record, step, f"because step {index} of {len(steps)} asks for {step.traffic} %")
     if _entering(live, steps, index):
         return _enter(facts, live, record, index + 1)
     decision = _hold(facts, live, record, step, index)
-    if isinstance(decision.action, (ShiftTraffic, RouteAll)) and effective_percent(live) != step.traffic:
+    if isinstance(decision.action, (ShiftTraffic, ScaleCanary, RouteAll)) and effective_percent(live) != step.traffic:
         return replace(_awaits_share(facts, live, record, step.traffic), checks=decision.checks)
     return decision
 
@@ -227,7 +228,9 @@ def _entering(live: InferenceService, steps: tuple[Step, ...], index: int) -> bo
 def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: int) -> Decision:
     step = steps_of(facts, record)[number - 1]
     if live.canary_percent != step.traffic:
-        return _shift(record, step, f"because the candidate is ready; step {number} gives it {step.traffic} %")
+        return _shift(
+            facts, live, record, step, f"because the candidate is ready; step {number} gives it {step.traffic} %"
+        )
     if effective_percent(live) != step.traffic:
         return _awaits_share(facts, live, record, step.traffic)
     if not taken_up(live):
@@ -246,8 +249,25 @@ def _stable_ill(live: InferenceService) -> bool:
     return previous is not None and previous.revision in live.unready
 
 
-def _shift(record: RolloutRecord, step: Step, why: str) -> Decision:
-    return act(ShiftTraffic(record.release, step.traffic, record.stable_revision), why, Phase.CANARY)
+def _shift(facts: Facts, live: InferenceService, record: RolloutRecord, step: Step, why: str) -> Decision:
+    shift = act(ShiftTraffic(record.release, step.traffic, record.stable_revision), why, Phase.CANARY)
+    return _pods_first(facts, live, record, step.traffic) or shift
+
+
+def _pods_first(facts: Facts, live: InferenceService, record: RolloutRecord, percent: int) -> Decision | None:
+    """Have the pods there that are to carry a share: in Standard mode KServe gives it to a canary that has one."""
+    candidate, stable = (facts.observed.records.get(release) for release in (record.release, record.stable))
+    there = live.available.get(live.latest_created or "")
+    if not live.standard or live.succeeded or candidate is None or stable is None or there is None:
+        return None
+    pods, phase = canary_pods(candidate, stable, percent), Phase.PROMOTING if percent == _ALL else Phase.CANARY
+    if there >= pods or live.canary_percent is None:
+        return None
+    if live.canary_pods < pods:
+        scale = ScaleCanary(record.release, live.canary_percent, pods, record.stable_revision)
+        return act(scale, f"because {pods} pods are to carry {percent} %", phase)
+    what = f"{pods} pods of version {record.release.version}, which are to carry {percent} %; {there} are there"
+    return stalled_by(live, wait(f"{what}{cause(live)}", phase))
 
 
 def _judged_at(facts: Facts, live: InferenceService) -> datetime | None:
@@ -268,6 +288,8 @@ def _route_all(facts: Facts, live: InferenceService, record: RolloutRecord, why:
     Where nothing routes a canary, or stable has no pods, that is the moment when the promotion itself moves callers.
     """
     routes = live.standard and record.stable_revision not in live.unready
+    if record.stable_revision not in live.unready and (pods := _pods_first(facts, live, record, _ALL)) is not None:
+        return pods
     if routes and live.canary_percent != _ALL:
         return act(ShiftTraffic(record.release, _ALL, record.stable_revision), f"because {why}", Phase.PROMOTING)
     follows = record.percent or record.stable_revision in live.short or not unroutable(live, facts.now)
@@ -338,5 +360,5 @@ def _leave(
     steps = steps_of(facts, record)
     proof = "; ".join(f"{v.check}: {v.why}" for v in verdicts) or "the hold is over, no check was asked for"
     if number < len(steps):
-        return _shift(record, steps[number], f"because step {number} passed ({proof})")
+        return _shift(facts, live, record, steps[number], f"because step {number} passed ({proof})")
     return _route_all(facts, live, record, f"every step passed ({proof})")

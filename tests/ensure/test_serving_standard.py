@@ -15,6 +15,7 @@ from reconciler.ensure.serving import (
     _same_artifact,
     _stable,
     ensure_all_routed,
+    ensure_canary_scaled,
     ensure_canary_started,
     ensure_deployed,
     ensure_stable_restored,
@@ -30,6 +31,7 @@ from reconciler.plan.action import (
     Deploy,
     RestoreStable,
     RouteAll,
+    ScaleCanary,
     ShiftTraffic,
     StartCanary,
     TakeDown,
@@ -276,3 +278,16 @@ def test_an_object_that_is_taken_down_is_gone() -> None:
     ensure_taken_down(TakeDown("models", made.serving.live[KEY].uid), scene_of(made))
     live = scene_of(made).facts.live
     assert live is None or live.deleting
+
+
+def test_more_pods_are_asked_for_at_the_share_that_is_there() -> None:
+    made = at(10)
+    scene = scene_of(made)
+    record = scene.facts.rollout
+    assert record is not None
+    after = ensure_canary_scaled(ScaleCanary(record.release, 10, 4, record.stable_revision), scene)
+    assert (after["canaryTrafficPercent"], after["pods"]) == (10, 4)
+    spec_of_it = made.serving.live[KEY].manifest["spec"]
+    assert spec_of_it["canary"][0]["trafficPercent"] == 10
+    assert spec_of_it["canary"][0]["predictor"]["minReplicas"] == 4
+    assert spec_of_it["predictor"]["minReplicas"] == 4

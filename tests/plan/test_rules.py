@@ -42,6 +42,7 @@ from reconciler.plan.action import (
     Reject,
     RestoreStable,
     RouteAll,
+    ScaleCanary,
     ShiftTraffic,
     StageCandidate,
     StartCanary,
@@ -66,8 +67,8 @@ NEVER_HELD_UP: tuple[Action, ...] = (
 HELD_UP: tuple[Action, ...] = (
     Adopt(A, "uid"),
     Archive(2), ArchiveAll((1,)), DeleteModel(), Deploy(A), LetGo(), Promote(2, A), PutBack(A, ("spec.x",)),
-    RouteAll(A, "r1"), ShiftTraffic(A, 1, "r1"), StageCandidate(A, A, "r1"), StartCanary(A), TakeDown("models", "uid"),
-    Train("key", 1),
+    RouteAll(A, "r1"), ScaleCanary(A, 0, 2, "r1"), ShiftTraffic(A, 1, "r1"), StageCandidate(A, A, "r1"), StartCanary(A),
+    TakeDown("models", "uid"), Train("key", 1),
 )  # fmt: skip
 
 
@@ -280,8 +281,8 @@ def test_a_system_that_does_not_answer_makes_everything_unknown() -> None:
 # An earlier request whose answer was lost.
 
 REFUSED_WHERE_SOMETHING_CHANGED = {
-    Adopt, Analyse, CutTraffic, Deploy, FinishRollback, PutBack, RestoreStable, RouteAll, ShiftTraffic, StartCanary,
-    StopTraining, TakeDown, Train,
+    Adopt, Analyse, CutTraffic, Deploy, FinishRollback, PutBack, RestoreStable, RouteAll, ScaleCanary, ShiftTraffic,
+    StartCanary, StopTraining, TakeDown, Train,
 }  # fmt: skip
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from reconciler.observed import (
+    Failure,
     InferenceService,
     Memory,
     Rejection,
+    ReleaseRecord,
     Stage,
     TrafficTarget,
 )
@@ -20,6 +22,8 @@ from reconciler.plan.action import (
     Promote,
     Reject,
     RestoreStable,
+    RouteAll,
+    ScaleCanary,
     ShiftTraffic,
     Withdraw,
 )
@@ -27,6 +31,7 @@ from reconciler.plan.decision import Decision
 from reconciler.plan.facts import ROUTED_WITHIN, wanted_digest
 from reconciler.plan.forecast import Assumptions, forecast
 from reconciler.plan.planner import Rules
+from reconciler.status import Phase
 from tests.plan.scenes import MINUTE, NOW, Scene, wanting
 from tests.plan.test_forecast import live as live_then
 from tests.plan.test_forecast import roles, steps
@@ -137,6 +142,60 @@ def test_a_candidate_that_git_does_not_want_any_more_is_withdrawn() -> None:
         for scene in (canary(10, 10), canary(0, 0), restored(canary(0, 0)))
     ]
     assert actions == [ShiftTraffic, RestoreStable, Withdraw]
+
+
+# The pods that a share needs come before it.
+
+
+def of_ten(asked: int, effective: int, step: int, there: int, pods: int, **changes: Any) -> Scene:
+    """Let version 2 have so many pods `there` and be asked to have `pods`; ten are to carry everybody."""
+    ten = {**SERVING, "predictor": {"model": MODEL, "minReplicas": 10}}
+    scene = canary(
+        asked, effective, step, {"serving": ten}, available={OLD: 10, NEW: there}, canary_pods=pods, **changes
+    )
+    records = {release: ReleaseRecord(release, "s3://m", ten) for release in (scene.release(1), scene.release(2))}
+    return scene.sees(records=records)
+
+
+def test_pods_for_a_share_are_asked_for_and_awaited_before_it_grows() -> None:
+    scene = of_ten(10, 10, 1, 1, 1)
+    asks = scene.decide()
+    assert asks.action == ScaleCanary(scene.release(2), 10, 5, OLD)
+    assert (asks.reason, asks.phase) == ("because 5 pods are to carry 50 %", Phase.CANARY)
+    waits = of_ten(10, 10, 1, 4, 5, message="4 of 5 replicas").decide()
+    assert (waits.action, waits.phase) == (None, Phase.CANARY)
+    assert waits.waits_for == "5 pods of version 2, which are to carry 50 %; 4 are there: 4 of 5 replicas"
+    hangs = of_ten(10, 10, 1, 4, 5, failure=Failure("Slow", "no room", terminal=False)).decide()
+    assert hangs.stalled == "Slow: no room"
+    assert of_ten(10, 10, 1, 5, 5).decide().action == ShiftTraffic(scene.release(2), 50, OLD)
+
+
+def test_pods_for_everybody_are_there_before_stable_goes() -> None:
+    scene = of_ten(50, 50, 2, 5, 5)
+    assert scene.decide().action == ScaleCanary(scene.release(2), 50, 10, OLD)
+    assert scene.decide().phase is Phase.PROMOTING
+    assert of_ten(50, 50, 2, 10, 10).decide().action == ShiftTraffic(scene.release(2), 100, OLD)
+    assert (
+        of_ten(100, 100, 2, 9, 10).decide().waits_for == "10 pods of version 2, which are to carry 100 %; 9 are there"
+    )
+    assert of_ten(100, 100, 2, 10, 10).decide().action == RouteAll(scene.release(2), OLD)
+
+
+def test_no_pods_are_awaited_where_stable_has_none_or_nobody_knows_how_many() -> None:
+    gone = of_ten(0, 0, 0, 1, 1, unready=frozenset({OLD}), applied_at=LONG_AGO).decide()
+    assert isinstance(gone.action, RouteAll)
+    others: list[dict[str, Any]] = [{"available": {}}, {"mode": "Knative", "beside": None}]
+    for changes in others:
+        assert isinstance(seen(of_ten(10, 10, 1, 1, 1), **changes).decide().action, ShiftTraffic)
+    assert isinstance(of_ten(10, 10, 1, 1, 1).sees(records={}).decide().action, ShiftTraffic)
+
+
+def test_the_pods_that_a_canary_gets_on_its_way_are_foretold() -> None:
+    took, _, found = foretold(of_ten(10, 10, 1, 1, 1))
+    assert [one.split()[1] for one in took] == [
+        "ScaleCanary", "ShiftTraffic", "BeginStep", "ScaleCanary", "ShiftTraffic", "RouteAll", "Promote",
+    ]  # fmt: skip
+    assert found.canary_percent is None
 
 
 # What a plan foretells.

@@ -57,7 +57,8 @@ class Live:
     were changed, while they were down: nobody was served by then.
     `flipped`: KServe itself put an older revision back, as it may when a second canary races (facts of KServe).
     In Standard mode Deployments stand for revisions; one that is `updating` answers with its old pods, one that is
-    `short` with some of its pods, and is `steady` again since then. `told` is what its Deployments and its route say to
+    `short` with some of its pods, and is `steady` again since then. Each has its `pods`: one, and a moment later as
+    many as are asked for, as a horizontal autoscaler does it. `told` is what its Deployments and its route say to
     whoever watches them.
     """
 
@@ -79,7 +80,8 @@ class Live:
     updating: set[str] = field(default_factory=set)
     short: set[str] = field(default_factory=set)
     steady: dict[str, datetime] = field(default_factory=dict)
-    told: tuple[tuple[str, ...], tuple[tuple[str, int], ...], tuple[str, ...]] = ((), (), ())
+    pods: dict[str, int] = field(default_factory=dict)
+    told: tuple[tuple[str, ...], tuple[tuple[str, int], ...], tuple[str, ...], dict[str, int]] = ((), (), (), {})
     applied_at: datetime | None = None
 
     @property
@@ -131,7 +133,7 @@ class SimServing:
 
     While `blind`, the watch is known to be broken; while `lagging`, it shows nothing new but our own writes. Each
     replica has a watch of its own; `viewer` is the one at work. `namespaces` are those that are watched, none for all.
-    KServe before v0.20.0 `keeps_canaries` not.
+    KServe before v0.20.0 `keeps_canaries` not. While the cluster is `full` it has room for no more pods.
     """
 
     faults: Faults
@@ -141,6 +143,7 @@ class SimServing:
     writes: int = 0
     uids: int = 0
     blind: bool = False
+    full: bool = False
     lagging: bool = False
     before_delete: Callable[[Key], None] = lambda _: None
     viewer: int = 0
@@ -364,7 +367,7 @@ class SimServing:
         if live is None:
             return False
         steps = (
-            (self._deploy, self._come_up, self._weigh, self._tell)
+            (self._deploy, self._come_up, self._weigh, self._tell, self._scale)
             if live.standard
             else (self._revise, self._become_ready, self._route, self._report)
         )
@@ -394,6 +397,7 @@ class SimServing:
         live.updating &= live.templates.keys()
         live.down = {name: since for name, since in live.down.items() if name in live.templates}
         live.short &= live.templates.keys()
+        live.pods = {name: pods for name, pods in live.pods.items() if name in live.templates}
         if self.routing != "weights":
             self._weigh(live)
         return True
@@ -410,6 +414,16 @@ class SimServing:
         live.ready.add(waiting[0])
         live.updating.discard(waiting[0])
         live.lost.discard(waiting[0])
+        live.pods.setdefault(waiting[0], 1)
+        return True
+
+    def _scale(self, live: Live) -> bool:
+        """Give one Deployment as many pods as it is asked to have."""
+        asked = standard.pods_of(live.manifest)
+        fewer = [name for name in sorted(live.up & asked.keys()) if live.pods[name] != asked[name]]
+        if not fewer or self.full:
+            return False
+        live.pods[fewer[0]] = asked[fewer[0]]
         return True
 
     def _weigh(self, live: Live) -> bool:
@@ -423,7 +437,7 @@ class SimServing:
     def _tell(self, live: Live) -> bool:
         ready = tuple(sorted(live.up - live.updating - live.short))
         updating = tuple(sorted(live.updating - live.down.keys()))
-        told = ready, tuple((share.revision, share.percent) for share in live.shares), updating
+        told = ready, tuple((share.revision, share.percent) for share in live.shares), updating, dict(live.pods)
         changed = told != live.told
         live.told = told
         return changed
@@ -528,6 +542,7 @@ class SimServing:
             since=live.down,
             short=live.short,
             steady=live.steady,
+            pods=live.told[3],
             stuck={name for name in live.templates if self._stuck(live.releases[name]) and name not in ready},
             route=route,
             routing=self.routing,

@@ -58,6 +58,11 @@ def newest_name(manifest: Mapping[str, Any]) -> str:
     return _name(manifest, canary["predictor"] if canary else manifest["spec"]["predictor"])
 
 
+def pods_of(manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many pods every Deployment is asked to have."""
+    return {_name(manifest, predictor): predictor.get("minReplicas", 1) for predictor in predictors_of(manifest)}
+
+
 def deployments(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Release | None]]:
     """Return what every Deployment is made of: its template and the release in its label."""
     stable, canary = manifest["spec"]["predictor"], canary_of(manifest)
@@ -105,6 +110,7 @@ def shown(
     since: Mapping[str, datetime],
     short: set[str],
     steady: Mapping[str, datetime],
+    pods: Mapping[str, int],
     route: Mapping[str, int],
     routing: Routing,
 ) -> InferenceService:
@@ -121,8 +127,8 @@ def shown(
             name=name,
             release=release,
             ready=name in ready,
-            available=int(name in ready | updating | short),
-            asked=2 if name in short else 1,
+            available=pods.get(name, 1) if name in ready | updating | short else 0,
+            asked=pods.get(name, 1) + (name in short),
             failure=failure if name in stuck else None,
             updating=name in updating,
             unavailable_since=since.get(name),
@@ -147,6 +153,7 @@ def _with_spec(
         release=release_of(canary["predictor"]) if canary else stable,
         beside=stable if canary else None,
         canary_percent=canary["trafficPercent"] if canary else None,
+        canary_pods=canary["predictor"]["minReplicas"] if canary else 0,
         latest_created=newest_name(manifest),
         latest_rolledout=stable_name(manifest),
         url="http://serving",

@@ -19,6 +19,7 @@ from tests.simulation.world import KEY, NAME
 
 FIRST = Wish(mode="Standard")
 SECOND = replace(FIRST, parameters=2)
+PRODUCTION = Stage.PRODUCTION
 GREEN = replace(SECOND, strategy="blueGreen")
 
 
@@ -364,6 +365,71 @@ def test_stable_stays_while_kserve_is_away() -> None:
         film.made.one_pass()
         film.made.now += timedelta(seconds=10)
     assert (shares(film), asked(film)) == ({1: 100}, 100)
+    go_on(film)
+    film.rest()
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
+
+
+# A share comes only to pods that are there.
+
+TEN = replace(FIRST, replicas=10)
+
+
+def carried(film: Film) -> bool:
+    """Tell whether the candidate has the pods that its share needs, as long as there are callers to carry."""
+    live = film.made.serving.live[KEY]
+    gets = shares(film).get(2, 0)
+    name = next((name for name, release in live.releases.items() if release and release.version == 2), "")
+    return gets == 0 or live.pods[name] >= gets / 10
+
+
+@pytest.mark.parametrize(
+    ("strategy", "routing"),
+    [
+        (None, "weights"), ("blueGreen", "weights"), ("immediate", "weights"), ("blueGreen", "none"),
+        ("immediate", "ignored"),
+    ],
+)  # fmt: skip
+def test_callers_come_only_to_pods_that_are_there(strategy: str | None, routing: Routing) -> None:
+    film = in_production(routing, TEN)
+    commit(film, replace(TEN, parameters=2, strategy=strategy))
+
+    def promoted() -> bool:
+        assert carried(film)
+        return roles(film).get(2) is PRODUCTION
+
+    film.until(promoted)
+    assert shares(film) == {2: 100}
+    assert "ScaleCanary" in {r.entry.action for r in film.made.ledger.of[NAME]}
+
+
+def test_stable_keeps_its_pods_until_the_candidate_carries_its_callers() -> None:
+    """KServe takes the pods of a ready canary off what stable is asked to have at least."""
+    film = in_production("weights", TEN)
+    commit(film, replace(TEN, parameters=2))
+    floors: dict[int, set[int]] = {}
+
+    def promoted() -> bool:
+        manifest = film.made.serving.live[KEY].manifest
+        canary = canary_of(manifest)
+        if canary is not None:
+            floor = manifest["spec"]["predictor"]["minReplicas"] - canary["predictor"]["minReplicas"]
+            floors.setdefault(canary["trafficPercent"], set()).add(floor)
+        return roles(film).get(2) is PRODUCTION
+
+    film.until(promoted)
+    assert floors == {0: {9}, 10: {9}, 50: {5}, 100: {0}}
+
+
+def test_pods_that_do_not_come_hold_the_share_and_are_told() -> None:
+    film = in_production("weights", TEN)
+    commit(film, replace(TEN, parameters=2))
+    film.until(lambda: shares(film) == {1: 90, 2: 10} and "step 1 of 2" in waits_for(film))
+    film.made.serving.full = True
+    film.until(lambda: "5 pods of version 2" in waits_for(film))
+    assert waits_for(film) == "5 pods of version 2, which are to carry 50 %; 1 are there"
+    assert shares(film) == {1: 90, 2: 10}
+    film.made.serving.full = False
     go_on(film)
     film.rest()
     assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}

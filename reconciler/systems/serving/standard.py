@@ -174,6 +174,7 @@ def joined(
         unready_since={name: found.unavailable_since for name, found in workloads.items() if found.unavailable_since},
         short={name: f"{w.available} of {w.asked} pods" for name, w in workloads.items() if not w.steady},
         steady_since={name: w.available_since for name, w in workloads.items() if w.steady and w.available_since},
+        available={name: found.available for name, found in workloads.items()},
         splits=routes is not None,
         listed=routes is not None and newest != stable and newest in shares,
         routed=followed,

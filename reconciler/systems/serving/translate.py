@@ -91,6 +91,7 @@ def _standard(obj: Json, translated: InferenceService) -> InferenceService:
         release=_release(mapping(canary, "predictor")) if canary else translated.release,
         beside=translated.release if canary else None,
         canary_percent=(number(canary, "trafficPercent") or 0) if canary else None,
+        canary_pods=number(mapping(canary, "predictor"), "minReplicas") or 0 if canary else 0,
         traffic=(),
         latest_created=newest,
         latest_ready=None,

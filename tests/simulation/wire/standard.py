@@ -24,14 +24,15 @@ def _deployment(live: Live, name: str, stuck: bool) -> Json:  # a fact, not a sw
     meta, release = live.manifest["metadata"], live.releases[name]
     said = {} if release is None else {LABEL_RELEASE: str(release)}
     labels = {SERVICE_LABEL: meta["name"], COMPONENT_LABEL: "predictor", "app": f"isvc.{name}", **said}
-    up, current = int(name in live.up), int(name not in live.updating)
+    pods = live.pods.get(name, 1)
+    asked, up = pods + (name in live.short), pods if name in live.up else 0
     failed = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "it hangs"}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": meta["namespace"], "labels": labels},
         "spec": {
-            "replicas": 1,
+            "replicas": asked,
             "selector": {"matchLabels": {"app": f"isvc.{name}"}},
             "template": {
                 "metadata": {"labels": labels, "annotations": {"made-of": digest(live.templates[name])}},
@@ -39,20 +40,25 @@ def _deployment(live: Live, name: str, stuck: bool) -> Json:  # a fact, not a sw
             },
         },
         "status": {
-            "replicas": 1,
-            "updatedReplicas": current,
+            "replicas": asked,
+            "updatedReplicas": asked if name not in live.updating else 0,
             "availableReplicas": up,
-            "conditions": [*([failed] if stuck else []), *_unavailable(live, name)],
+            "conditions": [failed if stuck else _progressing(live, name), _available(live, name)],
         },
     }
 
 
-def _unavailable(live: Live, name: str) -> list[Json]:
-    since = live.down.get(name)
-    if since is None:
-        return []
-    at = since.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return [{"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable", "lastTransitionTime": at}]
+def _progressing(live: Live, name: str) -> Json:
+    complete = name in live.ready and name not in live.updating
+    reason = "NewReplicaSetAvailable" if complete else "ReplicaSetUpdated"
+    return {"type": "Progressing", "status": "True", "reason": reason}
+
+
+def _available(live: Live, name: str) -> Json:
+    lost = name in live.short or name not in live.up
+    since = live.down.get(name) if lost else live.steady.get(name)
+    at = {"lastTransitionTime": since.strftime("%Y-%m-%dT%H:%M:%SZ")} if since else {}
+    return {"type": "Available", "status": "False" if lost else "True", **at}
 
 
 def http_route(live: Live) -> Json | None:

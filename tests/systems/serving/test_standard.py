@@ -422,7 +422,23 @@ def test_deployments_stand_for_revisions_and_one_without_any_pod_is_unready() ->
     found = told(IN_CANARY, {STABLE: replace(UP, ready=False, available=1), CANARY: LOST}, SPLIT)
     assert found.revisions == {STABLE: OLD, CANARY: NEW}
     assert found.unready == {CANARY}
+    assert found.available == {STABLE: 1, CANARY: 0}
     assert told(SERVING, {STABLE: replace(UP, asked=0, available=0)}).unready == frozenset()
+
+
+def test_a_deployment_with_too_few_pods_is_told_with_their_number_and_others_with_since_when_they_are_not() -> None:
+    since = datetime(2026, 8, 20, 9, tzinfo=UTC)
+    some = replace(UP, ready=False, available=1, steady=False, unavailable_since=since)
+    found = told(IN_CANARY, {STABLE: some, CANARY: replace(UP, name=CANARY, release=NEW, available_since=since)}, SPLIT)
+    assert (found.short, found.steady_since) == ({STABLE: "1 of 2 pods"}, {CANARY: since})
+
+
+def test_whether_the_route_names_the_canary() -> None:
+    assert told(IN_CANARY, BOTH, SPLIT).listed
+    assert told(IN_CANARY, BOTH, {STABLE: 100, CANARY: 0}).listed
+    assert not told(IN_CANARY, BOTH, {STABLE: 100}).listed
+    assert not told(SERVING, {STABLE: UP}, {STABLE: 100}).listed
+    assert not without_routes(IN_CANARY, BOTH).listed
 
 
 PLAIN = replace(UP, name="iris-predictor")

@@ -58,6 +58,8 @@ def test_a_canary_is_the_newest_and_its_share_is_in_its_entry() -> None:
     one, two = recorded(1), recorded(2)
     found = seen(rendered("iris", two, 10, one))
     assert (found.release, found.beside, found.canary_percent) == (two.release, one.release, 10)
+    assert found.canary_pods == 1
+    assert seen(rendered("iris", two, 10, one, 3)).canary_pods == 3
     assert found.latest_created == f"iris-v2-{two.release.template[:5]}-predictor"
     assert found.latest_rolledout == f"iris-v1-{one.release.template[:5]}-predictor"
     assert found.applied_at is not None
