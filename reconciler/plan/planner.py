@@ -146,12 +146,21 @@ def _record(facts: Facts, selected: Selected) -> Decision | None:
     if selected.unrecorded is None:
         return None
     verdict, mark = selected.unrecorded
-    callers = served(facts.live, facts.rollout) if facts.live else ()
-    if verdict.lost and any(release and release.version == verdict.version for release, _ in callers):
+    if verdict.lost and verdict.version in _versions_of_callers(facts):
         return None  # first it loses its traffic
     said = verdict.lost or "; ".join(r.said for r in verdict.results) or "no gate is asked for"
     why = f"because version {verdict.version} {'fails' if verdict.lost else 'passes'} its gates: {said}"
     return act(RecordGates(verdict.version, mark), why, Phase.GATING)
+
+
+def _versions_of_callers(facts: Facts) -> frozenset[int]:
+    """Return the versions that callers get, and the one that a share was asked for, which may show any moment."""
+    live = facts.live
+    if live is None:
+        return frozenset()
+    asked = live.release if live.canary_percent else None
+    releases = (asked, *(release for release, _ in served(live, facts.rollout)))
+    return frozenset(release.version for release in releases if release is not None)
 
 
 def _together(facts: Facts, training: Decision | None, serving: Decision, selected: Selected) -> Decision:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.desired.serving import Serving
-from reconciler.errors import Conflict
+from reconciler.errors import Conflict, Transient
 from reconciler.manifest import inference_service, predictor_name, release_of, serving_fields
 from reconciler.observed import InferenceService, ReleaseRecord
 from reconciler.systems.serving.standard import deployment_name
@@ -127,6 +127,10 @@ def test_a_canary_that_is_taken_back_leaves_the_stable_predictor_alone(bench: Be
     bench.until(serves(bench, 1))
     bench.serving.apply(canary(bench, 10))
     bench.until(lambda s: shares(s) == {deployment(bench, 1): 90, deployment(bench, 2): 10})
+    with pytest.raises(Transient):
+        bench.serving.apply(of(bench, 1))
+    bench.serving.apply(canary(bench, 0))
+    bench.until(lambda s: shares(s) == {deployment(bench, 1): 100})
     bench.serving.apply(of(bench, 1))
     bench.until(lambda s: serves(bench, 1)(s) and deployment(bench, 2) not in (s.revisions or {}))
 
@@ -140,9 +144,9 @@ def test_nothing_drifts_after_a_write(bench: Bench) -> None:
 
 def test_a_field_that_somebody_set_stays_until_we_want_it_too_and_is_not_overwritten_then(bench: Bench) -> None:
     bench.serving.apply(of(bench, 1))
-    bench.serving.apply(canary(bench, 10))
+    bench.serving.apply(canary(bench, 0))
     bench.edit({"minReplicas": 5})
     bench.rest()
-    assert "spec.predictor.minReplicas" not in bench.serving.drift(canary(bench, 10))
+    assert "spec.predictor.minReplicas" not in bench.serving.drift(canary(bench, 0))
     with pytest.raises(Conflict):
-        bench.serving.apply(canary(bench, 10, minReplicas=2))
+        bench.serving.apply(canary(bench, 0, minReplicas=2))

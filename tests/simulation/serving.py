@@ -232,6 +232,7 @@ class SimServing:
                 raise Conflict("the object is not ours")
             _admit(live, manifest)
             self._check_canaries(manifest)
+            _check_left(live, manifest)
             self.writes += self._applied(live, _onto(live.fields, wanted))
         self._show()
 
@@ -343,6 +344,8 @@ class SimServing:
         live = self.live[key]
         back = live.down.keys() | live.short
         if back:
+            if live.standard:  # what goes already, as nobody was served, is not back to stay
+                live.lost |= live.down.keys() - standard.deployments(live.manifest).keys()
             live.down.clear()
             live.short.clear()
             live.steady |= dict.fromkeys(back, self.clock())
@@ -553,6 +556,14 @@ def _check(live: Live, meta: Mapping[str, Any]) -> None:
     """Refuse what is meant for the object as it was before."""
     if meta.get("uid", live.uid) != live.uid or meta.get("resourceVersion", live.shown) != live.shown:
         raise Transient("the object was changed meanwhile")
+
+
+def _check_left(live: Live, manifest: Mapping[str, Any]) -> None:
+    """Refuse to take a canary away that callers are sent to, as the adapter does, which asks the API for the route."""
+    if not live.standard or standard.canary_of(live.manifest) is None or live.newest in standard.pods_of(manifest):
+        return
+    if any(share.percent for share in live.shares if share.revision == live.newest):
+        raise Transient(f"callers are sent to {live.newest} still")
 
 
 def _admit(live: Live, manifest: Mapping[str, Any]) -> None:

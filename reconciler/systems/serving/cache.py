@@ -129,6 +129,13 @@ class Cache:
             found = self._joined.get(key)
             return found is not None and not found.splits and self.routes.held is not None
 
+    def canary(self, key: Key) -> str:
+        """Return the Deployment of a service's canary where routes send callers to it, "" for none."""
+        with self._changed:
+            found = self._joined.get(key)
+            there = found is not None and found.standard and found.canary_percent is not None
+            return found.latest_created or "" if found is not None and there and self.routes.held is not None else ""
+
     def part_keys(self, parts: Parts[P], namespace: str) -> frozenset[Key]:
         """Return namespace and name of the parts of a namespace, "" for all."""
         with self._changed:

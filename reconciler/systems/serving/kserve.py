@@ -33,7 +33,7 @@ from reconciler.systems.serving.holding import asked
 from reconciler.systems.serving.pods import cause_of, events_call, list_call, refusal_of
 from reconciler.systems.serving.reading import items, mapping, text
 from reconciler.systems.serving.reflector import Pace, Reflector
-from reconciler.systems.serving.standard import route, workload
+from reconciler.systems.serving.standard import deployments_of, route, workload
 from reconciler.systems.serving.translate import key_of, revision
 from reconciler.systems.serving.writing import NoCanaries
 
@@ -212,6 +212,8 @@ class KServe:
         entry = self._entry(key)
         if self._cache.misses_route(key):
             writing.confirm_unrouted(self._api, key)
+        elif (canary := self._cache.canary(key)) and canary not in deployments_of(dict(manifest)):
+            writing.confirm_left(self._api, key, canary)
         try:
             meta = mapping(write(self._api, key, manifest, entry), "metadata")
         except NoCanaries:

@@ -68,6 +68,15 @@ def deployment_name(service: str, predictor: str) -> str:
     return f"{service}-{predictor}-predictor" if predictor else f"{service}-predictor"
 
 
+def deployments_of(manifest: Json) -> frozenset[str]:
+    """Return the Deployments of the predictors that a manifest has."""
+    predictors = (
+        mapping(manifest, "spec", "predictor"),
+        *(mapping(c, "predictor") for c in items(manifest, "spec", "canary")),
+    )
+    return frozenset(deployment_name(text(mapping(manifest, "metadata"), "name"), text(p, "name")) for p in predictors)
+
+
 def workload(obj: Json) -> Workload | None:
     """Translate a Deployment; None when it is not one of a predictor."""
     meta, status = mapping(obj, "metadata"), mapping(obj, "status")

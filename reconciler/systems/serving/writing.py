@@ -167,6 +167,18 @@ def confirm_unrouted(api: Api, key: Key) -> None:
         raise Transient(f"whether an HTTPRoute leads to {key[0]}/{key[1]} is not known: the watch has yet to show it")
 
 
+def confirm_left(api: Api, key: Key, canary: str) -> None:
+    """Raise Transient where callers are still sent to a canary that is to go: the watch may be behind the route."""
+    query = (("fieldSelector", f"metadata.name={key[1]}"),)
+    found = api.call(Call("list", HTTP_ROUTES, key[0], query=query))
+    routes = [told for obj in items(found, "items") if (told := route(obj)) is not None]
+    shares = [dict(told.shares).get(canary, 0) for told in routes if told.shares is not None]
+    if found.get("kind") != f"{HTTP_ROUTES.kind}List" or len(shares) < len(routes) or any(shares):
+        raise Transient(
+            f"whether callers of {key[0]}/{key[1]} are still sent to {canary} is not known: it stays until then"
+        )
+
+
 def delete(api: Api, key: Key, uid: str) -> None:
     """Delete the object with this uid; absent already is success."""
     try:

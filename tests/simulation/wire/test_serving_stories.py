@@ -67,7 +67,8 @@ def standing(made: WireServing) -> InferenceService:
     return answer.value[KEY]
 
 
-def test_a_route_that_is_ahead_of_its_watch_makes_no_split_count_as_none() -> None:
+def standard_mode() -> tuple[WireServing, ReleaseRecord, ReleaseRecord]:
+    """Return a cluster and the records of two releases in Standard mode."""
     now = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
     def sleep(seconds: float) -> None:
@@ -76,14 +77,23 @@ def test_a_route_that_is_ahead_of_its_watch_makes_no_split_count_as_none() -> No
 
     made = WireServing(Faults(calm), lambda: now, sleep)
     made.read_all()
-    watches = made.adapter.leave_out(HTTP_ROUTES.plural)
     fields = Serving.model_validate(
         {"namespace": KEY[0], "mode": "Standard", "predictor": {"model": MODEL, "minReplicas": 1}}
     )
     one, two = (ReleaseRecord(release_of(n, fields), f"s3://m/{n}", serving_fields(fields)) for n in (1, 2))
-    made.apply(inference_service(NAME, one, None))
+    return made, one, two
+
+
+def turn(made: WireServing) -> None:
     while made.tick(KEY):
         made.read_all()
+
+
+def test_a_route_that_is_ahead_of_its_watch_makes_no_split_count_as_none() -> None:
+    made, one, two = standard_mode()
+    watches = made.adapter.leave_out(HTTP_ROUTES.plural)
+    made.apply(inference_service(NAME, one, None))
+    turn(made)
     assert not standing(made).splits, "KServe says that there is a way in, and no route is seen"
     canary = inference_service(NAME, two, 0, one)
     with pytest.raises(Transient, match="the watch has yet to show it"):
@@ -93,3 +103,23 @@ def test_a_route_that_is_ahead_of_its_watch_makes_no_split_count_as_none() -> No
     assert standing(made).splits
     made.apply(canary)
     assert made.live[KEY].manifest["spec"]["canary"][0]["trafficPercent"] == 0
+
+
+def test_a_canary_whose_share_the_watch_has_yet_to_show_does_not_go() -> None:
+    made, one, two = standard_mode()
+    made.apply(inference_service(NAME, one, None))
+    turn(made)
+    made.apply(inference_service(NAME, two, 0, one))
+    turn(made)
+    watches = made.adapter.leave_out(HTTP_ROUTES.plural)
+    made.apply(inference_service(NAME, two, 10, one))
+    turn(made)
+    assert [t.percent for t in standing(made).traffic if t.latest] == [0], "its callers are not seen"
+    made.apply(inference_service(NAME, two, 0, one))
+    with pytest.raises(Transient, match="it stays until then"):
+        made.apply(inference_service(NAME, one, None))
+    assert "canary" in made.live[KEY].manifest["spec"]
+    turn(made)
+    made.adapter.take_in(watches)
+    made.apply(inference_service(NAME, one, None))
+    assert "canary" not in made.live[KEY].manifest["spec"]
