@@ -77,7 +77,7 @@ def _decide(facts: Facts, wanted: Release | None, lost: frozenset[int]) -> Decis
     if (given and not cut_short(live, record)) or live.succeeded:
         return None  # all traffic was given to it: the promotion is completed first
     if wanted == record.stable or _moved(facts, record) or (wanted is None and _unwanted(facts, record, lost)):
-        return _take_back(facts, live, record)
+        return _make_way(facts, live, record, wanted) or _take_back(facts, live, record)
     return _running(facts, live, record, wanted)
 
 
@@ -240,8 +240,11 @@ def _take_back(facts: Facts, live: InferenceService, record: RolloutRecord) -> D
 
 
 def _make_way(facts: Facts, live: InferenceService, record: RolloutRecord, wanted: Release | None) -> Decision | None:
-    """Close a rollback whose restored stable release does not come up, where Git wants a third one: `prev` serves."""
-    third = wanted is not None and wanted not in (record.release, record.stable)
+    """Close a rollback whose restored stable release does not come up, where Git wants a third one: `prev` serves.
+
+    Where Git wants the model elsewhere, or not at all, nothing waits for that release either.
+    """
+    third = _moved(facts, record) or (wanted is not None and wanted not in (record.release, record.stable))
     hangs = live.release == record.stable and live.canary_percent == 0 and (not settled(live) or crashed(live))
     previous = previous_target(live)
     serves = previous is not None and previous.revision == record.stable_revision and previous.percent == _ALL
@@ -257,6 +260,8 @@ def _leave_candidate(facts: Facts, live: InferenceService, record: RolloutRecord
         why = f"because {reason or f'Git wants {record.stable} again'}"
         cut = CutTraffic(record.release, facts.wanted, record.started) if reason else _lower(record)
         return act(cut, why, Phase.ROLLING_BACK, Health.DEGRADED)
+    if live.release not in (record.release, record.stable) and sole_release(live, record) == live.release:
+        return _close(facts, record, f"{live.release} took its place")
     if live.standard and effective_percent(live):
         # KServe takes a canary's pods down before it changes the route. What stable serves by then does not matter: it
         # may be the candidate's release as well.

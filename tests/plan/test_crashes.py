@@ -38,7 +38,7 @@ from reconciler.plan.action import (
 from reconciler.plan.facts import unserved, wanted_digest
 from reconciler.plan.marks import RolloutRecord
 from reconciler.status import Health, Phase
-from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, wanting
+from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Scene, spec, wanting
 
 RESTORED = "iris-predictor-00003"
 STEPS = [{"traffic": 10, "hold": "10m"}, {"traffic": 50, "hold": "10m"}]
@@ -312,6 +312,26 @@ def test_a_rollback_whose_stable_does_not_come_up_is_closed_where_git_wants_a_th
     assert decision.phase is Phase.ROLLING_BACK
     ill_too = third(hanging(latest_ready=RESTORED, unready=frozenset({RESTORED})))
     assert isinstance(ill_too.decide().action, Reject)
+
+
+def test_such_a_rollback_is_closed_too_where_git_does_not_want_the_model_there_any_more() -> None:
+    scene = over(canary(0), 0, BACK, latest_ready=CANDIDATE, ready=False, unready=frozenset())
+    moved = scene.wants(spec=spec(serving=None))
+    assert isinstance(moved.decide().action, Withdraw)
+    assert isinstance(against(moved).decide().action, Reject)
+
+
+@pytest.mark.parametrize("mode", ["Knative", "Standard"])
+def test_a_rollout_whose_object_was_made_anew_of_another_release_is_closed(mode: str) -> None:
+    scene = canary(0).version(4)
+    other = scene.release(4)
+    anew = (TrafficTarget(CANDIDATE, 100, "latest", latest=True),)
+    made = seen(
+        scene, mode=mode, release=other, beside=None, canary_percent=None, traffic=anew, latest_ready=CANDIDATE,
+        revisions={CANDIDATE: other},
+    )  # fmt: skip
+    decision = against(made).decide()
+    assert isinstance(decision.action, Reject)
 
 
 KEPT: dict[str, Scene] = {

@@ -382,9 +382,10 @@ class Chaos:
         self.resume()
 
     def recover(self) -> None:
-        """Let what crashed come back, in half of the stories: it may be gone for good."""
-        for key in self.world.serving.live if self.tape.byte() < 128 else ():
-            self.world.serving.recover(key)
+        """Let what crashed come back, in half of the stories: it may be gone for good. Single pods always do."""
+        for_good = self.tape.byte() >= 128
+        for key in self.world.serving.live:
+            (self.world.serving.refill if for_good else self.world.serving.recover)(key)
 
     def go_on(self) -> None:
         """Let what was begun go on for a while; a freeze that is over and over again never lets it end."""
@@ -438,10 +439,9 @@ class Chaos:
 
     def _crashed(self, name: str) -> bool:
         """Tell whether what was deployed first lost its pods for good before it was promoted, and is told so."""
-        model, status = self.world.registry.models.get(name), self.world.status(name)
+        status = self.world.status(name)
         gone = any(live.down for key, live in self.world.serving.live.items() if key[1] == name)
-        told = status is not None and status.health == "Degraded"
-        return gone and told and model is not None and production_of(model) is None
+        return gone and status is not None and (status.phase, status.health) == ("Deploying", "Degraded")
 
     def _tidy(self, name: str) -> None:
         """Hold that no rollout is left over and that the version in Production has all traffic."""

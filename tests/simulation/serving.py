@@ -342,13 +342,21 @@ class SimServing:
     def recover(self, key: Key) -> None:
         """Let what crashed come back."""
         live = self.live[key]
-        back = live.down.keys() | live.short
+        back = set(live.down)
+        self.refill(key)
         if back:
             if live.standard:  # what goes already, as nobody was served, is not back to stay
                 live.lost |= live.down.keys() - standard.deployments(live.manifest).keys()
             live.down.clear()
-            live.short.clear()
             live.steady |= dict.fromkeys(back, self.clock())
+            self._noticed(live)
+
+    def refill(self, key: Key) -> None:
+        """Give every Deployment the pod back that it lost."""
+        live = self.live[key]
+        if live.short:
+            live.steady |= dict.fromkeys(live.short, self.clock())
+            live.short.clear()
             self._noticed(live)
 
     def lose_a_pod(self, key: Key, revision: str) -> None:
