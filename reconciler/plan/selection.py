@@ -107,15 +107,16 @@ def on_record(facts: Facts, version: ModelVersion) -> bool:
     away what serves.
     """
     return version.tags.get(TAG_GATES) == passed_mark(facts.spec) or (
-        facts.proven(version) and (role(version) is Stage.PRODUCTION or _has_all_traffic(facts, version))
+        facts.proven(version) and (role(version) is Stage.PRODUCTION or _serves(facts, version))
     )
 
 
-def _has_all_traffic(facts: Facts, version: ModelVersion) -> bool:
-    """Return whether all traffic was given to the version, also where it is not in Production yet."""
+def _serves(facts: Facts, version: ModelVersion) -> bool:
+    """Return whether all traffic was given to the version, or a candidate is tried beside it, whatever its role."""
     objects = (facts.live, *facts.observed.strays)
     given = [live.release for live in objects if live and live.ours and live.canary_percent is None]
-    return any(release is not None and release.version == version.version for release in given)
+    stable = facts.rollout.stable if facts.rollout is not None and facts.live is not None else None
+    return any(release is not None and release.version == version.version for release in (*given, stable))
 
 
 def evaluate(facts: Facts, version: ModelVersion) -> VersionVerdict | Missing:

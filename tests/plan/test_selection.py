@@ -115,6 +115,16 @@ def test_without_serving_fields_there_is_nothing_to_roll_back() -> None:
 # Who need not be asked again.
 
 OTHERS = "passed other rules"
+
+
+def beside_a_candidate() -> Scene:
+    """Let version 1 be stable, and version 2 a candidate that fails its gates by now."""
+    scene = wanting().version(1, gates=OTHERS).rolling(10)
+    tag = scene.versions[-1].tags["reconciler.dev/rollout"]
+    failed = replace(scene, versions=scene.versions[:-1]).version(2, Stage.STAGING, rollout=tag, gates="failed x")
+    return failed.evidence(2, accuracy=0.1)
+
+
 ON_RECORD: dict[str, tuple[Scene, int | None]] = {
     "it passed these very gates": (wanting().version(1), 1),
     "it passed other gates": (wanting().version(1, gates=OTHERS), None),
@@ -124,6 +134,7 @@ ON_RECORD: dict[str, tuple[Scene, int | None]] = {
     "it passed other gates and shares the traffic": (
         wanting().version(1, gates=OTHERS).serving(1, canary_percent=10), None,
     ),
+    "it passed other gates and a candidate is tried beside it": (beside_a_candidate(), 1),
     "it passed other gates and somebody else serves": (wanting().version(1, gates=OTHERS).serving(2), None),
     "it passed other gates and an object of somebody else serves it": (
         wanting().version(1, gates=OTHERS).serving(1, ours=False), None,

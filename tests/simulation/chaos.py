@@ -458,7 +458,7 @@ class Chaos:
             shares = self.world.serving.shares(keys[0])
             assert len(shares) <= 1, f"{name}: traffic is split: {shares}"
             production = production_of(model) if model else None
-            if shares:
+            if shares and (production is not None or not live.down):  # it may have crashed before it was promoted
                 assert production is not None, f"{name}: {shares} is served, nothing is in Production"
                 assert shares == {production.version: 100}, f"{name}: {shares}, but Production is {production.version}"
             staged = [v.version for v in versions if role(v) is Stage.STAGING]
