@@ -438,10 +438,11 @@ class Chaos:
             self._tidy(name)
 
     def _crashed(self, name: str) -> bool:
-        """Tell whether what was deployed first lost its pods for good before it was promoted, and is told so."""
+        """Tell whether what was deployed first, or restored, lost its pods for good, and is told so."""
         status = self.world.status(name)
         gone = any(live.down for key, live in self.world.serving.live.items() if key[1] == name)
-        return gone and status is not None and (status.phase, status.health) == ("Deploying", "Degraded")
+        held = status is not None and status.phase in ("Deploying", "RollingBack")
+        return gone and held and status is not None and status.health in ("Degraded", "Suspended")
 
     def _tidy(self, name: str) -> None:
         """Hold that no rollout is left over and that the version in Production has all traffic."""
