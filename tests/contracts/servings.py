@@ -43,7 +43,7 @@ from tests.simulation.wire.serving import WireServing
 Json = dict[str, Any]
 Holds = Callable[[InferenceService], bool]
 PERSON = "kubectl-edit"
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 _PATH = (INFERENCE_SERVICES.group, INFERENCE_SERVICES.version)
 _BROKEN = Broken("the model does not load", 1, float("inf"))
 _CRASHED = Broken("it was killed", 137, float("inf"))
