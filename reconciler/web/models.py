@@ -95,5 +95,5 @@ def absent(name: str, names: Collection[str]) -> ProblemError:
             HTTPStatus.NOT_FOUND, f"the model {name} has not been looked at yet", help="ask again in a moment"
         )
     close = get_close_matches(name, names, n=1)
-    advice = f"did you mean {close[0]}?" if close else "/api/v1/models lists all models"
+    advice = f"did you mean {close[0]}?" if close else "`reconciler status` lists all models"
     return ProblemError(HTTPStatus.NOT_FOUND, f"there is no model {name[:63]}", help=advice)

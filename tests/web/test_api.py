@@ -201,7 +201,7 @@ def test_answers_are_as_the_openapi_document_says(api: _Api) -> None:
     ("path", "status_code", "detail", "advice"),
     [
         ("/api/v1/models/chrun", 404, "there is no model chrun", "did you mean churn?"),
-        ("/api/v1/models/zzz", 404, "there is no model zzz", "/api/v1/models lists all models"),
+        ("/api/v1/models/zzz", 404, "there is no model zzz", "`reconciler status` lists all models"),
         ("/api/v1/models/new", 404, "the model new has not been looked at yet", "ask again in a moment"),
         ("/nowhere", 404, "GET /nowhere", OPENAPI),
         ("/api/v1/models?sync=Wrong", 400, "query sync", ""),
