@@ -144,6 +144,11 @@ class Proposal:
         return tuple(plan for plan in self.plans if plan.outcome is Outcome.WAIT)
 
     @property
+    def unchanged(self) -> int:
+        """Count the models that neither change nor wait."""
+        return len(self.plans) - len(self.changed) - len(self.waiting)
+
+    @property
     def drifted(self) -> tuple[ModelPlan, ...]:
         """Return the plans of models whose live fields differ from what was applied."""
         return tuple(plan for plan in self.plans if plan.drift)

@@ -5,7 +5,8 @@ same commit and the same world give the same plan, byte for byte.
 
     schema         "reconciler.dev/plan/v1"
     compared       {what, against, assumed}; `assumed` is empty where real systems were asked
-    summary        {text, counts: {outcome: models}, models, unchanged, waiting, seconds}
+    summary        {text, counts: {outcome: models}, models, unchanged, waiting, seconds}; every model is counted once:
+                   in `counts`, as `waiting` or as `unchanged`
     assumptions    {trainingSeconds, readySeconds}
     policyChanges  [{path, kind: added | changed | removed, before, after}]
     models         those that change or wait, the most drastic first:
@@ -47,7 +48,7 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
             "text": summary(proposal),
             "counts": {outcome.value: count for outcome, count in proposal.counts.items()},
             "models": len(proposal.plans),
-            "unchanged": len(proposal.plans) - len(proposal.changed),
+            "unchanged": proposal.unchanged,
             "waiting": len(proposal.waiting),
             "seconds": proposal.took.total_seconds(),
         },

@@ -149,8 +149,7 @@ def counts(proposal: Proposal) -> str:
 
 def summary(proposal: Proposal) -> str:
     """Write the line that counts."""
-    waits = len(proposal.waiting)
-    rest = len(proposal.plans) - len(proposal.changed) - waits
+    waits, rest = len(proposal.waiting), proposal.unchanged
     also = f" {plural(waits, 'model')} {'waits' if waits == 1 else 'wait'}." if waits else ""
     if proposal.changed:
         unchanged = f" Nothing else changes ({plural(rest, 'model')})." if rest else ""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from reconciler.plan.assumed import assumed_world
+from reconciler.plan.forecast import Assumptions
 from reconciler.plan.render_json import SCHEMA, proposal_json, render_json
-from tests.plan.worlds import retrain_and_archive
+from tests.plan.scenes import UNKNOWN
+from tests.plan.worlds import NOW, OLD, model, proposal, retrain_and_archive, state
 
 
 def found() -> dict[str, Any]:
@@ -25,6 +29,16 @@ def test_the_counts_and_the_comparison_come_first() -> None:
         "waiting": 0,
         "seconds": 1860.0,
     }
+
+
+def test_what_waits_is_not_counted_as_unchanged_either() -> None:
+    models = {name: model(name, commit=OLD) for name in ("fraud", "iris")}
+    worlds = {name: assumed_world(m, m, NOW, Assumptions()) for name, m in models.items()}
+    worlds["iris"] = replace(worlds["iris"], registry=UNKNOWN)
+    made = proposal(state(*models.values()), models, observe=lambda one: worlds[one.name])
+    summary = proposal_json(made)["summary"]
+    assert summary["text"] == "Plan: nothing to do. 1 model waits. 1 model is as Git says."
+    assert (summary["models"], summary["unchanged"], summary["waiting"]) == (2, 1, 1)
 
 
 def test_each_model_has_its_change_its_decision_and_its_way() -> None:
