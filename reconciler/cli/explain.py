@@ -28,6 +28,7 @@ from reconciler.cli.status import (
     is_fine,
     live,
     needs_attention,
+    paused_by,
     registry,
     when,
     why,
@@ -235,7 +236,7 @@ def _next(model: Json) -> Line:
 
 def _by_hand(model: Json) -> Line | None:
     """Return the one order that a person is waited for; None where there is none such."""
-    if any(order["order"] == "pause" for order in model.get("orders", ())):
+    if paused_by(model):
         return _command(model, "resume"), " lets it go on; promote and abort end it"
     if model["waitsFor"].startswith("approval"):
         return _command(model, "approve"), " once you are content with the evidence"

@@ -190,6 +190,12 @@ def why(model: Json) -> str:
     return next(filter(None, [*reasons, waits, ready]), "no reason is given")
 
 
+def paused_by(model: Json) -> str:
+    """Return who paused a rollout that can be resumed, "" for nobody: after an abort the pause means nothing."""
+    paused = next((str(each["actor"]) for each in model.get("orders", ()) if each["order"] == "pause"), "")
+    return paused if any(each["order"] == "resume" for each in model.get("orderable", ())) else ""
+
+
 def needs_attention(model: Json) -> bool:
     """Return whether a person should look at a model."""
     bad = model["health"] in ("Degraded", "Unknown")

@@ -163,14 +163,21 @@ def test_an_explanation_shows_every_number_and_what_to_do_next(run: Run) -> None
 STALLED = Condition(Truth.TRUE, "NeedsChange", "version 44 was rolled back: p95 212 ms > 180 ms")
 PAUSE = OrderStatus("pause", "ana", "the dashboard looks odd", NOW - timedelta(minutes=5), "the rollout of version 44")
 
+ABORT = replace(PAUSE, order="abort", reason="the answers are odd")
+
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         (
-            {"orders": (PAUSE,), "blocked_by": "paused by ana: the dashboard looks odd"},
-            "Next: reconciler resume churn --reason ... lets it go on",
+            {
+                "orders": (PAUSE,),
+                "orderable": (Orderable("resume", 44, 0, ""),),
+                "blocked_by": "paused by ana: the dashboard looks odd",
+            },
+            "Next: reconciler resume churn --version 44 --reason ... lets it go on",
         ),
+        ({"orders": (PAUSE, ABORT)}, "Next: reconciler history churn shows what was tried"),
         (
             {"waits_for": 'approval: `reconciler approve`, or a commit that sets version: "44"'},
             "Next: reconciler approve churn --reason ...",
