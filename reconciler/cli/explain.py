@@ -186,15 +186,20 @@ def _number(value: float | str, unit: str) -> str:
 
 def _differs(model: Json) -> Iterator[str]:
     """Yield what is not as Git wants it, as far as it can be told in numbers."""
-    shares = {share["version"]: share for share in model["live"]}
-    staged = [str(v["version"]) for v in model["registry"] if v["role"] == "Staging"]
-    wanted = model["git"] if model["git"].isdecimal() else next(iter(staged), "")
-    if wanted and not is_fine(model):
-        share = shares.get(int(wanted))
-        yield f"version {wanted} is wanted, and gets {share['percent'] if share else 0} % of the traffic"
-    for version, share in shares.items():
+    if (wanted := _wanted(model)) and not is_fine(model):
+        gets = sum(share["percent"] for share in model["live"] if str(share["version"]) == wanted)
+        yield f"version {wanted} is wanted, and gets {gets} % of the traffic"
+    for share in model["live"]:
         if share["setPercent"] not in (None, share["percent"]):
-            yield f"version {version} was set to {share['setPercent']} %, and gets {share['percent']} %"
+            yield f"version {share['version']} was set to {share['setPercent']} %, and gets {share['percent']} %"
+
+
+def _wanted(model: Json) -> str:
+    """Return the version that is on its way to callers, or is to stay; "" for one that is being taken back."""
+    staged = [str(v["version"]) for v in model["registry"] if v["role"] == "Staging"]
+    wanted = str(model["git"]) if model["git"].isdecimal() else next(iter(staged), "")
+    leaves = {*staged, *(str(v["version"]) for v in model["registry"] if v["note"] == "rejected")}
+    return "" if model["phase"] == "RollingBack" and wanted in leaves else wanted
 
 
 def _ordered(screen: Screen, model: Json) -> Iterator[Line]:

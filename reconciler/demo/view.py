@@ -173,7 +173,7 @@ def _traffic(picture: Picture, verdicts: Verdicts) -> Iterator[RenderableType]:
 def _bar(share: Mapping[str, Any], seen: Seen) -> tuple[RenderableType, ...]:
     observed = seen.share(str(share["revision"]))
     filled = round(observed * BAR)
-    wanted = share["setPercent"] if share["setPercent"] is not None else share["percent"]
+    asked = f"{share['percent']} %" if share["setPercent"] is None else f"set {share['setPercent']} %"
     bar = Text.assemble(("█" * filled, "cyan"), ("░" * (BAR - filled), "dim"))
     version = f"  version {share['version']}" if share["version"] else "  version ?"
-    return Text(version), bar, Text(f"set {wanted} %, callers see {observed:.0%}")
+    return Text(version), bar, Text(f"{asked}, callers see {observed:.0%}")

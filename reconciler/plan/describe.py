@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.desired.state import DesiredModel
-from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, ObservedModel, Order, Stage
+from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, ObservedModel, Order, Release, Stage
 from reconciler.plan.decision import Decision, VersionVerdict
-from reconciler.plan.facts import Facts, gather, revision_release
+from reconciler.plan.facts import Facts, gather, previous_target, revision_release
 from reconciler.plan.marks import rejection_from_tag
 from reconciler.plan.ordering import about, meant, orderable, shown
 from reconciler.registry_roles import role
@@ -106,10 +106,17 @@ def _live(live: InferenceService, facts: Facts) -> tuple[TrafficShare, ...]:
 
 def _share(live: InferenceService, revision: str, percent: int, facts: Facts) -> TrafficShare:
     release = revision_release(live, revision, facts.rollout)
-    newest = revision == live.latest_created
-    wanted = live.canary_percent
-    asked = None if wanted is None else wanted if newest else 100 - wanted
-    return TrafficShare(release.version if release else None, revision, asked, percent)
+    return TrafficShare(release.version if release else None, revision, _asked(live, revision, release), percent)
+
+
+def _asked(live: InferenceService, revision: str, release: Release | None) -> int | None:
+    """Return what is asked for a revision: the candidate's share is that of the object's template, and of no other."""
+    previous = previous_target(live)
+    if live.canary_percent is None:
+        return None
+    if previous is not None and revision == previous.revision:
+        return 100 - live.canary_percent
+    return live.canary_percent if revision == live.latest_created and release == live.release else None
 
 
 def _gates(verdict: VersionVerdict) -> Mapping[str, Any]:

@@ -99,7 +99,6 @@ Why: latency p95 212 ms > 180 ms (1,204 requests, stable 140 ms)
    ├─ ? answers  agreement with stable: nothing measured yet
    ├─ ✔ gates of version 44  auc 0.93 >= 0.91
    └─ ✖ version 42  auc 0.85 < 0.91
-Differs: version 44 is wanted, and gets 12 % of the traffic
 Differs: version 44 was set to 10 %, and gets 12 %
 Differs: version 43 was set to 90 %, and gets 88 %
 Waits for: version 43 to be ready again. Looks again 2026-08-20T09:34:00Z.
@@ -158,6 +157,37 @@ def test_an_explanation_shows_every_number_and_what_to_do_next(run: Run) -> None
     with serving(CHURN) as url:
         done = run("explain", "churn", "--url", url)
     assert (done.exit_code, done.stdout) == (2, EXPLAINED)
+
+
+WANTED: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "a version on its way, of which both revisions count": (
+        {
+            "phase": Phase.CANARY,
+            "live": (TrafficShare(44, "churn-00003", None, 2), TrafficShare(44, "churn-00002", 10, 10)),
+        },
+        ["Differs: version 44 is wanted, and gets 12 % of the traffic"],
+    ),
+    "the version that stays where another one is taken back": (
+        {"git": "43", "live": (TrafficShare(43, "churn-00001", 100, 100),)},
+        ["Differs: version 43 is wanted, and gets 100 % of the traffic"],
+    ),
+    "none where the candidate is taken back": (
+        {
+            "git": "auto",
+            "registry": (RegistryVersion(44, "Staging"),),
+            "live": (TrafficShare(44, "churn-00002", None, 0), TrafficShare(43, "churn-00001", 100, 100)),
+        },
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", WANTED)
+def test_what_is_wanted_and_what_it_gets(run: Run, sentence: str) -> None:
+    changes, said = WANTED[sentence]
+    with serving(replace(CHURN, **changes)) as url:
+        lines = run("explain", "churn", "--url", url).stdout.splitlines()
+    assert [line for line in lines if line.startswith("Differs: ")] == said
 
 
 STALLED = Condition(Truth.TRUE, "NeedsChange", "version 44 was rolled back: p95 212 ms > 180 ms")

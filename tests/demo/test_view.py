@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from reconciler.analysis.finding import CheckVerdict, Finding, Verdict
 from reconciler.demo.load import Seen
-from reconciler.demo.view import LiveView, Picture
+from reconciler.demo.view import LiveView, Picture, _bar
 from reconciler.ports import Entry, Moment, Recorded
 from reconciler.status import plain
 
@@ -71,6 +72,12 @@ def test_the_picture_fits(width: int, height: int) -> None:
     for check in ("errors", "latency", "answers"):
         (row,) = (line for line in lines if line.startswith(f"  {check}: "))
         assert " ".join(row.split()[-10:]) == "100 % 100 % >= 90 % 40 ✔ pass"
+
+
+def test_where_nothing_is_asked_for_a_revision_nothing_is_called_set() -> None:
+    share = {"version": 3, "revision": "iris-3", "setPercent": None, "percent": 0}
+    said = [str(cell) for cell in _bar(share, Seen(45.0)) if isinstance(cell, Text)]
+    assert said[-1] == "0 %, callers see 0%"
 
 
 def test_a_higher_terminal_shows_more() -> None:

@@ -29,10 +29,12 @@ from reconciler.observed import (
     VersionEvidence,
 )
 from reconciler.plan.decision import Decision
+from reconciler.plan.describe import status_of
 from reconciler.plan.facts import passed_mark, wanted_digest
 from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.planner import Rules, decide
 from reconciler.plan.training import recipe_of
+from reconciler.status import ModelStatus
 
 NOW = datetime(2026, 8, 20, 9, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -138,9 +140,18 @@ class Scene:
 
     def decide(self, now: datetime = NOW) -> Decision:
         """Decide."""
+        return decide(self.wanted, self.observed, Rules(self.policy, self.guard), now)
+
+    def status(self, now: datetime = NOW) -> ModelStatus:
+        """Decide, and tell people."""
+        return status_of(self.wanted, self.observed, self.decide(now), now, "")
+
+    @property
+    def observed(self) -> ObservedModel:
+        """Return what the systems say."""
         registered = RegisteredModel("iris", self.versions) if self.versions else None
         base = ObservedModel(Known(registered, NOW), Known(self.live, NOW), Known((), NOW))
-        return decide(self.wanted, replace(base, **self.seen), Rules(self.policy, self.guard), now)
+        return replace(base, **self.seen)
 
 
 def wanting(**changes: object) -> Scene:

@@ -1,0 +1,27 @@
+"""What people are told of a model beside what is decided."""
+
+from __future__ import annotations
+
+from reconciler.observed import Release, TrafficTarget
+from tests.plan.scenes import CANDIDATE, STABLE, settled
+
+RESTORED = "iris-predictor-00003"
+
+
+def test_of_a_canary_both_sides_show_what_was_asked_for() -> None:
+    live = settled().rolling(10, step=1).status().live
+    assert [(share.version, share.set_percent, share.percent) for share in live] == [(2, 10, 10), (1, 90, 90)]
+
+
+def test_while_stable_is_restored_nothing_is_asked_for_the_candidate() -> None:
+    scene = settled()
+    traffic = (TrafficTarget(CANDIDATE, 0, "latest", latest=True), TrafficTarget(STABLE, 100, "prev"))
+    back = {"release": scene.release(1), "traffic": traffic, "latest_created": RESTORED, "latest_ready": CANDIDATE}
+    for changes in (back, {**back, "latest_created": CANDIDATE}):
+        live = scene.rolling(0, step=1, **changes).status().live
+        assert [(share.version, share.set_percent, share.percent) for share in live] == [(2, None, 0), (1, 100, 100)]
+
+
+def test_what_is_asked_for_a_revision_that_is_not_the_object_s_is_not_known() -> None:
+    (share, _) = settled().rolling(10, step=1, release=Release(3, "abc")).status().live
+    assert (share.version, share.set_percent) == (2, None)
