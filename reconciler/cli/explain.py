@@ -54,7 +54,7 @@ def explain(
 ) -> None:
     """Explain one model: what is wanted, what is there, what blocks it, what it waits for, and what to do next.
 
-    Exit code 0 when it is Synced and Healthy, 2 when not, 1 when no service answers.
+    Exit code 0 when it is Synced and Healthy (or suspended with nothing held up), 2 when not, 1 when no service answers.
     """
     with command() as screen:
         from reconciler.cli.client import base_url, one_model, token_for, understood  # noqa: PLC0415  pydantic: not for --help
@@ -83,7 +83,8 @@ def explanation(screen: Screen, model: Json) -> Iterator[Line]:
         shown_status(model["health"]),
         f"  {model['phase']}",
     )
-    yield (Cell("Why: ", Tone.FAINT), "everything is as Git says" if is_fine(model) else why(model))
+    well = is_fine(model) and model["health"] == "Healthy"
+    yield (Cell("Why: ", Tone.FAINT), "everything is as Git says" if well else why(model))
     yield from _tree([("Git", _git(model)), ("Registry", registry(model)), ("Live", live(model))], _verdicts(model))
     yield from _rest(screen, model)
     yield (Cell("Next: ", Tone.FAINT), *_next(model))
@@ -229,6 +230,8 @@ def _next(model: Json) -> Line:
     name = model["name"]
     if (hand := _by_hand(model)) is not None:
         return hand
+    if _suspended(model):
+        return ("remove suspend in Git; what serves keeps serving until then",)
     if needs_attention(model):
         stalled = model["conditions"]["stalled"]["status"] == "True"
         what = model["waitsFor"] if stalled and model["waitsFor"] else ""
@@ -237,6 +240,11 @@ def _next(model: Json) -> Line:
     if is_fine(model):
         return ("nothing to do",)
     return "nothing to do but wait; ", Cell(f"reconciler status {name} --watch", Tone.MOVING), " follows it"
+
+
+def _suspended(model: Json) -> bool:
+    """Return whether spec.suspend keeps it as it is, or holds an action up."""
+    return model["health"] == "Suspended" or str(model["blockedBy"]).startswith("spec.suspend is true")
 
 
 def _by_hand(model: Json) -> Line | None:

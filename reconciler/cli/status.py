@@ -62,7 +62,8 @@ def status(
 ) -> None:
     """Show where every model stands: what Git wants, what is registered, what callers get.
 
-    Exit code 0 when all are Synced and Healthy, 2 when some are not, 1 when no service answers.
+    Exit code 0 when all are Synced and Healthy (or suspended with nothing held up), 2 when some are not, 1 when no
+    service answers.
     """
     with command() as screen:
         from reconciler.cli.client import base_url, token_for  # noqa: PLC0415  pydantic and urllib: not for --help
@@ -121,8 +122,9 @@ def _moving(found: list[Json]) -> list[Json]:
 
 
 def is_fine(model: Json) -> bool:
-    """Return whether a model is as Git says, and well."""
-    return bool(model["sync"] == "Synced" and model["health"] == "Healthy")
+    """Return whether a model is as Git says, and well; one that is suspended while nothing is held up is."""
+    at_rest = model["health"] == "Suspended" and not model["blockedBy"] and not model["waitsFor"]
+    return bool(model["sync"] == "Synced" and (model["health"] == "Healthy" or at_rest))
 
 
 def _badness(model: Json) -> tuple[int, bool, str]:
@@ -219,6 +221,9 @@ def _last_lines(found: list[Json]) -> list[tuple[str | Cell, ...]]:
 def _calm(found: list[Json]) -> str:
     moving = [model for model in found if not is_fine(model)]
     all_of_them = "1 model" if len(found) == 1 else f"{len(found)} models"
+    suspended = [model["name"] for model in found if model["health"] == "Suspended"]
+    if not moving and suspended:
+        return f"{all_of_them}, Synced; spec.suspend is true of {', '.join(suspended)}"
     if not moving:
         return f"{all_of_them}, Synced and Healthy"
     first = moving[0]

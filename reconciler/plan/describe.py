@@ -63,7 +63,9 @@ def status_of(
 
 
 def _conditions(decision: Decision) -> Conditions:
-    synced = decision.sync is Sync.SYNCED and decision.health is Health.HEALTHY
+    held = bool(decision.blocked_by or decision.waits_for)
+    well = decision.health is Health.HEALTHY or (decision.health is Health.SUSPENDED and not held)
+    synced = decision.sync is Sync.SYNCED and well
     ready = Truth.UNKNOWN if decision.sync is Sync.UNKNOWN else Truth.TRUE if synced else Truth.FALSE
     busy = decision.sync is Sync.OUT_OF_SYNC and not decision.stalled and not decision.blocked_by
     message = decision.reason or decision.waits_for or decision.blocked_by or decision.stalled

@@ -44,6 +44,7 @@ from reconciler.status import Health, Phase, Sync
 # What is never held up: it protects callers, or only writes down what already happened.
 ALWAYS = (Analyse, BeginStep, CutTraffic, FinishRollback, RecordGates, Reject, RestoreStable, StopTraining, Withdraw)
 
+SUSPENDED = "spec.suspend is true"
 
 # What may be done while an earlier request may still land: it is refused where something changed since it was decided.
 FENCED = (
@@ -252,7 +253,7 @@ def _settled(facts: Facts, decision: Decision) -> Decision:
 
 def _block(facts: Facts, rules: Rules, freeze: str, action: Action) -> str:
     if facts.spec.suspend:
-        return "spec.suspend is true"
+        return SUSPENDED
     unserved = facts.spec.serving is None and isinstance(action, TakeDown)
     if rules.removal_guard and (facts.desired.removed or unserved):
         return rules.removal_guard
@@ -261,7 +262,10 @@ def _block(facts: Facts, rules: Rules, freeze: str, action: Action) -> str:
 
 def _suspended(facts: Facts, decision: Decision) -> Decision:
     calm = decision.health in (Health.HEALTHY, Health.PROGRESSING) and decision.action is None
-    return replace(decision, health=Health.SUSPENDED) if facts.spec.suspend and calm else decision
+    if not (facts.spec.suspend and calm):
+        return decision
+    said = f"{SUSPENDED}; no new action starts" if decision.reason else ""
+    return replace(decision, health=Health.SUSPENDED, reason=said)
 
 
 def _name(action: Action) -> str:

@@ -313,6 +313,37 @@ def test_a_model_that_is_well_needs_nothing(run: Run) -> None:
     assert "Why: everything is as Git says" in done.stdout
 
 
+SUSPENDED = status(
+    "mnist",
+    health=Health.SUSPENDED,
+    conditions=Conditions(
+        Condition(Truth.TRUE, "InSync", "spec.suspend is true; no new action starts"),
+        Condition(Truth.FALSE),
+        Condition(Truth.FALSE),
+    ),
+)
+HELD = replace(
+    SUSPENDED, sync=Sync.OUT_OF_SYNC, blocked_by="spec.suspend is true; held up: Train, because nothing is registered"
+)
+
+
+def test_a_suspended_model_is_not_on_the_way_and_says_what_starts_it_again(run: Run) -> None:
+    with serving(WELL, SUSPENDED) as url:
+        listed, done = run("status", "--url", url), run("explain", "mnist", "--url", url)
+    assert (listed.exit_code, done.exit_code) == (0, 0)
+    assert listed.stdout.splitlines()[-1] == "2 models, Synced; spec.suspend is true of mnist"
+    assert "Why: spec.suspend is true; no new action starts" in done.stdout
+    assert "Next: remove suspend in Git" in done.stdout.splitlines()[-1]
+
+
+def test_a_suspended_model_of_which_an_action_is_held_up_is_not_in_sync(run: Run) -> None:
+    with serving(HELD) as url:
+        listed, done = run("status", "--url", url), run("explain", "mnist", "--url", url)
+    assert (listed.exit_code, done.exit_code) == (2, 2)
+    assert "spec.suspend is true; held up: Train" in listed.stdout.splitlines()[-1]
+    assert "Next: remove suspend in Git" in done.stdout.splitlines()[-1]
+
+
 def test_a_service_of_this_machine_is_found_through_its_state_folder(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reconciler.observed import Release, TrafficTarget
 from tests.plan.scenes import CANDIDATE, STABLE, settled
 
@@ -16,7 +18,7 @@ def test_of_a_canary_both_sides_show_what_was_asked_for() -> None:
 def test_while_stable_is_restored_nothing_is_asked_for_the_candidate() -> None:
     scene = settled()
     traffic = (TrafficTarget(CANDIDATE, 0, "latest", latest=True), TrafficTarget(STABLE, 100, "prev"))
-    back = {"release": scene.release(1), "traffic": traffic, "latest_created": RESTORED, "latest_ready": CANDIDATE}
+    back: dict[str, Any] = {"release": scene.release(1), "traffic": traffic, "latest_created": RESTORED, "latest_ready": CANDIDATE}
     for changes in (back, {**back, "latest_created": CANDIDATE}):
         live = scene.rolling(0, step=1, **changes).status().live
         assert [(share.version, share.set_percent, share.percent) for share in live] == [(2, None, 0), (1, 100, 100)]
@@ -25,3 +27,9 @@ def test_while_stable_is_restored_nothing_is_asked_for_the_candidate() -> None:
 def test_what_is_asked_for_a_revision_that_is_not_the_object_s_is_not_known() -> None:
     (share, _) = settled().rolling(10, step=1, release=Release(3, "abc")).status().live
     assert (share.version, share.set_percent) == (2, None)
+
+
+def test_a_suspended_model_in_sync_is_ready_and_says_why_nothing_starts() -> None:
+    ready = settled(suspend=True).status().conditions.ready
+    assert (ready.status, ready.message) == ("True", "spec.suspend is true; no new action starts")
+    assert settled(suspend=True).serving(1, ready=False).status().conditions.ready.status == "False"

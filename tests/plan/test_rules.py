@@ -271,6 +271,12 @@ def test_a_suspended_model_that_is_well_or_on_its_way_is_suspended_and_one_that_
     assert settled().decide().health is Health.HEALTHY
 
 
+def test_a_suspended_model_says_that_it_is_suspended_unless_something_is_held_up_or_waited_for() -> None:
+    assert settled(suspend=True).decide().reason == "spec.suspend is true; no new action starts"
+    assert wanting(suspend=True).version(1).decide().reason == ""
+    assert settled(suspend=True).serving(1, ready=False).decide().reason == ""
+
+
 def test_a_system_that_does_not_answer_makes_everything_unknown() -> None:
     decision = settled().sees(registry=Unknown("refused", NOW)).decide()
     assert (decision.sync, decision.health, decision.phase) == (Sync.UNKNOWN, Health.UNKNOWN, Phase.IDLE)
