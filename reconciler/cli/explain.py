@@ -29,6 +29,7 @@ from reconciler.cli.status import (
     live,
     needs_attention,
     paused_by,
+    phase,
     registry,
     when,
     why,
@@ -81,7 +82,7 @@ def explanation(screen: Screen, model: Json) -> Iterator[Line]:
         shown_status(model["sync"]),
         "  ",
         shown_status(model["health"]),
-        f"  {model['phase']}",
+        f"  {phase(model)}",
     )
     well = is_fine(model) and model["health"] == "Healthy"
     yield (Cell("Why: ", Tone.FAINT), "everything is as Git says" if well else why(model))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -172,9 +172,15 @@ def live(model: Json) -> str:
 
 def _phase(screen: Screen, model: Json) -> str:
     again = when(screen, model["lookAgainAt"])
-    if model["phase"] == "Idle" or not again:
-        return str(model["phase"])
-    return f"{model['phase']}, looks again {again}"
+    if model["phase"] == "Idle" or not again or paused_by(model):
+        return phase(model)
+    return f"{phase(model)}, looks again {again}"
+
+
+def phase(model: Mapping[str, Any]) -> str:
+    """Write what is being done with a model, and who paused it."""
+    by = paused_by(model)
+    return f"{model['phase']}, paused by {by}" if by else str(model["phase"])
 
 
 def when(screen: Screen, text: str | None) -> str:
@@ -192,7 +198,7 @@ def why(model: Json) -> str:
     return next(filter(None, [*reasons, waits, ready]), "no reason is given")
 
 
-def paused_by(model: Json) -> str:
+def paused_by(model: Mapping[str, Any]) -> str:
     """Return who paused a rollout that can be resumed, "" for nobody: after an abort the pause means nothing."""
     paused = next((str(each["actor"]) for each in model.get("orders", ()) if each["order"] == "pause"), "")
     return paused if any(each["order"] == "resume" for each in model.get("orderable", ())) else ""
@@ -200,7 +206,7 @@ def paused_by(model: Json) -> str:
 
 def needs_attention(model: Json) -> bool:
     """Return whether a person should look at a model."""
-    bad = model["health"] in ("Degraded", "Unknown")
+    bad = model["health"] in ("Degraded", "Unknown") or bool(paused_by(model))
     return bad or model["conditions"]["stalled"]["status"] == "True"
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reconciler.cli.present import clean, one_line, span
+from reconciler.cli.status import phase
 from reconciler.demo.load import Seen
 from reconciler.demo.verdicts import Verdicts
 from reconciler.ports import Moment, Recorded, Result
@@ -143,7 +144,7 @@ def _table(statuses: Mapping[str, Mapping[str, Any]]) -> Table:
             _registry(status),
             str(status["sync"]),
             Text(f"{GLYPHS.get(health, '')} {health}", style=STYLES.get(health, "yellow")),
-            str(status["phase"]),
+            phase(status),
             Text(one_line(str(waits)), style="dim"),
         )
     return table

@@ -40,7 +40,7 @@ from reconciler.plan.hold import held, held_words, over_since
 from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.orders import said
 from reconciler.plan.progress import candidate_ready, cause, crashed, cut_short, effective_percent, stalled_by
-from reconciler.status import Phase
+from reconciler.status import Health, Phase
 
 STABLE_NOT_READY = "StableNotReady"
 _ALL = 100
@@ -57,10 +57,12 @@ def continue_rollout(facts: Facts, live: InferenceService, record: RolloutRecord
 
 def _paused(decision: Decision, pause: Order) -> Decision:
     """Hold the rollout where it is: what measures, and what writes down what is so, goes on."""
+    health = Health.SUSPENDED if decision.health is Health.PROGRESSING else decision.health
     if isinstance(decision.action, (Analyse, BeginStep)):
-        return decision
+        return replace(decision, health=health)
     waits = "`reconciler resume`, `reconciler promote` or `reconciler abort`"
-    return replace(decision, action=None, reason="", blocked_by=said(pause, "paused"), waits_for=waits)
+    held = replace(decision, action=None, reason="", blocked_by=said(pause, "paused"), waits_for=waits)
+    return replace(held, health=health)
 
 
 def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:

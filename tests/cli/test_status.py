@@ -313,6 +313,25 @@ def test_a_model_that_is_well_needs_nothing(run: Run) -> None:
     assert "Why: everything is as Git says" in done.stdout
 
 
+def test_a_rollout_that_was_paused_by_hand_says_by_whom_and_needs_a_look(run: Run) -> None:
+    changes: dict[str, Any] = {
+        "health": Health.SUSPENDED,
+        "phase": Phase.CANARY,
+        "orders": (PAUSE,),
+        "orderable": (Orderable("resume", 44, 0, ""),),
+        "blocked_by": "paused by ana: the dashboard looks odd",
+        "verdicts": (),
+    }
+    with serving(WELL, replace(CHURN, **changes)) as url:
+        done, told = run("status", "--url", url), run("explain", "churn", "--url", url)
+    table = [line for line in done.stdout.splitlines() if line.startswith("churn")]
+    assert table[0].endswith("॥ Suspended  Canary, paused by ana")
+    assert done.stdout.splitlines()[-1] == (
+        "! churn: paused by ana: the dashboard looks odd. reconciler explain churn"
+    )
+    assert told.stdout.splitlines()[0].endswith("Canary, paused by ana")
+
+
 SUSPENDED = status(
     "mnist",
     health=Health.SUSPENDED,

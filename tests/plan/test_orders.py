@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from reconciler.desired.documents import FreezeWindow, PolicySpec
-from reconciler.observed import Order, OrderKind, Rejection, Release
-from reconciler.plan.action import CutTraffic, RouteAll
+from reconciler.observed import Order, OrderKind, Rejection, Release, TrafficTarget
+from reconciler.plan.action import Analyse, CutTraffic, RouteAll
 from reconciler.plan.facts import wanted_digest
 from reconciler.plan.freezes import covered
 from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.orders import ACTIONS, NONE, from_after, in_force, rejection_of, said, to_after
-from tests.plan.scenes import MINUTE, NOW, Memory, Scene, settled
+from reconciler.status import Health
+from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, Memory, Scene, settled
 
 ABORT, PROMOTE, PAUSE, RESUME, RETRY, APPROVE = OrderKind
 RELEASE, STARTED = Release(2, "abc"), NOW - timedelta(hours=2)
@@ -34,7 +35,11 @@ def force(*given: Order, now: datetime = NOW) -> Any:
 
 def canary(kind: OrderKind, *, age: timedelta = MINUTE, **changes: Any) -> Scene:
     """Roll version 2 out at 10 %, under an order."""
-    scene = settled().rolling(10, step=1, age=age, **changes)
+    return ordered(settled().rolling(10, step=1, age=age, **changes), kind)
+
+
+def ordered(scene: Scene, kind: OrderKind) -> Scene:
+    """Let the ledger hold an order for the rollout that is under way."""
     record = next(r for v in scene.versions if (r := RolloutRecord.from_tag(v.tags.get("reconciler.dev/rollout"))))
     given = Order(
         kind, "ana", "it looks odd", record.started, wanted_digest(scene.wanted.spec), record.release, record.started
@@ -250,3 +255,14 @@ def test_a_pause_outlasts_the_deadline_and_says_who_ordered_it() -> None:
     assert decision.action is None
     assert decision.blocked_by == "paused by ana: it looks odd"
     assert "reconciler resume" in decision.waits_for
+    assert decision.health is Health.SUSPENDED
+
+
+def test_a_paused_rollout_is_suspended_while_it_is_measured_too_and_one_that_is_ill_stays_ill() -> None:
+    check = {"name": "answers", "probe": {"inputs": {"from": "inputExample"}}}
+    rollout = {"steps": [{"traffic": 10, "hold": "10m"}], "analysis": [check]}
+    measured = ordered(settled(rollout=rollout).rolling(10, step=1), PAUSE).decide()
+    assert isinstance(measured.action, Analyse)
+    assert measured.health is Health.SUSPENDED
+    shown = (TrafficTarget(CANDIDATE, 0, "latest", latest=True), TrafficTarget(STABLE, 100, "prev"))
+    assert canary(PAUSE, unready=frozenset({STABLE}), traffic=shown).decide().health is Health.DEGRADED
