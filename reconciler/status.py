@@ -126,6 +126,15 @@ class ChangedBy(_Camel):
 
 
 @dataclass(frozen=True, slots=True)
+class RunningStep(_Camel):
+    """Where a rollout is: steps count from 1, `held_until` None where it waits for a person or its hold is over."""
+
+    number: int
+    of: int
+    held_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class OrderStatus(_Camel):
     """What a person ordered by hand: `order` is the command's word, `about` what it is for."""
 
@@ -167,7 +176,7 @@ class ModelStatus(_Camel):
 
     `git` is "auto" or the wanted version; `verdicts` are JSON objects, one a gate or a check; `look_again_at` None
     means that only an event leads to another look; `orders` are those in force, `orderable` those that somebody could
-    give.
+    give; `step` is that of a canary, None before its first.
     """
 
     name: str
@@ -191,6 +200,7 @@ class ModelStatus(_Camel):
     labels: Mapping[str, str] = field(default_factory=dict)
     orders: tuple[OrderStatus, ...] = ()
     orderable: tuple[Orderable, ...] = ()
+    step: RunningStep | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the status as a JSON object."""

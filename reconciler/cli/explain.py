@@ -27,6 +27,7 @@ from reconciler.cli.status import (
     check_shape,
     is_fine,
     live,
+    looks_again,
     needs_attention,
     paused_by,
     phase,
@@ -55,7 +56,8 @@ def explain(
 ) -> None:
     """Explain one model: what is wanted, what is there, what blocks it, what it waits for, and what to do next.
 
-    Exit code 0 when it is Synced and Healthy (or suspended with nothing held up), 2 when not, 1 when no service answers.
+    Exit code 0 when it is Synced and Healthy (or suspended with nothing held up), 2 when not, 1 when no service
+    answers.
     """
     with command() as screen:
         from reconciler.cli.client import base_url, one_model, token_for, understood  # noqa: PLC0415  pydantic: not for --help
@@ -216,7 +218,7 @@ def _rest(screen: Screen, model: Json) -> Iterator[Line]:
     yield from _ordered(screen, model)
     if model["blockedBy"]:
         yield Cell("Blocked by: ", Tone.FAINT), model["blockedBy"]
-    again = when(screen, model["lookAgainAt"])
+    again = looks_again(screen, model)
     looks = f"Looks again {again}." if again else ""
     if model["waitsFor"]:
         yield Cell("Waits for: ", Tone.FAINT), f"{model['waitsFor']}. {looks}".rstrip()

@@ -171,16 +171,25 @@ def live(model: Json) -> str:
 
 
 def _phase(screen: Screen, model: Json) -> str:
-    again = when(screen, model["lookAgainAt"])
-    if model["phase"] == "Idle" or not again or paused_by(model):
+    again = looks_again(screen, model)
+    if paused_by(model):
         return phase(model)
-    return f"{phase(model)}, looks again {again}"
+    if (step := model.get("step")) and step["heldUntil"] and not model["blockedBy"] and not needs_attention(model):
+        follows = "promotion" if step["number"] == step["of"] else "next step"
+        return f"{phase(model)}, {follows} {when(screen, step['heldUntil'])}"
+    return f"{phase(model)}, looks again {again}" if again and model["phase"] != "Idle" else phase(model)
+
+
+def looks_again(screen: Screen, model: Json) -> str:
+    """Write when a model is looked at again; "" while an action is under way, which is followed by a look at once."""
+    return "" if model.get("nextAction") else when(screen, model["lookAgainAt"])
 
 
 def phase(model: Mapping[str, Any]) -> str:
-    """Write what is being done with a model, and who paused it."""
-    by = paused_by(model)
-    return f"{model['phase']}, paused by {by}" if by else str(model["phase"])
+    """Write what is being done with a model, in which step, and who paused it."""
+    step, by = model.get("step"), paused_by(model)
+    where = f"{model['phase']} {step['number']}/{step['of']}" if step else str(model["phase"])
+    return f"{where}, paused by {by}" if by else where
 
 
 def when(screen: Screen, text: str | None) -> str:
@@ -233,6 +242,5 @@ def _calm(found: list[Json]) -> str:
     if not moving:
         return f"{all_of_them}, Synced and Healthy"
     first = moving[0]
-    return (
-        f"{len(moving)} of {all_of_them} on the way: {first['name']} {why(first)}. reconciler explain {first['name']}"
-    )
+    name = first["name"]
+    return f"{len(moving)} of {all_of_them} on the way; {name}: {why(first)}. reconciler explain {name}"

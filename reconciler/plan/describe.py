@@ -8,9 +8,11 @@ from typing import Any
 
 from reconciler.desired.state import DesiredModel
 from reconciler.observed import TAG_REJECTED, InferenceService, ModelVersion, ObservedModel, Order, Release, Stage
+from reconciler.plan.course import steps_of
 from reconciler.plan.decision import Decision, VersionVerdict
 from reconciler.plan.facts import Facts, gather, previous_target, revision_release
-from reconciler.plan.marks import rejection_from_tag
+from reconciler.plan.hold import held
+from reconciler.plan.marks import RolloutRecord, rejection_from_tag
 from reconciler.plan.ordering import about, meant, orderable, shown
 from reconciler.registry_roles import role
 from reconciler.status import (
@@ -21,8 +23,10 @@ from reconciler.status import (
     ModelStatus,
     Orderable,
     OrderStatus,
+    Phase,
     RegistryVersion,
     RejectedVersion,
+    RunningStep,
     Sync,
     TrafficShare,
     Truth,
@@ -59,12 +63,13 @@ def status_of(
         labels=dict(desired.labels),
         orders=tuple(map(order_status, shown(known))) if known else (),
         orderable=tuple(map(_orderable, orderable(known))) if known else (),
+        step=_step(known, known.rollout) if known and known.rollout and decision.phase is Phase.CANARY else None,
     )
 
 
 def _conditions(decision: Decision) -> Conditions:
-    held = bool(decision.blocked_by or decision.waits_for)
-    well = decision.health is Health.HEALTHY or (decision.health is Health.SUSPENDED and not held)
+    at_rest = not decision.blocked_by and not decision.waits_for
+    well = decision.health is Health.HEALTHY or (decision.health is Health.SUSPENDED and at_rest)
     synced = decision.sync is Sync.SYNCED and well
     ready = Truth.UNKNOWN if decision.sync is Sync.UNKNOWN else Truth.TRUE if synced else Truth.FALSE
     busy = decision.sync is Sync.OUT_OF_SYNC and not decision.stalled and not decision.blocked_by
@@ -97,6 +102,14 @@ def order_status(order: Order) -> OrderStatus:
 def _orderable(order: Order) -> Orderable:
     about_it = meant(order)
     return Orderable(order.kind.value, about_it.version, about_it.step, about(order))
+
+
+def _step(facts: Facts, record: RolloutRecord) -> RunningStep | None:
+    steps = steps_of(facts, record)
+    if not 0 < record.step <= len(steps):
+        return None
+    hold = held(facts, record, steps[record.step - 1], "")
+    return RunningStep(record.step, len(steps), hold.until if hold else None)
 
 
 def _live(live: InferenceService, facts: Facts) -> tuple[TrafficShare, ...]:

@@ -325,7 +325,7 @@ def _hold(facts: Facts, live: InferenceService, record: RolloutRecord, step: Ste
     free = hold is None and not unsure and facts.orders.pause is None
     if first is not None and due[first] <= facts.now and not (free and _proven(facts, record, step, due)):
         measure = Analyse(record.release, number, first)
-        return replace(act(measure, f"because {first} is due in step {number}", Phase.CANARY), checks=verdicts)
+        return replace(act(measure, f"because check {first} is due in {name}", Phase.CANARY), checks=verdicts)
     times = (hold.until if hold else None, *due.values(), _round_until(facts, record) if free else None)
     look = min((t for t in times if t is not None and t > facts.now), default=None)
     if free:

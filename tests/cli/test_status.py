@@ -28,6 +28,7 @@ from reconciler.status import (
     Phase,
     RegistryVersion,
     RejectedVersion,
+    RunningStep,
     Sync,
     TrafficShare,
     Truth,
@@ -126,7 +127,7 @@ def test_what_is_on_its_way_is_said_where_nothing_is_wrong(run: Run) -> None:
         done = run("status", "--url", url)
     assert done.exit_code == 2
     assert done.stdout.splitlines()[-1] == (
-        "1 of 2 models on the way: fraud waits for training run 7, attempt 1, running. reconciler explain fraud"
+        "1 of 2 models on the way; fraud: waits for training run 7, attempt 1, running. reconciler explain fraud"
     )
 
 
@@ -326,10 +327,55 @@ def test_a_rollout_that_was_paused_by_hand_says_by_whom_and_needs_a_look(run: Ru
         done, told = run("status", "--url", url), run("explain", "churn", "--url", url)
     table = [line for line in done.stdout.splitlines() if line.startswith("churn")]
     assert table[0].endswith("॥ Suspended  Canary, paused by ana")
-    assert done.stdout.splitlines()[-1] == (
-        "! churn: paused by ana: the dashboard looks odd. reconciler explain churn"
-    )
+    assert done.stdout.splitlines()[-1] == ("! churn: paused by ana: the dashboard looks odd. reconciler explain churn")
     assert told.stdout.splitlines()[0].endswith("Canary, paused by ana")
+
+
+CANARY = replace(
+    MOVING,
+    phase=Phase.CANARY,
+    waits_for="",
+    look_again_at=NOW + timedelta(hours=1),
+    next_action="Analyse",
+    step=RunningStep(1, 2, NOW + timedelta(minutes=4)),
+    conditions=Conditions(
+        Condition(Truth.FALSE, "Canary", "because check answers is due in step 1 of 2"),
+        Condition(Truth.TRUE),
+        Condition(Truth.FALSE),
+    ),
+)
+MEANWHILE: dict[str, tuple[dict[str, Any], str]] = {
+    "the step and the end of its hold": ({}, "Canary 1/2, next step 2026-08-20T09:35:00Z"),
+    "that all traffic follows the last step": (
+        {"step": RunningStep(2, 2, NOW)}, "Canary 2/2, promotion 2026-08-20T09:31:00Z",
+    ),
+    "no time while an action is under way": ({"step": RunningStep(1, 2, None)}, "Canary 1/2"),
+    "when it looks again, where it waits": (
+        {"step": RunningStep(1, 2, None), "next_action": None}, "Canary 1/2, looks again 2026-08-20T10:31:00Z",
+    ),
+    "no next step, where something holds it up": (
+        {"next_action": None, "blocked_by": "the freeze fair"}, "Canary 1/2, looks again 2026-08-20T10:31:00Z",
+    ),
+    "no step before the first": ({"step": None}, "Canary"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", MEANWHILE)
+def test_the_phase_of_a_canary_shows(run: Run, sentence: str) -> None:
+    changes, said = MEANWHILE[sentence]
+    with serving(replace(CANARY, **changes)) as url:
+        row = run("status", "--url", url).stdout.splitlines()[1]
+    assert re.split(r" {2,}", row)[-1] == said
+
+
+def test_an_action_under_way_is_told_with_its_reason_and_not_with_the_deadline(run: Run) -> None:
+    with serving(CANARY) as url:
+        listed, told = run("status", "--url", url), run("explain", "fraud", "--url", url)
+    assert listed.stdout.splitlines()[-1] == (
+        "1 of 1 model on the way; fraud: check answers is due in step 1 of 2. reconciler explain fraud"
+    )
+    assert "Why: check answers is due in step 1 of 2\n" in told.stdout
+    assert "Looks again" not in told.stdout
 
 
 SUSPENDED = status(
