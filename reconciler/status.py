@@ -118,6 +118,17 @@ class RejectedVersion(_Camel):
 
 
 @dataclass(frozen=True, slots=True)
+class SpecProblem(_Camel):
+    """What is wrong with the spec in Git: `line` 0 where there is no place, `help` says how to mend it."""
+
+    code: str
+    message: str
+    path: str
+    line: int
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChangedBy(_Camel):
     """Author and first line of the commit that last changed what is wanted."""
 
@@ -176,7 +187,7 @@ class ModelStatus(_Camel):
 
     `git` is "auto" or the wanted version; `verdicts` are JSON objects, one a gate or a check; `look_again_at` None
     means that only an event leads to another look; `orders` are those in force, `orderable` those that somebody could
-    give; `step` is that of a canary, None before its first.
+    give; `step` is that of a canary, None before its first; `problems` are those of a spec that is not in force.
     """
 
     name: str
@@ -201,6 +212,7 @@ class ModelStatus(_Camel):
     orders: tuple[OrderStatus, ...] = ()
     orderable: tuple[Orderable, ...] = ()
     step: RunningStep | None = None
+    problems: tuple[SpecProblem, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the status as a JSON object."""

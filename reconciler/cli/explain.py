@@ -99,6 +99,8 @@ def _git(model: Json) -> str:
         version = "nothing: the spec left Git"
     commit, by = model["lastAttemptedCommit"][:7], model["commit"]
     author = f", {by['author'].split(' <')[0]}: {by['subject']}" if by else ""
+    if model.get("problems"):
+        return f"{version}; commit {commit} is not followed: its spec cannot be used"
     return f"{version} (commit {commit}{author})" if commit else version
 
 
@@ -233,6 +235,8 @@ def _next(model: Json) -> Line:
     name = model["name"]
     if (hand := _by_hand(model)) is not None:
         return hand
+    if model.get("problems"):
+        return _mend(model["problems"][0], model["lastAttemptedCommit"][:7])
     if _suspended(model):
         return ("remove suspend in Git; what serves keeps serving until then",)
     if needs_attention(model):
@@ -243,6 +247,13 @@ def _next(model: Json) -> Line:
     if is_fine(model):
         return ("nothing to do",)
     return "nothing to do but wait; ", Cell(f"reconciler status {name} --watch", Tone.MOVING), " follows it"
+
+
+def _mend(problem: Mapping[str, Any], commit: str) -> Line:
+    """Say how to mend a spec that cannot be used at this commit."""
+    advice = f"{problem['help']}; ".replace("?; ", "? ") if problem["help"] else ""
+    mend = f"mend {problem['path']}:{problem['line']} of commit {commit}, " if problem["line"] else ""
+    return f"{advice}{mend}", Cell("reconciler validate", Tone.MOVING), ", commit"
 
 
 def _suspended(model: Json) -> bool:

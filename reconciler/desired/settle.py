@@ -37,12 +37,14 @@ class Past:
         if known is not None:
             return known[1]
         model = self.last_good.get(name)
-        return replace(model, stale=(), removed=False) if model and (model.stale or model.removed) else model
+        return (
+            replace(model, stale=(), refused="", removed=False) if model and (model.stale or model.removed) else model
+        )
 
     def same(self, model: DesiredModel) -> DesiredModel:
         """Return the object of the commit before where it says the same, so that it keeps its commit."""
         old = self.settlement.models.get(model.name) or self.last_good.get(model.name)
-        return old if old is not None and replace(model, commit=old.commit) == old else model
+        return old if old is not None and replace(model, commit=old.commit, refused=old.refused) == old else model
 
 
 def settle(
@@ -108,7 +110,10 @@ class _Settling:
         last = self.past.good(name)
         if last is not None:
             self.good[name] = (None, last)
-            self.models[name] = self.past.same(replace(last, stale=problems))
+            self.models[name] = self._stale(last, problems)
+
+    def _stale(self, last: DesiredModel, problems: tuple[Diagnostic, ...]) -> DesiredModel:
+        return self.past.same(replace(last, stale=problems, refused=self.commit.id))
 
     def miss(self, name: str, broken: Mapping[str, tuple[Diagnostic, ...]]) -> None:
         """Decide on a model that has no document in this commit."""
@@ -117,7 +122,7 @@ class _Settling:
             return
         self.good[name] = (None, last)
         if last.path in broken:
-            self.models[name] = self.past.same(replace(last, stale=broken[last.path]))
+            self.models[name] = self._stale(last, broken[last.path])
         elif broken:
             where = ", ".join(sorted(broken)[:3])
             self._hold(last, f"while {where} cannot be read", "correct what cannot be read")
@@ -133,7 +138,7 @@ class _Settling:
             severity=Severity.WARNING,
         )
         self.diagnostics.append(held)
-        self.models[last.name] = self.past.same(replace(last, stale=(held,)))
+        self.models[last.name] = self._stale(last, (held,))
 
     def check_heirs(self) -> None:
         """Refuse documents that claim the registered model of a spec that is still in force, or being removed."""

@@ -68,7 +68,8 @@ class DesiredModel:
     """One model as Git wants it: policy defaults are laid under `spec`.
 
     `files` maps repository paths that the spec names (a pipeline package, probe inputs) to their bytes. `stale` holds
-    what is wrong with the current commit when this is the last good spec instead of the current one. `removed` is true
+    what is wrong with the current commit when this is the last good spec instead of the current one, `refused` then is
+    the first commit in which that is wrong, "" where that is not told. `removed` is true
     when the spec left Git. `memo` keeps what was worked out of the rest, which never changes.
     """
 
@@ -81,6 +82,7 @@ class DesiredModel:
     files: Mapping[str, bytes] = field(default_factory=dict)
     stale: tuple[Diagnostic, ...] = ()
     removed: bool = False
+    refused: str = ""
     memo: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

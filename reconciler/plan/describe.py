@@ -27,6 +27,7 @@ from reconciler.status import (
     RegistryVersion,
     RejectedVersion,
     RunningStep,
+    SpecProblem,
     Sync,
     TrafficShare,
     Truth,
@@ -55,7 +56,7 @@ def status_of(
         blocked_by=decision.blocked_by,
         look_again_at=decision.look_again_at,
         last_applied_commit=applied,
-        last_attempted_commit=desired.commit.id,
+        last_attempted_commit=desired.refused or desired.commit.id,
         next_action=type(decision.action).__name__ if decision.action else None,
         rejected=tuple(RejectedVersion(v.version, v.lost) for v in decision.versions if v.lost),
         verdicts=(*map(_gates, decision.versions), *(verdict.as_json() for verdict in decision.checks)),
@@ -64,6 +65,7 @@ def status_of(
         orders=tuple(map(order_status, shown(known))) if known else (),
         orderable=tuple(map(_orderable, orderable(known))) if known else (),
         step=_step(known, known.rollout) if known and known.rollout and decision.phase is Phase.CANARY else None,
+        problems=tuple(SpecProblem(p.code, p.message, p.path, p.line, p.help) for p in desired.stale),
     )
 
 
@@ -74,8 +76,9 @@ def _conditions(decision: Decision) -> Conditions:
     ready = Truth.UNKNOWN if decision.sync is Sync.UNKNOWN else Truth.TRUE if synced else Truth.FALSE
     busy = decision.sync is Sync.OUT_OF_SYNC and not decision.stalled and not decision.blocked_by
     message = decision.reason or decision.waits_for or decision.blocked_by or decision.stalled
+    amiss = decision.stalled or decision.blocked_by or message
     return Conditions(
-        ready=Condition(ready, "InSync" if synced else decision.phase.value, message),
+        ready=Condition(ready, "InSync" if synced else decision.phase.value, amiss),
         reconciling=Condition(Truth.TRUE if busy else Truth.FALSE, decision.phase.value if busy else "", message),
         stalled=Condition(Truth.TRUE, decision.cause, decision.stalled) if decision.stalled else Condition(Truth.FALSE),
     )

@@ -220,7 +220,8 @@ def _stale(facts: Facts, decision: Decision) -> Decision:
     if not facts.desired.stale:
         return decision
     first = facts.desired.stale[0]
-    what = f"{first.path}:{first.line}:{first.column}: {first.message}; the spec of {facts.desired.commit.short} stays"
+    place = f"{first.path}:{first.line}:{first.column}" if first.line else first.path
+    what = f"{place}: {first.message}; the spec of {facts.desired.commit.short} stays"
     return replace(decision, sync=Sync.OUT_OF_SYNC, stalled=decision.stalled or what)
 
 

@@ -29,6 +29,7 @@ from reconciler.status import (
     RegistryVersion,
     RejectedVersion,
     RunningStep,
+    SpecProblem,
     Sync,
     TrafficShare,
     Truth,
@@ -376,6 +377,29 @@ def test_an_action_under_way_is_told_with_its_reason_and_not_with_the_deadline(r
     )
     assert "Why: check answers is due in step 1 of 2\n" in told.stdout
     assert "Looks again" not in told.stdout
+
+
+def test_of_a_spec_that_cannot_be_used_the_fix_and_the_commit_are_named(run: Run) -> None:
+    what = "models/iris.yaml:16:3: unknown field promotoin; the spec of 4f2c1ab stays"
+    stalled = Condition(Truth.TRUE, "NeedsChange", what)
+    problem = SpecProblem("unknown-field", "unknown field promotoin", "models/iris.yaml", 16, "did you mean promotion?")
+    broken = replace(
+        WELL,
+        sync=Sync.OUT_OF_SYNC,
+        conditions=Conditions(Condition(Truth.FALSE, "Idle", what), Condition(Truth.FALSE), stalled),
+        last_attempted_commit="9be0d13" + 33 * "0",
+        commit=ChangedBy("Ana <ana@example.org>", "The one that stays"),
+        problems=(problem,),
+    )
+    with serving(broken) as url:
+        lines = run("explain", "iris", "--url", url).stdout.splitlines()
+    assert f"Why: {what}" in lines
+    assert lines[2] == (
+        "├─ Git       the newest version that passes the gates; commit 9be0d13 is not followed: its spec cannot be used"
+    )
+    assert lines[-1] == (
+        "Next: did you mean promotion? mend models/iris.yaml:16 of commit 9be0d13, reconciler validate, commit"
+    )
 
 
 SUSPENDED = status(

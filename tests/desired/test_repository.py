@@ -26,6 +26,16 @@ def test_invalid_document_keeps_its_last_good_spec_and_says_what_is_wrong() -> N
     assert state.models["b"].stale == ()
 
 
+def test_the_commit_that_broke_a_spec_is_named_until_another_one_breaks_it_otherwise() -> None:
+    repository = Repository()
+    assert repository.commit({"a.yaml": model("a")}).models["a"].refused == ""
+    broken = repository.commit({"a.yaml": model("a", "suspended: true")}).models["a"]
+    assert broken.refused == commit(2).id
+    assert repository.commit({"a.yaml": model("a", "suspended: true"), "b.yaml": model("b")}).models["a"] is broken
+    assert repository.commit({"a.yaml": model("a", "x: 1")}).models["a"].refused == commit(4).id
+    assert repository.commit({"a.yaml": model("a")}).models["a"].refused == ""
+
+
 def test_invalid_document_without_a_last_good_spec_is_no_model() -> None:
     assert not state_of({"a.yaml": model("a", "x: 1")}).models
 

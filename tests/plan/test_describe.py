@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.desired.state import Diagnostic
 from reconciler.observed import Release, TrafficTarget
-from reconciler.status import RunningStep
+from reconciler.status import RunningStep, SpecProblem
 from tests.plan.scenes import CANDIDATE, MINUTE, NOW, STABLE, settled
 
 RESTORED = "iris-predictor-00003"
@@ -54,3 +55,20 @@ def test_a_measurement_that_is_due_is_told_with_its_check_and_step() -> None:
     rollout = {"steps": [{"traffic": 10, "hold": "10m"}, {"traffic": 50, "hold": "10m"}], "analysis": [check]}
     told = settled(rollout=rollout).rolling(10, step=1).status()
     assert told.conditions.reconciling.message == "because check answers is due in step 1 of 2"
+
+
+def test_a_spec_that_cannot_be_used_is_told_with_its_commit_and_its_fix_and_no_condition_says_otherwise() -> None:
+    wrong = Diagnostic("unknown-field", "no such field", "models/iris.yaml", 3, 5, help="did you mean promotion?")
+    told = settled().wants(stale=(wrong,), refused="9be0d13").status()
+    assert told.last_attempted_commit == "9be0d13"
+    assert told.problems == (
+        SpecProblem("unknown-field", "no such field", "models/iris.yaml", 3, "did you mean promotion?"),
+    )
+    ready, stalled = told.conditions.ready, told.conditions.stalled
+    assert (ready.status, stalled.status) == ("False", "True")
+    assert ready.message == stalled.message == "models/iris.yaml:3:5: no such field; the spec of 4f2c1ab stays"
+
+
+def test_a_problem_without_a_place_names_the_file_alone() -> None:
+    told = settled().wants(stale=(Diagnostic("removal-held", "no document", "models/iris.yaml"),)).status()
+    assert told.conditions.stalled.message == "models/iris.yaml: no document; the spec of 4f2c1ab stays"
