@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -21,15 +22,22 @@ import pytest
 import yaml
 from kubernetes import client, config
 
+from reconciler.cli.explain import explanation
+from reconciler.cli.present import open_screen
 from reconciler.demo.kubeapi import KubeApi
 from reconciler.desired.documents import Model, RepositoryPolicy
-from reconciler.observed import STANDARD
+from reconciler.desired.state import Commit
+from reconciler.observed import STANDARD, Rejection, Stage
+from reconciler.plan.describe import status_of
+from reconciler.plan.facts import wanted_digest
+from reconciler.plan.marks import rejection_to_tag
 from reconciler.ports import JobRequest
 from reconciler.settings import KubernetesSettings, Settings, load_settings
 from reconciler.systems.serving.api import Call, Stream
 from reconciler.systems.serving.connect import Connection
 from reconciler.systems.serving.jobs import KubernetesJobs
 from reconciler.systems.serving.kserve import KServe, Options
+from tests.plan.scenes import NOW, wanting
 from tests.systems.serving.world import manifest
 
 ROOT = Path(__file__).parents[1]
@@ -242,3 +250,17 @@ def test_the_wheel_carries_all_that_runs_without_a_checkout(tmp_path: Path) -> N
     assert {"reconciler/py.typed", "reconciler/audit/migrations/versions/revision_0001.py"} <= names
     assert not [name for name in names if "__pycache__" in name]
     assert not [name for name in names if name.startswith("tests/")]
+
+
+def test_the_explanation_that_the_readme_shows_is_what_the_code_prints() -> None:
+    commit = Commit("cac8ab1" + 33 * "0", "Ana <ana@example.org>", NOW, "Train iris on millimetres")
+    scene = wanting().wants(commit=commit).version(2, Stage.PRODUCTION, key="older").serving(2)
+    why = "answers failed at 10 %: agreement with expected 35 % < 90 % (20 requests)"
+    rejection = Rejection(scene.release(3), wanted_digest(scene.wanted.spec), why, NOW)
+    scene = scene.version(3, Stage.ARCHIVED, rejected=rejection_to_tag(rejection))
+    status = status_of(scene.wanted, scene.observed, scene.decide(), NOW, "3a5e416" + 33 * "0")
+    out = io.StringIO()
+    screen = open_screen(out, io.StringIO(), {}, NOW)
+    for head, *rest in explanation(screen, status.as_json()):
+        screen.hang(head, *rest)
+    assert out.getvalue() in (ROOT / "README.md").read_text(encoding="utf-8")
