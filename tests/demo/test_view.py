@@ -27,6 +27,7 @@ def status(name: str, sync: str, health: str, shares: list[tuple[int, int]]) -> 
     return {
         "name": name, "sync": sync, "health": health, "phase": "Canary", "blockedBy": "", "waitsFor": LONG,
         "conditions": {"stalled": {"message": ""}}, "registry": registry, "live": live,
+        "step": {"number": 1, "of": 2, "heldUntil": None},
     }  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def test_the_picture_fits(width: int, height: int) -> None:
     assert max(map(len, lines)) <= width
     assert "▶ Sentence 7" in text
     assert "because of 11" in text, "the newest event"
-    for word in ("diabetes", "iris", "OutOfSync", "◌ Progressing", "Canary", "3 staging, 2 production", "VERDICT"):
+    for word in ("diabetes", "iris", "OutOfSync", "◌ Progressing", "Canary 1/2", "3 staging, 2 production", "VERDICT"):
         assert word in text, text
     for check in ("errors", "latency", "answers"):
         (row,) = (line for line in lines if line.startswith(f"  {check}: "))
