@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import psutil
@@ -252,7 +252,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {directory.name: directory.as_uri() for directory in root.iterdir()}
 
 
-@pytest.fixture(scope="session")
+def _scope(fixture_name: str, config: pytest.Config) -> Literal["session", "package"]:  # noqa: ARG001  pytest's names
+    """Share one stand-in; on a cluster it acts on everybody's InferenceServices, so that it ends with these tests."""
+    return "session" if config.getoption("--kubeconfig") is None else "package"
+
+
+@pytest.fixture(scope=_scope)
 def client(real_cluster: Path | None, controllers: bool) -> Iterator[ApiClient]:
     """Open a client of an embedded API that has KServe's webhook, or of the cluster that --kubeconfig names."""
     if real_cluster:
@@ -279,7 +284,7 @@ def free(real_cluster: Path, controllers: bool) -> Iterator[ApiClient]:  # a fac
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope=_scope)
 def world(client: ApiClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Start a stand-in, shared by the tests: each uses a service of its own."""
     work_dir: Path = tmp_path_factory.mktemp("kserve")
