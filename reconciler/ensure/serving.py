@@ -24,7 +24,7 @@ from reconciler.plan.action import (
     TakeDown,
 )
 from reconciler.plan.adoption import adopted_record
-from reconciler.plan.facts import previous_target, unserved
+from reconciler.plan.facts import past_stable, unserved
 from reconciler.registry_roles import role
 
 
@@ -217,11 +217,7 @@ def _unserved(scene: Scene, stable_revision: str) -> bool:
 
 
 def _check_previous(scene: Scene, stable_revision: str) -> None:
-    newest = _newest(scene)
-    previous = previous_target(newest) if newest else None
-    if previous is None or previous.revision != stable_revision:
-        seen = previous.revision if previous else "nothing"
-        raise Conflict(
-            f"the traffic tagged prev goes to {seen}, not to the stable revision {stable_revision}",
-            help="the next look decides anew",
-        )
+    rollout = scene.facts.rollout
+    why = past_stable(_newest(scene), stable_revision, rollout.stable if rollout else None)
+    if why is not None:
+        raise Conflict(why, help="the next look decides anew")

@@ -184,6 +184,33 @@ def revision_release(live: InferenceService, revision: str, rollout: RolloutReco
     return None
 
 
+def is_stable(live: InferenceService, revision: str, rollout: RolloutRecord) -> bool:
+    """Return whether a revision is the stable one on record."""
+    return revision == rollout.stable_revision and not _reused(live, revision, rollout.stable)
+
+
+def _reused(live: InferenceService, revision: str, stable: Release | None) -> bool:
+    """Tell whether a revision has the stable one's name alone, as its label says where that can be read.
+
+    A Knative Service that is made anew counts its revisions from one again. A Deployment's name is that of its
+    predictor, whose release may change under it.
+    """
+    told = (live.revisions or {}).get(revision)
+    return not live.standard and None not in (told, stable) and told != stable
+
+
+def past_stable(live: InferenceService | None, stable_revision: str, stable: Release | None) -> str | None:
+    """Say whom the traffic tagged prev goes to, None where that is the stable revision on record."""
+    previous = previous_target(live) if live else None
+    if live is None or previous is None or previous.revision != stable_revision:
+        seen = previous.revision if previous else "nothing"
+        return f"the traffic tagged prev goes to {seen}, not to the stable revision {stable_revision}"
+    if not _reused(live, stable_revision, stable):
+        return None
+    other = (live.revisions or {}).get(stable_revision)
+    return f"the stable revision {stable_revision} is gone: the one that has its name now is of release {other}"
+
+
 def served(live: InferenceService, rollout: RolloutRecord | None) -> tuple[tuple[Release | None, int], ...]:
     """Return what callers get: releases with their effective percent, only those above zero."""
     return tuple((revision_release(live, t.revision, rollout), t.percent) for t in live.traffic if t.percent > 0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from reconciler.observed import InferenceService
 from reconciler.plan.decision import Decision
-from reconciler.plan.facts import revision_release, settled, sole_release
+from reconciler.plan.facts import is_stable, revision_release, settled, sole_release
 from reconciler.plan.marks import RolloutRecord
 
 
@@ -15,10 +15,10 @@ def candidate_ready(live: InferenceService, record: RolloutRecord) -> bool:
     newest = live.latest_created
     return (
         settled(live)
-        and newest not in live.unready
-        and newest != record.stable_revision
         and newest is not None
-        and (revision_release(live, newest, record) == record.release)
+        and newest not in live.unready
+        and not is_stable(live, newest, record)
+        and revision_release(live, newest, record) == record.release
     )
 
 

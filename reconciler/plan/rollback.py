@@ -24,6 +24,8 @@ from reconciler.plan.facts import (
     ROUTED_WITHIN,
     Facts,
     beyond_help,
+    is_stable,
+    past_stable,
     previous_target,
     revision_release,
     routes_nothing,
@@ -98,7 +100,8 @@ def _running(facts: Facts, live: InferenceService, record: RolloutRecord, wanted
         return _restored(facts, live, record, wanted)
     if live.canary_percent is None and not cut_short(live, record):
         return None
-    if wanted is not None and wanted != record.release:
+    # What got the callers of stable never shows 0 %: it is taken back before another version is staged.
+    if wanted is not None and wanted != record.release and _astray(facts, live, record) is None:
         return _supersede(facts, live, record, wanted)
     return _going_wrong(facts, live, record)
 
@@ -124,8 +127,7 @@ def _going_wrong(facts: Facts, live: InferenceService, record: RolloutRecord) ->
     if why is None:
         return None
     verdicts = check_verdicts(facts, record)
-    astray = _previous_moved(live, record) or _beyond_its_share(facts, live, record)
-    if facts.spec.rollout.on_failure == "pause" and astray is None:
+    if facts.spec.rollout.on_failure == "pause" and _astray(facts, live, record) is None:
         if record.wanted != facts.wanted:
             return _restart(live, record)
         paused = stall(
@@ -140,8 +142,8 @@ def _going_wrong(facts: Facts, live: InferenceService, record: RolloutRecord) ->
 
 def _wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> str | None:
     """Say what is wrong with the rollout, None when nothing is."""
-    if (moved := _previous_moved(live, record) or _beyond_its_share(facts, live, record)) is not None:
-        return moved
+    if (astray := _astray(facts, live, record)) is not None:
+        return astray
     if live.failure is not None and beyond_help(live, facts.now) and not candidate_ready(live, record):
         return f"the candidate cannot be served: {live.failure.reason}: {live.failure.message}"
     promoted = facts.orders.promote is not None
@@ -159,11 +161,13 @@ def _wrong(facts: Facts, live: InferenceService, record: RolloutRecord) -> str |
     return None
 
 
+def _astray(facts: Facts, live: InferenceService, record: RolloutRecord) -> str | None:
+    """Say so where callers of stable are sent elsewhere."""
+    return _previous_moved(live, record) or _beyond_its_share(facts, live, record)
+
+
 def _previous_moved(live: InferenceService, record: RolloutRecord) -> str | None:
-    previous = previous_target(live)
-    if previous is None or previous.revision == record.stable_revision:
-        return None
-    return f"the traffic tagged prev goes to {previous.revision}, not to the stable revision {record.stable_revision}"
+    return past_stable(live, record.stable_revision, record.stable) if previous_target(live) is not None else None
 
 
 def _beyond_its_share(facts: Facts, live: InferenceService, record: RolloutRecord) -> str | None:
@@ -247,7 +251,7 @@ def _make_way(facts: Facts, live: InferenceService, record: RolloutRecord, wante
     third = _moved(facts, record) or (wanted is not None and wanted not in (record.release, record.stable))
     hangs = live.release == record.stable and live.canary_percent == 0 and (not settled(live) or crashed(live))
     previous = previous_target(live)
-    serves = previous is not None and previous.revision == record.stable_revision and previous.percent == _ALL
+    serves = previous is not None and is_stable(live, previous.revision, record) and previous.percent == _ALL
     if live.standard or not (third and hangs and serves):
         return None
     return _close(facts, record, f"{record.stable_revision} serves all callers")

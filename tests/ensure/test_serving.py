@@ -133,6 +133,18 @@ def test_traffic_that_would_go_past_stable_is_not_shifted(percent: int) -> None:
     assert predictor(made)["canaryTrafficPercent"] == 10
 
 
+def test_traffic_that_would_go_to_another_revision_of_the_stable_one_s_name_is_not_shifted() -> None:
+    made = in_canary()
+    record = rollout(scene_of(made))
+    made.serving.live[KEY].releases[record.stable_revision] = record.release
+    made.serving.live[KEY].resource_version += 1
+    with pytest.raises(Conflict, match=f"the stable revision {record.stable_revision} is gone"):
+        ensure_traffic(ShiftTraffic(record.release, 50, record.stable_revision), scene_of(made))
+    with pytest.raises(Conflict, match=f"has its name now is of release {record.release}"):
+        ensure_all_routed(RouteAll(record.release, record.stable_revision), scene_of(made))
+    assert predictor(made)["canaryTrafficPercent"] == 10
+
+
 def test_taking_traffic_away_asks_nobody() -> None:
     made = in_canary()
     ensure_traffic(ShiftTraffic(rollout(scene_of(made)).release, 0, "other"), scene_of(made))

@@ -339,6 +339,9 @@ KEPT: dict[str, Scene] = {
     "prev is not the recorded stable revision": third(
         hanging(traffic=(TrafficTarget(RESTORED, 0), TrafficTarget("iris-predictor-00000", 100, "prev")))
     ),
+    "another revision has the stable one's name by now": third(
+        hanging(revisions={STABLE: canary().release(2), RESTORED: canary().release(1)})
+    ),
     "nothing is tagged prev": third(hanging(traffic=ALONE)),
 }
 

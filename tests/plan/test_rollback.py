@@ -241,6 +241,29 @@ def test_a_candidate_that_gets_more_than_was_asked_for_is_taken_back_once_it_has
         assert not isinstance(astray(canary(10, 1), **changes).decide().action, CutTraffic), changes
 
 
+def test_a_candidate_that_has_the_stable_revision_s_name_is_taken_back_before_another_version_is_staged() -> None:
+    scene = canary(10, 1, rollout={"steps": STEPS, "onFailure": "pause"})
+    both = (TrafficTarget(STABLE, 10, "latest", latest=True), TrafficTarget(STABLE, 90, "prev"))
+    again: dict[str, Any] = {"latest_created": STABLE, "latest_ready": STABLE, "revisions": {STABLE: scene.release(2)}}
+    said = f"because the stable revision {STABLE} is gone: the one that has its name now is of release 2-"
+    for found in (seen(scene, traffic=both, **again), seen(scene.version(3), traffic=both, **again)):
+        decision = found.decide()
+        assert isinstance(decision.action, CutTraffic)
+        assert decision.reason.startswith(said)
+    alone = astray(scene.version(3), **again, traffic=(TrafficTarget(STABLE, 100, "latest", latest=True),)).decide()
+    assert isinstance(alone.action, CutTraffic)
+    assert "gets 100 % of the traffic" in alone.reason
+    unread = seen(scene, traffic=both, **{**again, "revisions": None}).decide()
+    assert not isinstance(unread.action, CutTraffic)
+
+
+def test_a_deployment_of_the_stable_predictor_keeps_its_name_whatever_is_promoted_in_it() -> None:
+    scene = seen(canary(10, 1), mode="Standard")
+    assert scene.live is not None
+    both = {STABLE: scene.release(2), CANDIDATE: scene.release(2)}
+    assert not isinstance(seen(scene, revisions=both).decide().action, CutTraffic)
+
+
 def astray(scene: Scene, **changes: Any) -> Scene:
     """Let the candidate have everything for a minute."""
     alone = (TrafficTarget(CANDIDATE, 100, "latest", latest=True),)

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.desired.documents import PolicySpec
 from reconciler.observed import (
+    STANDARD,
     TAG_RELEASE,
     Failure,
     InferenceService,
@@ -34,6 +35,7 @@ from reconciler.plan.action import (
 )
 from reconciler.plan.begin import begin_rollout, deploy_first, unmeasurable
 from reconciler.plan.course import awaits_approval, deadline_of, reverts, steps_of, waits
+from reconciler.plan.facts import is_stable
 from reconciler.plan.marks import RolloutRecord, release_to_tag
 from reconciler.plan.progress import candidate_ready, cause, effective_percent
 from reconciler.status import Health, Phase
@@ -188,10 +190,19 @@ def test_a_candidate_is_ready(sentence: str) -> None:
     assert candidate_ready(replace(live(scene), **changes), record(scene)) is expected
 
 
-def test_the_stable_revision_is_no_candidate_even_where_its_label_says_so() -> None:
+def test_the_name_of_the_stable_revision_makes_no_other_one_stable_where_its_label_can_be_read() -> None:
     scene = canary()
-    mislabelled = replace(live(scene), latest_created=STABLE, latest_ready=STABLE, revisions={STABLE: scene.release(2)})
-    assert not candidate_ready(mislabelled, record(scene))
+    again = replace(live(scene), latest_created=STABLE, latest_ready=STABLE, revisions={STABLE: scene.release(2)})
+    assert candidate_ready(again, record(scene))
+    for unread in (None, {}, {STABLE: None}):
+        assert is_stable(replace(again, revisions=unread), STABLE, record(scene))
+        assert not candidate_ready(replace(again, revisions=unread), record(scene))
+
+
+def test_a_deployment_of_the_stable_predictor_s_name_is_no_candidate_whatever_its_label_says() -> None:
+    scene = canary()
+    there: dict[str, Any] = {"latest_created": STABLE, "latest_ready": STABLE, "revisions": {STABLE: scene.release(2)}}
+    assert not candidate_ready(replace(live(scene), mode=STANDARD, **there), record(scene))
 
 
 def test_a_candidate_that_is_not_ready_is_waited_for_until_the_deadline_with_the_cause() -> None:
@@ -440,7 +451,7 @@ STALE: dict[str, dict[str, Any]] = {
     "the status is still that of the stable revision": {"latest_created": STABLE, "latest_ready": STABLE},
     "the newest revision that it names has no label of ours": {"revisions": {CANDIDATE: None}},
     "a newer revision is there than the status names": {
-        "revisions": {STABLE: Release(1, "x"), "iris-predictor-00009": None},
+        "revisions": {STABLE: canary(0, 0).release(1), "iris-predictor-00009": None},
     },
     "the candidate's revision is created and not ready": {"latest_ready": STABLE},
 }

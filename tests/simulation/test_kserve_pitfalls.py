@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+import pytest
+
+from reconciler.demo.kserve.knative import Component
 from reconciler.observed import TAG_REJECTED, InferenceService, Release, Stage
 from reconciler.ports import Clock, Result
 from reconciler.registry_roles import role
@@ -222,6 +225,34 @@ def test_a_stable_revision_that_kserve_forgot_does_not_leave_the_candidate_with_
     assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
     rejected = film.made.registry.models[NAME].versions[1].tags[TAG_REJECTED]
     assert "the traffic tagged prev goes to iris-predictor-00002, not to the stable revision" in rejected
+
+
+@pytest.mark.parametrize("fails", ["rollback", "pause"])
+def test_a_candidate_that_gets_the_stable_revision_s_name_and_everything_is_taken_back(fails: str) -> None:
+    film = Film(World(Script(), good))
+    rollout = {**spec().rollout.content(), "onFailure": fails}
+    film.made.source.write(NAME, spec(rollout=rollout))
+    film.rest()
+    film.made.source.write(NAME, spec(training=training(2), rollout=rollout))
+    film.until(lambda: shares(film) == {1: 90, 2: 10})
+    live = film.made.serving.live[KEY]
+    name, (release, _) = live.component.rolledout, asked_of(live.manifest)
+    assert release is not None
+    film.made.truth.exposure(NAME).allowed[release] = 100  # it is KServe that gives it
+    make_anew(live)
+    film.until(lambda: shares(film) == {2: 100} and live.component.rolledout == name)
+    film.rest()
+    assert shares(film) == {1: 100}
+    assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
+    rejected = film.made.registry.models[NAME].versions[1].tags[TAG_REJECTED]
+    assert f"the stable revision {name} is gone: the one that has its name now is of release {release}" in rejected
+
+
+def make_anew(live: Live) -> None:
+    """Let the Knative Service go and come back, as after `serving.kserve.io/stop` or a deletion by hand."""
+    live.created, live.templates, live.releases, live.ready = 0, {}, {}, set()
+    live.latest_ready, live.component, live.shares = "", Component(), ()
+    live.resource_version += 1
 
 
 def test_a_candidate_that_never_becomes_ready_gets_nothing_and_stable_keeps_everything() -> None:
