@@ -146,8 +146,12 @@ def _named(record: ReleaseRecord) -> dict[str, Any]:
 
 def predictor_name(record: ReleaseRecord) -> str:
     """Return the name of a release's predictor in Standard mode, "" for none: that on record, or one of its own."""
-    release = record.release
-    return str(record.serving["predictor"].get("name", f"v{release.version}-{release.template[:5]}"))
+    return str(record.serving["predictor"].get("name", own_name(record.release)))
+
+
+def own_name(release: Release) -> str:
+    """Return the name that the predictor of a release of ours has in Standard mode, where none is on record."""
+    return f"v{release.version}-{release.template[:5]}"
 
 
 def under_name(record: ReleaseRecord, name: str) -> ReleaseRecord:

@@ -8,7 +8,15 @@ from typing import Any
 from reconciler.breakpoints import reached
 from reconciler.ensure.scene import After, Scene
 from reconciler.errors import Conflict
-from reconciler.manifest import contested, deployed_name, inference_service, predictor_name, share_of, under_name
+from reconciler.manifest import (
+    contested,
+    deployed_name,
+    inference_service,
+    own_name,
+    predictor_name,
+    share_of,
+    under_name,
+)
 from reconciler.observed import InferenceService, Known, Release, ReleaseRecord, Stage
 from reconciler.plan.action import (
     Adopt,
@@ -148,13 +156,18 @@ def _in_place(scene: Scene, record: ReleaseRecord) -> ReleaseRecord:
 
 
 def _beside(scene: Scene, record: ReleaseRecord) -> ReleaseRecord:
-    """Give a canary in Standard mode another name than that of the predictor it stands beside."""
+    """Give a canary in Standard mode a name, and another one than that of the predictor it stands beside.
+
+    What was adopted may have served without a name, which KServe refuses of a canary.
+    """
     live, rollout = scene.facts.live, scene.facts.rollout
     if live is None or not live.standard or rollout is None:
         return record
     name = predictor_name(record)
-    taken = deployed_name(live.name, rollout.stable_revision)
-    return under_name(record, f"{name}-b" if name and not name.endswith("-b") else "a") if name == taken else record
+    free = name or own_name(record.release)
+    if free == deployed_name(live.name, rollout.stable_revision):
+        free = "a" if free.endswith("-b") else f"{free}-b"
+    return record if free == name else under_name(record, free)
 
 
 def _kept(scene: Scene, record: ReleaseRecord) -> ReleaseRecord:

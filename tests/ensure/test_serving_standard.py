@@ -24,7 +24,7 @@ from reconciler.ensure.serving import (
     ensure_traffic_cut,
 )
 from reconciler.errors import Conflict, Transient
-from reconciler.manifest import deployed_name, predictor_name, under_name
+from reconciler.manifest import deployed_name, own_name, predictor_name, under_name
 from reconciler.observed import STANDARD, Release
 from reconciler.plan.action import (
     CutTraffic,
@@ -200,10 +200,19 @@ def test_a_version_is_deployed_under_the_name_that_is_there_and_kept_so() -> Non
 
 @pytest.mark.parametrize(
     ("own", "taken", "name"),
-    [("v2", "v1", "v2"), ("v1", "v1", "v1-b"), ("v1-b", "v1-b", "a"), ("", "", "a"), ("", "v1", "")],
+    [
+        ("v2", "v1", "v2"),
+        ("v1", "v1", "v1-b"),
+        ("v1-b", "v1-b", "a"),
+        ("", "", "OWN"),
+        ("", "v1", "OWN"),
+        ("", "OWN", "OWN-b"),
+        ("", "OWN-b", "OWN"),
+    ],
 )
-def test_a_canary_never_has_the_name_of_what_it_stands_beside(own: str, taken: str, name: str) -> None:
+def test_a_canary_has_a_name_and_never_that_of_what_it_stands_beside(own: str, taken: str, name: str) -> None:
     scene = scene_of(at(None))
+    taken, name = (said.replace("OWN", own_name(rollout(scene).release)) for said in (taken, name))
     deployment = f"{NAME}-{taken}-predictor" if taken else f"{NAME}-predictor"
     facts = replace(scene.facts, rollout=replace(rollout(scene), stable_revision=deployment))
     record = under_name(scene.release_record(rollout(scene).release), own)

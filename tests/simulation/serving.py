@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
+from reconciler.demo.kserve.admission import refuse_canaries, refuse_renaming
 from reconciler.demo.kserve.knative import (
     Component,
     Service,
@@ -230,7 +232,6 @@ class SimServing:
             _check(live, meta)
             if not is_ours(live):
                 raise Conflict("the object is not ours")
-            _admit(live, manifest)
             self._check_canaries(manifest)
             _check_left(live, manifest)
             self.writes += self._applied(live, _onto(live.fields, wanted))
@@ -295,6 +296,8 @@ class SimServing:
     def _become(self, live: Live, fields: Fields) -> bool:
         """Store other fields; False when nothing but their owners changed."""
         changed = fields.values != live.fields.values
+        if changed:
+            _admit(live, _manifest(_key(live), fields))
         if changed or fields != live.fields:
             live.resource_version += 1
         if changed:
@@ -314,7 +317,8 @@ class SimServing:
 
     def _by_hand(self, key: Key, path: Path, value: object) -> None:
         live = self.live[key]
-        self._become(live, live.fields.patched(path, value, ours=False))
+        with suppress(Refused):  # the person is told
+            self._become(live, live.fields.patched(path, value, ours=False))
 
     def create_by_hand(self, body: Mapping[str, Any]) -> None:
         """Create an object as a person does."""
@@ -574,11 +578,10 @@ def _check_left(live: Live, manifest: Mapping[str, Any]) -> None:
         raise Transient(f"callers are sent to {live.newest} still")
 
 
-def _admit(live: Live, manifest: Mapping[str, Any]) -> None:
-    """Refuse what KServe's webhook refuses (validatePredictorNameChange)."""
-    before, after = live.manifest["spec"]["predictor"], manifest["spec"]["predictor"]
-    if before.get("name") != after.get("name") and before["model"]["storageUri"] == after["model"]["storageUri"]:
-        raise Refused("predictor.name change requires a model change (e.g. storageUri)")
+def _admit(live: Live, manifest: dict[str, Any]) -> None:
+    """Refuse what KServe's webhook refuses of canaries, and another name for the same artifact."""
+    if why := refuse_canaries(manifest) or refuse_renaming(manifest, live.manifest):
+        raise Refused(why)
 
 
 def _key_of(manifest: Mapping[str, Any]) -> Key:

@@ -178,6 +178,23 @@ def test_where_git_asks_for_other_fields_they_are_rolled_out_after_the_adoption(
     assert (made.serving.shares(KEY), replicas(made)) == ({1: 100}, 2)
 
 
+def test_a_release_that_was_adopted_without_a_predictor_s_name_is_gone_back_to_under_one(made: World) -> None:
+    registered(made)
+    made.serving.create_by_hand(foreign(KEY, f"s3://models/{NAME}/1", "Standard"))
+    fields = serving(adopt=True, mode="Standard")
+    wants(made, training=None, serving=fields)
+    made.settle()
+    assert "name" not in made.serving.live[KEY].manifest["spec"]["predictor"]
+    registered(made)
+    wants(made, training=None, serving=fields, promotion={"version": "2"})
+    made.settle()
+    assert made.serving.shares(KEY) == {2: 100}
+    wants(made, training=None, serving=fields, promotion={"version": "1"})
+    made.settle()
+    assert made.serving.shares(KEY) == {1: 100}
+    assert made.serving.live[KEY].manifest["spec"]["predictor"]["name"].startswith("v1-")
+
+
 def test_what_serves_no_registered_version_is_not_adopted(made: World) -> None:
     registered(made)
     served_by_hand(made, "s3://somewhere/else")

@@ -51,9 +51,9 @@ def refusals(isvc: Json, standing: Json | None) -> list[str]:
         _refuse_implementations(isvc["spec"]["predictor"]),
         _refuse_replicas(isvc["spec"]["predictor"]),
         _refuse_logger(isvc["spec"]["predictor"]),
-        _refuse_canaries(isvc),
+        refuse_canaries(isvc),
         _refuse_mode_change(isvc, standing),
-        _refuse_renaming(isvc, standing),
+        refuse_renaming(isvc, standing),
     ]
     return [refusal for refusal in found if refusal]
 
@@ -138,7 +138,8 @@ def _refuse_logger(predictor: Json) -> str:
     return ""
 
 
-def _refuse_canaries(isvc: Json) -> str:
+def refuse_canaries(isvc: Json) -> str:
+    """Say why the canaries are refused, "" if they are not."""
     canaries = isvc["spec"].get("canary") or []
     if not canaries:
         return ""
@@ -195,7 +196,8 @@ def _refuse_mode_change(isvc: Json, standing: Json | None) -> str:
     return ""
 
 
-def _refuse_renaming(isvc: Json, standing: Json | None) -> str:
+def refuse_renaming(isvc: Json, standing: Json | None) -> str:
+    """Say why another name of the predictor is refused, "" if it is not."""
     if standing is None:
         return ""
     before, after = standing["spec"]["predictor"], isvc["spec"]["predictor"]
