@@ -219,6 +219,11 @@ class InferenceService:
         """Return whether the predictor beside a canary is of the canary's release already, which was promoted so."""
         return self.beside is not None and self.beside == self.release
 
+    @property
+    def awaited(self) -> str | None:
+        """Return the revision that has to come up: the newest one, or stable that is made what its canary is."""
+        return self.latest_rolledout or self.latest_created if self.succeeded else self.latest_created
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from reconciler.analysis.verdict import CheckVerdict, due_at, judge
 from reconciler.desired.checks import Check
+from reconciler.desired.duration import format_duration
 from reconciler.desired.holds import Step
 from reconciler.manifest import canary_pods
 from reconciler.observed import InferenceService, Measurement, Order
@@ -70,7 +71,7 @@ def _continue(facts: Facts, live: InferenceService, record: RolloutRecord) -> De
     if live.canary_percent is None:
         return _start(facts, live, record)
     if live.succeeded:
-        return _succeed(live, record)
+        return _succeed(facts, live, record)
     if live.release != release:
         # The one before was taken to 0 % when this one superseded it.
         return act(StartCanary(release), "because it supersedes the candidate before, which has 0 %", Phase.CANARY)
@@ -100,13 +101,11 @@ def _measure_on(facts: Facts, live: InferenceService, record: RolloutRecord, wai
     return replace(waiting, checks=held.checks).sooner(held.look_again_at)
 
 
-def _succeed(live: InferenceService, record: RolloutRecord) -> Decision:
+def _succeed(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
     """Let the stable predictor, which was made what the canary is, take over from it; then the canary goes."""
     version = record.release.version
     if not live.ready:
-        return stalled_by(
-            live, wait(f"version {version} to come up as the stable predictor{cause(live)}", Phase.PROMOTING)
-        )
+        return _await_heir(facts, live, record)
     if live.canary_percent:
         why = f"because the stable predictor is version {version} as well, and ready"
         return act(ShiftTraffic(record.release, 0, record.stable_revision), why, Phase.PROMOTING)
@@ -114,6 +113,17 @@ def _succeed(live: InferenceService, record: RolloutRecord) -> Decision:
         return wait("the canary to have no callers any more", Phase.PROMOTING)
     why = f"because callers get version {version} of the stable predictor"
     return act(RouteAll(record.release, record.stable_revision), why, Phase.PROMOTING)
+
+
+def _await_heir(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:
+    """Wait for the stable predictor's new pods: callers keep the canary's, however long that takes."""
+    what, within = f"version {record.release.version} to come up as the stable predictor", facts.spec.rollout.deadline
+    late = (live.applied_at or record.started) + within
+    if live.failure is None and facts.now < late:
+        return wait(f"{what}{cause(live)}", Phase.PROMOTING, until=late)
+    why = live.failure.reason if live.failure else f"it did not come up within {format_duration(within)}"
+    help_ = f"{what}, or `reconciler abort`, which gives callers back to {record.stable}; the canary serves until then"
+    return stall(f"{why}{cause(live)}", Phase.PROMOTING, help_)
 
 
 def _start(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision:

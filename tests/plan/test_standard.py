@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -300,7 +300,7 @@ def test_the_stable_predictor_takes_over_once_it_is_ready_and_the_canary_goes_la
     assert (coming.action, coming.phase) == (None, Phase.PROMOTING)
     assert coming.waits_for == "version 2 to come up as the stable predictor: loading"
     slow = succeeded(100, ready=False, failure=Failure("Slow", "pulling", terminal=False)).decide()
-    assert slow.stalled == "Slow: pulling"
+    assert (slow.stalled, slow.health) == ("Slow: pulling", Health.DEGRADED)
     ready = succeeded(100).decide()
     assert (ready.action, ready.phase) == (ShiftTraffic(release, 0, STABLE), Phase.PROMOTING)
     assert ready.reason == "because the stable predictor is version 2 as well, and ready"
@@ -310,6 +310,24 @@ def test_the_stable_predictor_takes_over_once_it_is_ready_and_the_canary_goes_la
     done = succeeded(0).decide()
     assert (done.action, done.phase) == (RouteAll(release, STABLE), Phase.PROMOTING)
     assert done.reason == "because callers get version 2 of the stable predictor"
+
+
+@pytest.mark.parametrize("applied", [NOW, None])
+def test_a_stable_predictor_that_does_not_take_over_in_time_is_told_and_callers_keep_the_canary(
+    applied: datetime | None,
+) -> None:
+    scene = succeeded(100, ready=False, message="loading", applied_at=applied)
+    late = (applied or NOW - 10 * MINUTE) + timedelta(hours=1)
+    waiting = scene.decide(late - SECOND)
+    assert (waiting.stalled, waiting.health, waiting.look_again_at) == ("", Health.PROGRESSING, late)
+    decision = scene.decide(late)
+    assert decision.stalled == "it did not come up within 1h: loading"
+    assert decision.waits_for == (
+        f"version 2 to come up as the stable predictor, or `reconciler abort`, which gives callers back to "
+        f"{scene.release(1)}; the canary serves until then"
+    )
+    assert (decision.action, decision.phase, decision.health) == (None, Phase.PROMOTING, Health.DEGRADED)
+    assert decision.look_again_at is None
 
 
 def test_what_took_over_is_not_taken_back_nor_superseded_on_its_way() -> None:

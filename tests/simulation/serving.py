@@ -547,7 +547,9 @@ class SimServing:
         return self._translate_standard(live, found) if live.standard else found
 
     def _translate_standard(self, live: Live, found: InferenceService) -> InferenceService:
-        ready, route, updating = set(live.told[0]), dict(live.told[1]), set(live.told[2])
+        # A Deployment's own status is behind its template, which both show at once: it is not ready meanwhile.
+        ready, updating = set(live.told[0]) - live.updating, set(live.told[2]) | live.updating
+        route = dict(live.told[1])
         return standard.shown(
             replace(found, failure=None, ready=standard.stable_name(live.manifest) in ready),
             live.manifest,

@@ -131,6 +131,37 @@ def test_an_abort_in_the_middle_of_a_promotion_in_place_goes_back_to_what_was_th
     assert made.serving.live[KEY].manifest["spec"]["predictor"]["minReplicas"] == 1
 
 
+def test_a_promotion_in_place_that_hangs_is_told_and_callers_stay_with_the_canary_unless_it_is_aborted() -> None:
+    film = in_production()
+    made, old = film.made, set(film.made.serving.releases(KEY))
+    commit(film, replace(FIRST, replicas=2))
+    film.until(lambda: bool(made.serving.live[KEY].updating))
+    made.serving.never_ready.add(1)
+    film.until(lambda: bool(stalled(film)))
+    status = made.status()
+    assert status is not None
+    assert (status.health, "CrashLoopBackOff" in status.conditions.stalled.message) == ("Degraded", True)
+    assert "or `reconciler abort`" in waits_for(film)
+    for _ in range(3):
+        made.now += timedelta(hours=1)
+        assert (made.one_pass(), asked(film)) == ("", 100)
+    assert not old & made.serving.releases(KEY).keys()
+    made.order(OrderKind.ABORT)
+    film.until(lambda: set(made.serving.releases(KEY)) == old)
+    assert canary_of(made.serving.live[KEY].manifest) is None
+
+
+def test_a_promotion_in_place_that_came_up_late_goes_on_by_itself() -> None:
+    film = in_production()
+    commit(film, replace(FIRST, replicas=2))
+    film.until(lambda: bool(film.made.serving.live[KEY].updating))
+    film.made.serving.never_ready.add(1)
+    film.until(lambda: bool(stalled(film)))
+    film.made.serving.never_ready.clear()
+    film.rest()
+    assert (stalled(film), asked(film), roles(film)) == ("", None, {1: Stage.PRODUCTION})
+
+
 def test_a_canary_that_the_route_ignores_stalls_and_is_taken_back_at_its_deadline() -> None:
     film = in_production("ignored")
     commit(film, SECOND)

@@ -181,8 +181,8 @@ class KServe:
         self._write(manifest, writing.write)
 
     def trouble(self, live: InferenceService) -> Failure | None:
-        """Return why the pods of the newest revision are not ready; an answer is kept for a few seconds."""
-        revision, now = (live.namespace, live.latest_created or ""), self._options.monotonic()
+        """Return why the pods of the revision that has to come up are not ready; an answer is kept for seconds."""
+        revision, now = (live.namespace, live.awaited or ""), self._options.monotonic()
         known = self._troubles.get(revision)
         if known is not None and now - known[0] < _TROUBLE_SECONDS:
             return known[1]
@@ -193,7 +193,7 @@ class KServe:
 
     def _look(self, live: InferenceService) -> Failure | None:
         cause = cause_of(items(self._api.call(list_call(live)), "items"))
-        if cause is None and live.standard and live.latest_created not in (live.revisions or {}):
+        if cause is None and live.standard and live.awaited not in (live.revisions or {}):
             return refusal_of(items(self._api.call(events_call(live)), "items"), live.applied_at)
         return cause
 

@@ -47,9 +47,9 @@ _RANKS = (
 
 
 def list_call(live: InferenceService) -> Call:
-    """Return the call that lists the pods of the newest revision: of a Deployment in Standard mode."""
+    """Return the call that lists the pods of the revision that has to come up: of a Deployment in Standard mode."""
     label = "app=isvc." if live.standard else "serving.knative.dev/revision="
-    query = (("labelSelector", f"{label}{live.latest_created or ''}"), ("limit", _MOST_PODS))
+    query = (("labelSelector", f"{label}{live.awaited or ''}"), ("limit", _MOST_PODS))
     return Call("list", PODS, live.namespace, query=query)
 
 

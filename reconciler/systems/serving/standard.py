@@ -170,11 +170,12 @@ def joined(
     latest_ready = newest if fresh else stable if stable in ready or few else None
     serves = stable in ready or (few and workloads[stable].available > 0)
     renewed = serves and workloads[stable].release == (service.beside or service.release)
+    awaited = stable if service.succeeded else newest
     told = replace(
         service,
         ready=service.ready and latest_ready == newest and renewed,
-        message=_message(service, workloads, newest),
-        failure=service.failure if newest == stable else None,
+        message=_message(service, workloads, awaited),
+        failure=service.failure if awaited == stable else None,
         traffic=_targets(service, shares, link),
         latest_ready=latest_ready,
         latest_rolledout=stable if shares or stable in ready else None,
@@ -189,7 +190,7 @@ def joined(
         routed=followed,
         canaries=service.canaries and _named(service, workloads),
     )
-    current = workloads.get(newest)
+    current = workloads.get(awaited)
     return told if told.failure or current is None else replace(told, failure=current.failure)
 
 
@@ -226,13 +227,13 @@ def _targets(service: InferenceService, shares: Mapping[str, int], link: Link) -
     )
 
 
-def _message(service: InferenceService, workloads: Mapping[str, Workload], newest: str) -> str:
-    current = workloads.get(newest)
+def _message(service: InferenceService, workloads: Mapping[str, Workload], awaited: str) -> str:
+    current = workloads.get(awaited)
     if not _named(service, workloads):
         plain = deployment_name(service.name, "")
-        return f"KServe made Deployment {plain}, not {newest}, as before v0.20.0; Standard mode needs a newer one"
+        return f"KServe made Deployment {plain}, not {awaited}, as before v0.20.0; Standard mode needs a newer one"
     if current is None:
-        return f"KServe has not made Deployment {newest} yet"
+        return f"KServe has not made Deployment {awaited} yet"
     if not current.ready:
-        return f"Deployment {newest} has {current.available} of {current.asked} replicas available, or older pods"
+        return f"Deployment {awaited} has {current.available} of {current.asked} replicas available, or older pods"
     return service.message

@@ -56,7 +56,7 @@ def _untold(_: Any) -> Any:
 
 
 def _heir_unawaited(_: Any) -> Any:
-    return lambda live, record: act(
+    return lambda facts, live, record: act(
         RouteAll(record.release, record.stable_revision), "stable is the same as well", Phase.PROMOTING
     )
 

@@ -483,6 +483,18 @@ SAID: dict[str, tuple[InferenceService, str, Failure | None]] = {
         "said by KServe",
         None,
     ),
+    "the stable predictor was promoted in place and is stuck": (
+        told(
+            replace(IN_CANARY, beside=NEW),
+            {STABLE: replace(UP, release=NEW, ready=False, available=1, failure=WHY), CANARY: NEWER},
+            {STABLE: 0, CANARY: 100},
+        ),
+        f"Deployment {STABLE} has 1 of 2 replicas available, or older pods",
+        WHY,
+    ),
+    "KServe alone says why what was promoted in place is stuck": (
+        told(replace(IN_CANARY, beside=NEW, failure=BROKEN), BOTH, {STABLE: 0, CANARY: 100}), "said by KServe", BROKEN,
+    ),
     "KServe and the only Deployment say why: KServe knows more": (
         told(replace(SERVING, failure=BROKEN), {STABLE: replace(UP, failure=WHY)}, {STABLE: 100}),
         "said by KServe",

@@ -181,6 +181,13 @@ def test_pods_are_those_of_the_newest_deployment() -> None:
     )
 
 
+def test_pods_are_those_of_the_stable_deployment_that_is_made_what_its_canary_is() -> None:
+    promoted = replace(IN_CANARY, beside=NEW)
+    assert promoted.latest_rolledout == STABLE
+    assert dict(list_call(promoted).query)["labelSelector"] == f"app=isvc.{STABLE}"
+    assert replace(promoted, latest_rolledout=None).awaited == CANARY
+
+
 def test_events_are_those_that_tell_of_a_refused_predictor_of_this_service() -> None:
     about = dict(events_call(IN_CANARY).query)["fieldSelector"]
     assert about == "involvedObject.kind=InferenceService,involvedObject.name=iris,reason=InternalError"
