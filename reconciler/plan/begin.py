@@ -10,7 +10,7 @@ from reconciler.plan.action import Deploy, StageCandidate
 from reconciler.plan.course import reverts
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.facts import Facts
-from reconciler.plan.progress import cause, ill, stalled_by
+from reconciler.plan.progress import cause, ill, settling, stalled_by
 from reconciler.status import Health, Phase
 
 NOT_ROUTED = "TrafficNotRouted"
@@ -38,7 +38,7 @@ def begin_rollout(live: InferenceService, stable: Release, release: Release) -> 
     """Make the release the candidate; only while one revision has all traffic, and no newer one may take it."""
     serving = next((t.revision for t in live.traffic if t.percent == 100), None)
     if serving is None or live.canary_percent is not None or serving != live.latest_ready:
-        return wait("the live service to settle before a rollout begins", Phase.DEPLOYING)
+        return settling(live, "a rollout begins", Phase.DEPLOYING)
     action = StageCandidate(release, stable, serving)
     return act(action, f"because version {release.version} is wanted and version {stable.version} serves", Phase.CANARY)
 

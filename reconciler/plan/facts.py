@@ -296,6 +296,23 @@ def unchallenged(live: InferenceService, stable: Release) -> bool:
     return live.release == stable and all(release == stable for release in newer)
 
 
+def hangs_above(live: InferenceService, stable: Release) -> bool:
+    """Return whether one revision of `stable` has all callers, and a newer template of the same release fails above it.
+
+    A candidate at 0 % may be applied over that: KServe tags `prev` what was rolled out, which has the callers, and what
+    comes up in between is of their release.
+    """
+    serving, newest = live.latest_ready, live.latest_created
+    if live.standard or live.deleting or live.failure is None or live.canary_percent is not None or not live.revisions:
+        return False
+    if serving is None or newest is None or serving == newest:
+        return False
+    alone = [(t.revision, t.percent) for t in live.traffic if t.percent] == [(serving, 100)]
+    shown = all(_number(revision) <= _number(newest) for revision in live.revisions)
+    known = live.revisions.get(serving) == stable and live.latest_rolledout == serving
+    return alone and shown and known and unchallenged(live, stable)
+
+
 def _number(revision: str) -> int:
     digits = revision.rpartition("-")[2]
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 10 else 0

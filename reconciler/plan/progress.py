@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.observed import InferenceService
-from reconciler.plan.decision import Decision
+from reconciler.plan.decision import Decision, stall, wait
 from reconciler.plan.facts import is_stable, revision_release, settled, sole_release
 from reconciler.plan.marks import RolloutRecord
+from reconciler.status import Health, Phase
 
 
 def candidate_ready(live: InferenceService, record: RolloutRecord) -> bool:
@@ -46,6 +47,15 @@ def cause(live: InferenceService) -> str:
     """Write why a revision does not become ready, `: pulling the image`; empty where nobody says."""
     why = (live.failure.message or live.failure.reason) if live.failure else live.message
     return f": {why}" if why else ""
+
+
+def settling(live: InferenceService, before: str, phase: Phase) -> Decision:
+    """Wait for the live service to settle, and tell where it fails to."""
+    what = f"the live service to settle before {before}"
+    if live.failure is None:
+        return wait(f"{what}{cause(live)}", phase, Health.DEGRADED if ill(live) else Health.PROGRESSING)
+    undone = "what changed its pods to be undone, as a label of the object or its serving runtime, or them to start"
+    return stall(f"{live.failure.reason}{cause(live)}", phase, f"{what}: {undone}")
 
 
 def stalled_by(live: InferenceService, waiting: Decision) -> Decision:

@@ -24,6 +24,7 @@ from reconciler.plan.facts import (
     ROUTED_WITHIN,
     Facts,
     beyond_help,
+    hangs_above,
     is_stable,
     past_stable,
     previous_target,
@@ -238,7 +239,7 @@ def _take_back(facts: Facts, live: InferenceService, record: RolloutRecord) -> D
             return stalled_by(live, wait(what, Phase.ROLLING_BACK, Health.DEGRADED))
         why = f"because version {record.stable.version} is ready again"
         return act(FinishRollback(record.stable), why, Phase.ROLLING_BACK, Health.DEGRADED)
-    if not ready or sole_release(live, record) != record.stable:
+    if not (ready or hangs_above(live, record.stable)) or sole_release(live, record) != record.stable:
         return wait(f"all traffic to reach version {record.stable.version}", Phase.ROLLING_BACK, Health.DEGRADED)
     return _close(facts, record, "it gets no traffic any more")
 

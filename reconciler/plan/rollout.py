@@ -29,6 +29,7 @@ from reconciler.plan.facts import (
     ROUTED_WITHIN,
     Facts,
     beyond_help,
+    hangs_above,
     previous_target,
     routes_nothing,
     settled,
@@ -40,7 +41,7 @@ from reconciler.plan.facts import (
 from reconciler.plan.hold import held, held_words, over_since
 from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.orders import said
-from reconciler.plan.progress import candidate_ready, cause, crashed, cut_short, effective_percent, stalled_by
+from reconciler.plan.progress import candidate_ready, cause, crashed, cut_short, effective_percent, settling, stalled_by
 from reconciler.status import Health, Phase
 
 STABLE_NOT_READY = "StableNotReady"
@@ -134,8 +135,8 @@ def _start(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decis
             return stalled_by(live, wait(what, Phase.PROMOTING, until=_deadline_ahead(facts, record)))
         return wait("all traffic to reach the candidate", Phase.PROMOTING)
     stable = sole_release(live, record)
-    if stable is None or not settled(live):
-        return wait("the live service to settle before the candidate is applied", Phase.CANARY)
+    if stable is None or not (settled(live) or hangs_above(live, stable)):
+        return settling(live, "the candidate is applied", Phase.CANARY)
     if stable != record.stable or live.latest_ready != record.stable_revision:
         return begin_rollout(live, stable, record.release)  # another revision came up since it was staged
     if live.standard and not live.canaries:

@@ -11,9 +11,17 @@ from reconciler.plan.action import Archive, Deploy, FinishRollback, Promote, Put
 from reconciler.plan.adoption import decide_adoption
 from reconciler.plan.begin import begin_rollout, deploy_first, unmeasurable, unsplittable
 from reconciler.plan.decision import Decision, act, stall, wait
-from reconciler.plan.facts import Facts, previous_target, revision_release, settled, sole_release, unchallenged
+from reconciler.plan.facts import (
+    Facts,
+    hangs_above,
+    previous_target,
+    revision_release,
+    settled,
+    sole_release,
+    unchallenged,
+)
 from reconciler.plan.marks import RolloutRecord, release_from_tag
-from reconciler.plan.progress import cause, ill
+from reconciler.plan.progress import cause, ill, settling
 from reconciler.plan.rollout import continue_rollout
 from reconciler.plan.selection import production_of
 from reconciler.registry_roles import CHAMPION
@@ -88,8 +96,8 @@ def _stable_first(facts: Facts, live: InferenceService, stable: Release) -> Deci
 def _replace(facts: Facts, live: InferenceService, stable: Release, release: Release) -> Decision:
     if live.release == release:
         return deploy_first(facts, release)  # applied while nothing served yet, and not ready so far
-    if live.release == stable and not settled(live) and live.canaries:
-        return _drifted(facts, live, stable) or wait("the live service to settle before a rollout", Phase.DEPLOYING)
+    if live.release == stable and not settled(live) and not hangs_above(live, stable) and live.canaries:
+        return _drifted(facts, live, stable) or settling(live, "a rollout", Phase.DEPLOYING)
     blocked = unmeasurable(facts, stable, release) or unsplittable(facts, live, stable, release)
     if blocked is not None:
         return _drifted(facts, live, stable) or blocked

@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.observed import (
     TAG_ROLLOUT,
+    Failure,
     InferenceService,
     Known,
     Memory,
@@ -24,6 +25,7 @@ from reconciler.observed import (
 from reconciler.plan.facts import (
     Facts,
     gather,
+    hangs_above,
     previous_target,
     revision_release,
     rollout_of,
@@ -279,6 +281,41 @@ UNCHALLENGED: dict[str, tuple[Release, Mapping[str, Release | None] | None, tupl
 def test_a_release_is_unchallenged(sentence: str) -> None:
     applied, revisions, traffic, expected = UNCHALLENGED[sentence]
     assert unchallenged(live(release=applied, revisions=revisions, traffic=traffic), A) is expected
+
+
+ALONE = {
+    "latest_created": "r-2", "latest_ready": "r-1", "latest_rolledout": "r-1", "revisions": {"r-1": A, "r-2": A},
+    "traffic": (target("r-1", 100, "latest"),), "failure": Failure("RevisionFailed", "it ends", terminal=False),
+}  # fmt: skip
+HANGS: dict[str, tuple[dict[str, Any], bool]] = {
+    "a newer template of the release that serves fails": ({}, True),
+    "several of them do": ({"latest_created": "r-3", "revisions": {"r-1": A, "r-2": A, "r-3": A}}, True),
+    "what serves crashed": ({"unready": frozenset({"r-1"})}, True),
+    "it may still come up": ({"failure": None}, False),
+    "it is up": ({"latest_ready": "r-2"}, False),
+    "nothing was ready ever": ({"latest_ready": None}, False),
+    "nothing was created": ({"latest_created": None}, False),
+    "it is of another release": ({"revisions": {"r-1": A, "r-2": B}}, False),
+    "one in between is of another release": (
+        {"latest_created": "r-3", "revisions": {"r-1": A, "r-2": B, "r-3": A}}, False,
+    ),
+    "the object asks for another release": ({"release": B}, False),
+    "what serves is of another release": ({"revisions": {"r-1": B, "r-2": A}}, False),
+    "what serves is not what was rolled out": ({"latest_rolledout": "r-0"}, False),
+    "another one serves": ({"traffic": (target("r-0", 100),)}, False),
+    "callers are split": ({"traffic": (target("r-1", 90), target("r-2", 10))}, False),
+    "a split is asked for": ({"canary_percent": 0}, False),
+    "the status is behind": ({"revisions": {"r-1": A, "r-2": A, "r-3": A}}, False),
+    "revisions cannot be read": ({"revisions": None}, False),
+    "a deletion is under way": ({"deleting": True}, False),
+    "a Deployment is on its way to another template": ({"mode": "Standard"}, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", HANGS)
+def test_something_hangs_above_what_serves_where(sentence: str) -> None:
+    changes, expected = HANGS[sentence]
+    assert hangs_above(live(**{"release": A, **ALONE, **changes}), A) is expected
 
 
 def facts_of(scene: Scene) -> Facts:

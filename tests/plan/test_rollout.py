@@ -32,6 +32,7 @@ from reconciler.plan.action import (
     ShiftTraffic,
     StageCandidate,
     StartCanary,
+    Withdraw,
 )
 from reconciler.plan.begin import begin_rollout, deploy_first, unmeasurable
 from reconciler.plan.course import awaits_approval, deadline_of, reverts, steps_of, waits
@@ -158,6 +159,16 @@ def test_a_staged_candidate_is_applied_only_where_what_was_staged_against_still_
     newest = {"latest_created": CANDIDATE, "latest_ready": CANDIDATE}
     divided = seen(staged(), traffic=split(50, 50), revisions=revisions, **newest)
     assert divided.decide().waits_for == "the live service to settle before the candidate is applied"
+
+
+def test_a_staged_candidate_is_applied_or_closed_above_a_newer_template_of_stable_that_fails() -> None:
+    both = {STABLE: staged().release(1), CANDIDATE: staged().release(1)}
+    scene = seen(staged(), latest_created=CANDIDATE, revisions=both, failure=PULLING, ready=False)
+    assert scene.decide().action == StartCanary(scene.release(2))
+    assert seen(scene, failure=None).decide().waits_for == "the live service to settle before the candidate is applied"
+    back = replace(scene, wanted=wanting(promotion={"version": "1"}).wanted)
+    assert back.decide().action == Withdraw(scene.release(2), Stage.ARCHIVED)
+    assert seen(back, failure=None).decide().waits_for == "all traffic to reach version 1"
 
 
 @pytest.mark.parametrize("changes", [{"stable": Release(1, "other")}, {"stable_revision": "iris-predictor-00000"}])

@@ -211,6 +211,38 @@ def test_a_service_that_has_not_settled_is_waited_for_or_put_back_before_a_rollo
     assert isinstance(scene.sees(drift=DRIFT).decide().action, PutBack)
 
 
+def hanging(version: int, **changes: Any) -> Scene:
+    """Let a newer template of version 1 fail above what serves."""
+    scene = settled().version(version)
+    failure = Failure("RevisionFailed", "it ends; next: read its log", terminal=False)
+    above: dict[str, Any] = {"revisions": {STABLE: scene.release(1), CANDIDATE: scene.release(1)}, "failure": failure}
+    return seen(scene, **{"latest_created": CANDIDATE, "ready": False, **above, **changes})
+
+
+def test_a_rollout_begins_below_a_newer_template_of_stable_that_fails() -> None:
+    scene = hanging(2)
+    assert scene.decide().action == StageCandidate(scene.release(2), scene.release(1), STABLE)
+    assert isinstance(scene.sees(drift=DRIFT).decide().action, StageCandidate)
+
+
+def test_what_keeps_the_live_service_from_settling_is_told_with_what_helps() -> None:
+    decision = hanging(2, latest_rolledout=None).decide()
+    assert (decision.action, decision.health) == (None, Health.DEGRADED)
+    assert decision.stalled == "RevisionFailed: it ends; next: read its log"
+    assert decision.waits_for == (
+        "the live service to settle before a rollout: what changed its pods to be undone, as a label of the object or "
+        "its serving runtime, or them to start"
+    )
+
+
+def test_a_live_service_that_has_not_settled_is_degraded_only_where_callers_go_to_what_is_not_ready() -> None:
+    scene = hanging(2, failure=None, message="pulling the image")
+    decision = scene.decide()
+    assert (decision.stalled, decision.health) == ("", Health.PROGRESSING)
+    assert decision.waits_for == "the live service to settle before a rollout: pulling the image"
+    assert seen(scene, unready=frozenset({STABLE})).decide().health is Health.DEGRADED
+
+
 def test_a_version_that_was_applied_while_nothing_served_yet_is_waited_for() -> None:
     scene = seen(settled().version(2), release=settled().release(2), message="loading")
     assert scene.decide().waits_for == "version 2 to become ready: loading"

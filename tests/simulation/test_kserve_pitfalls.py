@@ -248,6 +248,70 @@ def test_a_candidate_that_gets_the_stable_revision_s_name_and_everything_is_take
     assert f"the stable revision {name} is gone: the one that has its name now is of release {release}" in rejected
 
 
+def hanging_above() -> Film:
+    """Begin with version 1 in Production, and a newer template of it that does not come up: a person labelled it."""
+    film = in_production()
+    film.made.serving.never_ready.add(1)
+    film.made.serving.label_by_hand(KEY, {"team": "x"})
+    film.rest()
+    status = film.made.status()
+    assert status is not None
+    assert (status.health, shares(film), film.made.serving.live[KEY].created) == ("Degraded", {1: 100}, 2)
+    return film
+
+
+def test_a_newer_template_of_stable_that_hangs_keeps_no_fix_out() -> None:
+    film = hanging_above()
+    film.made.source.write(NAME, spec(training=training(2)))
+    pictures = film.rest()
+    percents = [p.percent for p in pictures if p.asked == 2]
+    assert [p for n, p in enumerate(percents) if n == 0 or percents[n - 1] != p] == [0, 10, 50, None]
+    assert share(pictures, 2) == {0, 10, 50, 100}
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
+
+
+def test_nor_where_what_served_crashed_below_it() -> None:
+    film = hanging_above()
+    live = film.made.serving.live[KEY]
+    film.made.serving.crash(KEY, live.component.ready)
+    film.made.source.write(NAME, spec(training=training(2)))
+    film.rest()
+    assert shares(film) == {2: 100}
+
+
+def test_a_bad_fix_of_such_a_template_leaves_callers_where_they_were_and_keeps_no_other_one_out() -> None:
+    film = hanging_above()
+    film.made.bad.add(2)
+    film.made.source.write(NAME, spec(training=training(2)))
+    film.until(lambda: shares(film).get(2) == 10)
+    film.until(lambda: film.pictures[-1].asked == 1)
+    waiting = film.until(_times(20))
+    assert share(waiting, 1) == {100}
+    film.made.source.write(NAME, spec(training=training(3)))
+    film.rest()
+    assert shares(film) == {3: 100}
+
+
+def test_such_a_template_that_comes_up_in_the_middle_of_the_fix_changes_nothing() -> None:
+    film = hanging_above()
+    film.made.source.write(NAME, spec(training=training(2)))
+    film.until(lambda: film.pictures[-1].asked == 2)
+    film.made.serving.never_ready.clear()
+    pictures = film.rest()
+    assert {0, 10, 50, 100} == share(pictures, 2)
+    assert roles(film) == {1: Stage.ARCHIVED, 2: Stage.PRODUCTION}
+
+
+def test_a_fix_of_such_a_template_that_is_taken_back_before_it_was_applied_leaves_no_rollout() -> None:
+    film = hanging_above()
+    film.made.source.write(NAME, spec(training=training(2)))
+    film.until(lambda: roles(film).get(2) is Stage.STAGING)
+    film.made.source.write(NAME, spec())
+    film.rest()
+    assert roles(film) == {1: Stage.PRODUCTION, 2: Stage.ARCHIVED}
+    assert shares(film) == {1: 100}
+
+
 def make_anew(live: Live) -> None:
     """Let the Knative Service go and come back, as after `serving.kserve.io/stop` or a deletion by hand."""
     live.created, live.templates, live.releases, live.ready = 0, {}, {}, set()

@@ -151,6 +151,24 @@ def test_a_promotion_in_place_that_hangs_is_told_and_callers_stay_with_the_canar
     assert canary_of(made.serving.live[KEY].manifest) is None
 
 
+def test_a_newer_template_of_stable_that_hangs_is_told_and_the_fix_goes_out_once_that_starts() -> None:
+    film = in_production()
+    film.made.serving.never_ready.add(1)
+    film.made.serving.label_by_hand(KEY, {"team": "x"})
+    film.rest()
+    commit(film, SECOND)
+    film.rest()
+    status = film.made.status()
+    assert status is not None
+    assert (status.health, shares(film)) == ("Degraded", {1: 100})
+    assert "CrashLoopBackOff" in status.conditions.stalled.message
+    assert "what changed its pods to be undone" in waits_for(film)
+    film.made.serving.label_by_hand(KEY, {"team": None})
+    film.made.serving.never_ready.clear()
+    film.rest()
+    assert shares(film) == {2: 100}
+
+
 def test_a_promotion_in_place_that_came_up_late_goes_on_by_itself() -> None:
     film = in_production()
     commit(film, replace(FIRST, replicas=2))
