@@ -115,10 +115,18 @@ def test_a_share_changes_nothing_else_and_a_cut_leaves_none() -> None:
     assert (manifest_spec(made)["canary"][0]["trafficPercent"], manifest_spec(made)["predictor"]) == (0, before)
 
 
+def nobody_left(made: World, record: RolloutRecord) -> None:
+    """Take the candidate's callers away, as they leave it before it goes."""
+    ensure_traffic(ShiftTraffic(record.release, 0, record.stable_revision), scene_of(made))
+    while made.tick():
+        pass
+
+
 @pytest.mark.parametrize(("mode", "split"), [(STANDARD, False), ("Knative", True)])
 def test_restoring_stable_drops_the_canary_where_it_never_left(mode: str, *, split: bool) -> None:
     made = at(10, mode)
     record = rollout(scene_of(made))
+    nobody_left(made, record)
     after = ensure_stable_restored(RestoreStable(record.stable), scene_of(made))
     assert (after["canaryTrafficPercent"] == 0) is split
     assert "canary" not in manifest_spec(made)
@@ -156,6 +164,7 @@ def test_what_has_taken_over_goes_on_alone_under_its_name_and_is_kept_so() -> No
     action = RouteAll(record.release, record.stable_revision)
     ensure_all_routed(action, scene_of(made))
     until(made, lambda: scene_of(made).live().succeeded)
+    nobody_left(made, record)
     made.memory.kept.clear()
     scene = scene_of(made)
     after = ensure_all_routed(action, scene)

@@ -88,6 +88,8 @@ def test_a_promotion_in_place_is_taken_back_in_place() -> None:
     record = rollout(scene_of(made))
     ensure_traffic_cut(CutTraffic(record.release, "w", record.started), scene_of(made))
     assert wanted(made)["predictor"]["labels"][LABEL_RELEASE] == str(record.release)
+    while made.tick():
+        pass
     ensure_stable_restored(RestoreStable(record.stable), scene_of(made))
     assert set(wanted(made)) == {"predictor"}
     assert wanted(made)["predictor"]["name"] == name_of(record.stable)
