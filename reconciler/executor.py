@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, assert_never
@@ -37,7 +37,7 @@ from reconciler.ensure.serving import (
 )
 from reconciler.ensure.training import ensure_training, ensure_training_stopped
 from reconciler.errors import ReconcilerError, UnknownOutcome
-from reconciler.observed import Release
+from reconciler.observed import Order, Release
 from reconciler.plan.action import (
     Action,
     Adopt,
@@ -79,15 +79,18 @@ class Outcome:
     error: ReconcilerError | None
 
 
-def execute(facts: Facts, decision: Decision, systems: Systems) -> Outcome:
-    """Carry out the decision's action. Raises Transient when the intent cannot be recorded: then nothing was done."""
+def execute(facts: Facts, decision: Decision, systems: Systems, ordered: Callable[[], tuple[Order, ...]]) -> Outcome:
+    """Carry out the decision's action; `ordered` returns what was ordered by hand by now.
+
+    Raises Transient when the intent cannot be recorded: then nothing was done.
+    """
     action = decision.action
     if action is None:
         raise ValueError("a decision without an action cannot be carried out")
     intent = _entry(facts, decision, action)
     recorded = systems.ledger.append(intent)
     reached(f"intended {intent.model} {intent.action}")
-    scene = Scene(facts, systems, decision.reason)
+    scene = Scene(facts, systems, decision.reason, ordered)
     error: ReconcilerError | None = None
     after: After = {}
     try:

@@ -157,8 +157,13 @@ class ProbeResult:
 class Prober(Protocol):
     """Sends inference requests."""
 
-    def probe(self, target: ProbeTarget, rows: Sequence[Any], requests: int) -> ProbeResult:
-        """Send `requests` single-row requests, cycling over `rows`; a failed request is an error of that side."""
+    def probe(
+        self, target: ProbeTarget, rows: Sequence[Any], requests: int, before_each: Callable[[], None]
+    ) -> ProbeResult:
+        """Send `requests` single-row requests, cycling over `rows`; a failed request is an error of that side.
+
+        What `before_each` raises ends the probe: nothing more is sent, and it is raised. Threads call it.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from reconciler.desired.state import DesiredModel, DesiredState, Severity
 from reconciler.ensure.scene import Systems
@@ -158,12 +159,14 @@ class ModelReconciler:
             return StepResult(self._statuses.get(name), error=error)
 
     def _step(self, desired: DesiredModel, rules: Rules, now: datetime) -> StepResult:
+        shown = self._statuses.get(desired.name)
         observed, decision = self._look(desired, rules, now)
         if decision.action is not None and self.observer.refresh_model(desired.registered_model):
             now = self.systems.clock()
             observed, decision = self._look(desired, rules, now)
         decision = self._look_again(observed, decision, now)
-        status = self._publish(desired, observed, decision, now)
+        status = self._status(desired, observed, decision, now)
+        self._publish(status, instead_of=shown)
         if decision.cause == STABLE_NOT_READY and decision.phase is Phase.ROLLING_BACK and self.leads():
             self._note_held(desired, observed, decision, now)
         if decision.action is None or not self.leads():
@@ -192,7 +195,7 @@ class ModelReconciler:
             return StepResult(status)
         self.observer.acting(desired, decision.action)
         try:
-            outcome = execute(facts, decision, self.systems)
+            outcome = execute(facts, decision, self.systems, partial(self.observer.ordered, desired.name))
         except ReconcilerError as error:
             self.observer.ledger_answered(error.message)
             self.observer.unsettled(desired.name, type(decision.action).__name__, self.systems.clock())
@@ -222,9 +225,19 @@ class ModelReconciler:
             order, new = _ordered(kind, by, facts)
             if not self.leads():  # right before it is recorded: the replica that leads would not look for it
                 raise Transient("this replica does not lead, so it takes no orders", help="ask again in a moment")
+            after = _with_order(order, facts)
+            decision = decide(desired, after, wishes.rules, facts.now)
             if new:
                 self.observer.order(_order_entry(order, facts))
-        return OrderAnswer(name, order_status(order), not new, _follows(order, facts, wishes.rules))
+                self._tell(desired, after, decision, facts.now)
+        return OrderAnswer(name, order_status(order), not new, _follows(order, facts, decision))
+
+    def _tell(self, desired: DesiredModel, observed: ObservedModel, decision: Decision, now: datetime) -> None:
+        """Show what was just ordered, also where a check that is being measured keeps the model's worker."""
+        status = self._status(desired, observed, self._look_again(observed, decision, now), now)
+        with self._lock:
+            if desired.name in self._statuses:  # not let go meanwhile
+                self._statuses[desired.name] = status
 
     def _facts_for_order(self, desired: DesiredModel, observed: ObservedModel) -> Facts:
         """Return the facts, with what others ordered meanwhile. Raises Transient where they are not known."""
@@ -246,15 +259,16 @@ class ModelReconciler:
             self._statuses.pop(name, None)
             self._applied.pop(name, None)
 
-    def _publish(
-        self, desired: DesiredModel, observed: ObservedModel, decision: Decision, now: datetime
-    ) -> ModelStatus:
+    def _status(self, desired: DesiredModel, observed: ObservedModel, decision: Decision, now: datetime) -> ModelStatus:
         if decision.sync is Sync.SYNCED and decision.action is None:
             self._applied[desired.name] = desired.commit.id
-        status = status_of(desired, observed, decision, now, self._applied.get(desired.name, ""))
+        return status_of(desired, observed, decision, now, self._applied.get(desired.name, ""))
+
+    def _publish(self, status: ModelStatus, *, instead_of: ModelStatus | None) -> None:
+        """Tell people, unless an order that came during this look was told meanwhile: the next look knows of it."""
         with self._lock:
-            self._statuses[desired.name] = status
-        return status
+            if self._statuses.get(status.name) is instead_of:
+                self._statuses[status.name] = status
 
     def _look_again(self, observed: ObservedModel, decision: Decision, now: datetime) -> Decision:
         """Look again after a while where something under way, or unreadable, will tell of itself by no event."""
@@ -279,11 +293,15 @@ def _ordered(kind: OrderKind, by: By, facts: Facts) -> tuple[Order, bool]:
     return order, order not in facts.observed.memory.orders
 
 
-def _follows(order: Order, facts: Facts, rules: Rules) -> str:
-    """Say what happens next, and what holds it up."""
+def _with_order(order: Order, facts: Facts) -> ObservedModel:
+    """Return what was observed, and that it was ordered."""
     memory = facts.observed.memory
-    observed = replace(facts.observed, memory=replace(memory, orders=(*memory.orders, order)))
-    blocked = decide(facts.desired, observed, rules, facts.now).blocked_by
+    return replace(facts.observed, memory=replace(memory, orders=(*memory.orders, order)))
+
+
+def _follows(order: Order, facts: Facts, decision: Decision) -> str:
+    """Say what happens next, and what holds it up."""
+    blocked = decision.blocked_by
     held = f"; but {blocked}" if blocked and order.kind is not OrderKind.PAUSE else ""
     return follows(order, facts) + held
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,14 +15,17 @@ import pytest
 from reconciler.desired.documents import DeletionLimits, PolicySpec
 from reconciler.desired.state import DesiredModel, DesiredState, Diagnostic
 from reconciler.errors import Transient
-from reconciler.observed import InferenceService, Known, Stage
-from reconciler.passes import GIT
-from reconciler.ports import Entry, Moment, Recorded, Result, SourceStatus
+from reconciler.observed import InferenceService, Known, OrderKind, Stage
+from reconciler.passes import GIT, StepResult
+from reconciler.ports import Entry, Moment, ProbeResult, ProbeTarget, Recorded, Result, SourceStatus
 from reconciler.registry_roles import CHAMPION
+from reconciler.status import OrderAnswer, Phase
+from reconciler.systems.probe import HttpProber
 from tests.ensure.stage import in_canary
 from tests.simulation.stories import until, world
 from tests.simulation.systems import SimLedger, SimSource
 from tests.simulation.world import KEY, NAME, World
+from tests.systems.scripted_http import Answer, scripted
 
 
 @dataclass(slots=True)
@@ -229,3 +235,78 @@ def test_that_a_bad_candidate_keeps_its_traffic_as_stable_is_ill_too_is_put_on_t
     made.observer.systems = replace(made.observer.systems, serving=made.serving)
     until(made, lambda: made.serving.shares(KEY) == {1: 100})
     assert len(notes()) == 1
+
+
+@dataclass(slots=True)
+class SlowModel:
+    """Sends what a check asks to a real server that takes its time, whatever revision is meant."""
+
+    inner: HttpProber
+    url: str
+
+    def probe(
+        self, target: ProbeTarget, rows: Sequence[Any], requests: int, before_each: Callable[[], None]
+    ) -> ProbeResult:
+        return self.inner.probe(replace(target, url=self.url), rows, requests * 50, before_each)
+
+
+@contextmanager
+def measuring() -> Iterator[tuple[World, threading.Thread, list[StepResult]]]:
+    """Yield a world in whose canary a check is being measured that would take a minute, and the pass that does it."""
+    made = in_canary()
+    until(made, lambda: made.ledger.records[-1].entry.action == "Analyse")
+    made.now += timedelta(minutes=1)
+    results: list[StepResult] = []
+    slow, patience = Answer({"predictions": [1]}, delay=0.3), timedelta(seconds=60)
+    with scripted(lambda _: slow) as server, HttpProber(timedelta(seconds=5), patience) as prober:
+        systems = made.reconciler.systems
+        made.reconciler.systems = replace(systems, prober=SlowModel(prober, server.url))
+        one = threading.Thread(target=lambda: results.append(made.reconciler.reconcile(NAME)))
+        one.start()
+        ends = time.monotonic() + 20
+        while not server.asked:
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        yield made, one, results
+        one.join(20)
+        made.reconciler.systems = systems
+
+
+def test_an_abort_cuts_a_check_off_that_is_being_measured_and_leaves_no_evidence() -> None:
+    with measuring() as (made, one, results):
+        began = time.monotonic()
+        answer = made.order(OrderKind.ABORT)
+        assert isinstance(answer, OrderAnswer)
+        one.join(20)
+        assert time.monotonic() - began < 5
+    (result,) = results
+    assert "aborted by ana: it looks odd" in str(result.error)
+    last = made.ledger.records[-1].entry
+    assert (last.action, last.result, last.after) == ("Analyse", Result.FAILED, {})
+    assert made.one_pass() == "CutTraffic"
+
+
+def test_what_is_ordered_is_shown_at_once_while_a_check_is_being_measured() -> None:
+    with measuring() as (made, one, _):
+        made.order(OrderKind.PAUSE)
+        status = made.status()
+        assert one.is_alive()
+        assert status is not None
+        assert [(o.order, o.actor) for o in status.orders] == [("pause", "ana")]
+        made.order(OrderKind.ABORT)
+        status = made.status()
+        assert status is not None
+        assert [o.order for o in status.orders] == ["pause", "abort"]
+        assert status.phase is Phase.ROLLING_BACK
+        assert status.next_action == "CutTraffic"
+
+
+def test_a_look_that_began_before_an_order_does_not_hide_it() -> None:
+    made = in_canary()
+    shown = made.status()
+    made.order(OrderKind.PAUSE)
+    assert shown is not None
+    made.reconciler._publish(replace(shown, updated_at=made.now), instead_of=shown)
+    status = made.status()
+    assert status is not None
+    assert [o.order for o in status.orders] == ["pause"]

@@ -36,7 +36,10 @@ class Inputs:
 
 
 def ensure_analysed(action: Analyse, scene: Scene) -> After:
-    """Measure; a check that cannot be made is written down as such and counts as no measurement."""
+    """Measure; a check that cannot be made is written down as such and counts as no measurement.
+
+    Raises Transient where an abort cut it off: what it would have found is not known, so nothing is written down.
+    """
     check = next((c for c in scene.desired.spec.rollout.analysis if c.name == action.check), None)
     if check is None:
         raise Refused(f"the spec has no check {action.check} any more")
@@ -47,6 +50,8 @@ def ensure_analysed(action: Analyse, scene: Scene) -> After:
         measured = Measurement(
             check.name, action.release, action.step, scene.now, nothing, nothing, error=error.message
         )
+    if measured.error is not None:
+        scene.unless_aborted()
     measured = replace(measured, question=question_of(check, scene.desired.files), ended=scene.systems.clock())
     return {**to_json(measured), "verdict": plain(_verdict(check, scene, measured).as_json())}
 
@@ -74,8 +79,8 @@ def _probe(action: Analyse, check: Check, probe: ProbeCheck, scene: Scene) -> Me
     candidate = _target(scene, live, candidate_target(scene), "latest")
     stable = _target(scene, live, previous_target(live), "prev")
     requests = _requests(probe, inputs)
-    ours = scene.systems.prober.probe(candidate, inputs.rows, requests)
-    theirs = scene.systems.prober.probe(stable, inputs.rows, requests)
+    ours = scene.systems.prober.probe(candidate, inputs.rows, requests, scene.unless_aborted)
+    theirs = scene.systems.prober.probe(stable, inputs.rows, requests, scene.unless_aborted)
     _hold_to_every_row(probe, inputs, ours.side, theirs.side)
     compared, agreed = _compare(probe, inputs, ours.answers, theirs.answers)
     at = scene.systems.clock()

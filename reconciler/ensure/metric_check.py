@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,7 +16,7 @@ from reconciler.errors import ReconcilerError, Refused
 from reconciler.observed import InferenceService, Measurement, Metered, Metering, Side, TrafficTarget
 from reconciler.plan.action import Analyse
 from reconciler.plan.facts import previous_target
-from reconciler.ports import Metrics
+from reconciler.ports import Metrics, Reading
 
 # Prometheus by itself looks back this far for a value that has not been scraped since.
 LONGEST_LOOKBACK = timedelta(minutes=5)
@@ -29,6 +30,12 @@ class _Instant:
     metrics: Metrics
     at: datetime
     lookback: timedelta
+    before_each: Callable[[], None]
+
+    def value(self, query: str) -> Reading:
+        """Ask, unless something ended the measurement."""
+        self.before_each()
+        return self.metrics.value(query, self.at, self.lookback)
 
 
 def measure_metrics(action: Analyse, check: Check, asked: PrometheusCheck, scene: Scene) -> Measurement:
@@ -37,7 +44,8 @@ def measure_metrics(action: Analyse, check: Check, asked: PrometheusCheck, scene
     if metrics is None:
         raise Refused(NO_PROMETHEUS, help=SET_URL)
     live, now = scene.live(), scene.systems.clock()
-    window, instant = _window(asked, scene, now), _Instant(metrics, now, _lookback(asked, scene, now))
+    window = _window(asked, scene, now)
+    instant = _Instant(metrics, now, _lookback(asked, scene, now), scene.unless_aborted)
     candidate = _revision(live, candidate_target(scene), "candidate")
     stable = _revision(live, previous_target(live), "stable version")
     rollout = scene.facts.rollout
@@ -105,10 +113,10 @@ def _asked(asked: PrometheusCheck, values: dict[str, str]) -> Metered:
 
 
 def _answered(instant: _Instant, side: Metered) -> Metered:
-    reading = instant.metrics.value(side.query, instant.at, instant.lookback)
+    reading = instant.value(side.query)
     if not side.count_query:
         return replace(side, value=reading.value, why=reading.why)
-    counted = instant.metrics.value(side.count_query, instant.at, instant.lookback)
+    counted = instant.value(side.count_query)
     # Prometheus extrapolates a count to the ends of the window: it is no whole number.
     samples = math.floor(counted.value) if counted.value is not None else 0
     return replace(side, value=reading.value, samples=max(0, min(samples, 2**31 - 1)), why=reading.why)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,11 +18,13 @@ from reconciler.observed import (
     Known,
     ModelVersion,
     ObservedModel,
+    Order,
     Release,
     ReleaseRecord,
     Stage,
 )
 from reconciler.plan.facts import Facts
+from reconciler.plan.orders import in_force, said
 from reconciler.ports import Clock, Jobs, Ledger, Memory, Metrics, Prober, Registry, Serving, Training
 
 After = Mapping[str, Any]
@@ -49,11 +51,15 @@ class Systems:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One action's surroundings: what was wanted and seen when it was decided, and why it was."""
+    """One action's surroundings: what was wanted and seen when it was decided, and why it was.
+
+    `ordered` returns what people ordered of the model by hand by now.
+    """
 
     facts: Facts
     systems: Systems
     reason: str
+    ordered: Callable[[], tuple[Order, ...]]
 
     @property
     def desired(self) -> DesiredModel:
@@ -104,6 +110,16 @@ class Scene:
         # Below zero the clock was set back, and nobody knows how much time went by.
         if not timedelta() <= age <= self.systems.settle:
             raise Transient(f"this was decided {age.total_seconds():.0f} s ago; it is looked at again")
+
+    def unless_aborted(self) -> None:
+        """Raise Transient where the rollout was aborted since this was decided: nobody waits for a measurement then."""
+        rollout = self.facts.rollout
+        if rollout is None:
+            return
+        about = (rollout.release, rollout.started)
+        abort = in_force(self.ordered(), about, self.facts.wanted, self.systems.clock()).abort
+        if abort is not None:
+            raise Transient(f"cut off, and no evidence: {said(abort, 'aborted')}")
 
     def version(self, number: int) -> ModelVersion:
         """Return a version of the registry. Raises Refused when it is gone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -52,19 +52,26 @@ class HttpProber:
         """Close the connections."""
         self._client.close()
 
-    def probe(self, target: ProbeTarget, rows: Sequence[Any], requests: int) -> ProbeResult:
+    def probe(
+        self, target: ProbeTarget, rows: Sequence[Any], requests: int, before_each: Callable[[], None]
+    ) -> ProbeResult:
         """Send `requests` single-row requests, cycling over `rows`; the answer at i belongs to row i modulo rows.
 
         Requests that the deadline did not let begin are not counted. Raises Refused for rows that V2 cannot carry,
-        ValueError without rows.
+        ValueError without rows, and what `before_each` raises once the requests under way have ended.
         """
         if not rows:
             raise ValueError("a probe needs at least one row")
         prepared = [request_for(target, row) for row in rows]
         ends = time.monotonic() + self._deadline
+
+        def send(request: tuple[str, bytes]) -> _Answer | None:
+            before_each()
+            return self._send(target.protocol, request, ends)
+
         with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="probe") as pool:
             cycle = [prepared[i % len(prepared)] for i in range(requests)]
-            sent = list(pool.map(lambda request: self._send(target.protocol, request, ends), cycle))
+            sent = list(pool.map(send, cycle))
         begun = [a for a in sent if a is not None]
         answered = [a for a in begun if a.value is not None]
         side = Side(len(begun), len(begun) - len(answered), tuple(a.latency_ms for a in answered))

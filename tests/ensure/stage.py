@@ -52,7 +52,8 @@ def scene_of(made: World, prober: Prober | None = None, **changes: Any) -> Scene
     made.faults.before_write = _allow  # an action alone has no intent on the ledger, and is not what Git wants
     made.faults.after_write = lambda: None
     made.serving.before_delete = _allow
-    return Scene(replace(facts, **changes), replace(systems, prober=prober) if prober else systems, WHY)
+    given = replace(systems, prober=prober) if prober else systems
+    return Scene(replace(facts, **changes), given, WHY, lambda: made.observer.ordered(NAME))
 
 
 def wanting(scene: Scene, files: dict[str, bytes] | None = None, **changes: object) -> Scene:
@@ -83,7 +84,10 @@ class Answers:
 
     by_revision: dict[str, Sequence[Any]]
 
-    def probe(self, target: ProbeTarget, rows: Sequence[Any], requests: int) -> ProbeResult:
+    def probe(
+        self, target: ProbeTarget, rows: Sequence[Any], requests: int, before_each: Callable[[], None]
+    ) -> ProbeResult:
+        before_each()
         answers = self.by_revision[target.url.rpartition("/")[2]]
         failed = sum(answer is None for answer in answers)
         return ProbeResult(Side(requests, failed, (5.0,) * (len(rows) - failed)), tuple(answers))

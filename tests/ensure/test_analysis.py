@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -196,8 +196,10 @@ class Slow:
 
     made: World
 
-    def probe(self, target: ProbeTarget, rows: Sequence[Any], requests: int) -> ProbeResult:
-        del target, rows
+    def probe(
+        self, target: ProbeTarget, rows: Sequence[Any], requests: int, before_each: Callable[[], None]
+    ) -> ProbeResult:
+        del target, rows, before_each
         self.made.now += timedelta(seconds=7)
         return ProbeResult(Side(requests, 0, (5.0,) * requests), (1,) * requests)
 

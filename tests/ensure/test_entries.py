@@ -32,7 +32,7 @@ from tests.simulation.world import NAME, World
 def done(made: World, decision: Decision) -> tuple[Entry, Entry]:
     """Carry out a decision; return its intent and its outcome."""
     scene = scene_of(made)
-    execute(scene.facts, decision, scene.systems)
+    execute(scene.facts, decision, scene.systems, tuple)
     intent, outcome = made.ledger.records[-2:]
     assert outcome.entry.attempt_of == intent.seq
     return intent.entry, outcome.entry
@@ -96,14 +96,14 @@ def test_an_outcome_tells_how_long_it_took_and_never_less_than_nothing(ahead: ti
     made = in_production()
     scene = scene_of(made)
     systems = replace(scene.systems, clock=Clock(made, ahead))
-    execute(scene.facts, act(RecordGates(1, "passed x"), "because", Phase.GATING), systems)
+    execute(scene.facts, act(RecordGates(1, "passed x"), "because", Phase.GATING), systems, tuple)
     ended = made.ledger.records[-1].entry
     assert (ended.duration_ms, ended.at) == (milliseconds, made.now + ahead)
 
 
 def test_the_outcome_is_handed_back_with_its_error() -> None:
     scene = scene_of(in_production())
-    failed = execute(scene.facts, act(Deploy(Release(9, "x")), "because", Phase.DEPLOYING), scene.systems)
+    failed = execute(scene.facts, act(Deploy(Release(9, "x")), "because", Phase.DEPLOYING), scene.systems, tuple)
     assert failed.action == Deploy(Release(9, "x"))
     assert isinstance(failed.error, Refused)
     assert not isinstance(failed.error, UnknownOutcome)
@@ -128,7 +128,7 @@ def test_evidence_is_what_the_decision_saw_of_versions_and_checks_and_no_more() 
 def test_where_nothing_is_served_nothing_is_said_of_traffic() -> None:
     made = in_production()
     scene = scene_of(made, live=None)
-    execute(scene.facts, act(RecordGates(1, "passed x"), "because", Phase.GATING), scene.systems)
+    execute(scene.facts, act(RecordGates(1, "passed x"), "because", Phase.GATING), scene.systems, tuple)
     assert made.ledger.records[-2].entry.before == {"traffic": [], "versions": {"1": "Production"}, "release": ""}
 
 
@@ -136,7 +136,7 @@ def test_an_object_without_our_label_has_no_release() -> None:
     made = in_production()
     scene = scene_of(made)
     facts = replace(scene.facts, live=replace(scene.live(), release=None))
-    execute(facts, act(RecordGates(1, "passed x"), "because", Phase.GATING), scene.systems)
+    execute(facts, act(RecordGates(1, "passed x"), "because", Phase.GATING), scene.systems, tuple)
     assert made.ledger.records[-2].entry.before["release"] == ""
 
 
@@ -164,7 +164,7 @@ def test_a_decision_to_wait_cannot_be_carried_out() -> None:
     made = in_production()
     scene, before = scene_of(made), len(made.ledger.records)
     with pytest.raises(ValueError, match="without an action"):
-        execute(scene.facts, Decision(Phase.IDLE, Sync.SYNCED, Health.HEALTHY), scene.systems)
+        execute(scene.facts, Decision(Phase.IDLE, Sync.SYNCED, Health.HEALTHY), scene.systems, tuple)
     assert len(made.ledger.records) == before
 
 

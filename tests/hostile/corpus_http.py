@@ -168,7 +168,7 @@ def _kfp(url: str) -> None:
 def _predictor(url: str) -> None:
     with HttpProber(LIMIT, LIMIT * 2) as prober:
         for protocol in ("v1", "v2"):
-            result = prober.probe(ProbeTarget(url, "iris", protocol), [[1.0]], 4)
+            result = prober.probe(ProbeTarget(url, "iris", protocol), [[1.0]], 4, lambda: None)
             assert result.side.requests == len([a for a in result.answers if a is not None]) + result.side.errors
 
 

@@ -205,7 +205,10 @@ class SimProber:
     bad: set[int]
     serving: SimServing
 
-    def probe(self, target: ProbeTarget, rows: Sequence[object], requests: int) -> ProbeResult:
+    def probe(
+        self, target: ProbeTarget, rows: Sequence[object], requests: int, before_each: Callable[[], None]
+    ) -> ProbeResult:
+        before_each()
         namespace, name, revision = target.url.removeprefix("http://").split("/")
         live = self.serving.live.get((namespace, name)) if name else self._behind(namespace, revision)
         failing = live is None or self.fails(live.releases.get(revision), live.templates.get(revision, ""))

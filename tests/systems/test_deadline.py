@@ -77,7 +77,7 @@ def test_a_call_ends_within_its_time_out_and_says_what_is_known(case: str, game:
 def test_a_probe_counts_what_does_not_end_as_an_error(game: str) -> None:
     with playing(GAMES[game]) as address, HttpProber(TIMEOUT, timedelta(seconds=5)) as prober:
         began = time.monotonic()
-        result = prober.probe(ProbeTarget(f"http://{address}", "iris", "v1"), [[1]], 2)
+        result = prober.probe(ProbeTarget(f"http://{address}", "iris", "v1"), [[1]], 2, lambda: None)
         took = time.monotonic() - began
     assert (result.side.requests, result.side.errors) == (2, 2)
     assert took < 3 * TIMEOUT.total_seconds()

@@ -24,6 +24,10 @@ def prober() -> Iterator[HttpProber]:
         yield opened
 
 
+def calmly() -> None:
+    """Let every request be sent."""
+
+
 def v1(asked: Asked) -> Reply:
     """Answer the sum of the row."""
     assert asked.path == "/v1/models/iris:predict"
@@ -40,7 +44,7 @@ def target(url: str, protocol: str = "v1", model: str = "iris") -> ProbeTarget:
 
 def test_v1_cycles_over_the_rows_and_keeps_their_order(prober: HttpProber) -> None:
     with scripted(v1) as server:
-        result = prober.probe(target(server.url + "/"), [[1, 2], [3, 4], [5, 6]], 7)
+        result = prober.probe(target(server.url + "/"), [[1, 2], [3, 4], [5, 6]], 7, calmly)
 
     assert result.answers == (3, 7, 11, 3, 7, 11, 3)
     assert (result.side.requests, result.side.errors) == (7, 0)
@@ -78,20 +82,20 @@ SENT_V2: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_v2_sends(prober: HttpProber, case: str) -> None:
     row, expected = SENT_V2[case]
     with scripted(lambda _: Answer({"outputs": [v2_output(1.0)]})) as server:
-        assert prober.probe(target(server.url, "v2"), [row], 1).answers == (1.0,)
+        assert prober.probe(target(server.url, "v2"), [row], 1, calmly).answers == (1.0,)
     assert server.asked[0].path == "/v2/models/iris/infer"
     assert server.asked[0].body == expected
 
 
 def test_v1_sends_named_columns_as_they_are(prober: HttpProber) -> None:
     with scripted(lambda _: Answer({"predictions": ["red"]})) as server:
-        assert prober.probe(target(server.url), [{"width": 1.5}], 1).answers == ("red",)
+        assert prober.probe(target(server.url), [{"width": 1.5}], 1, calmly).answers == ("red",)
     assert server.asked[0].body == {"instances": [{"width": 1.5}]}
 
 
 def test_a_models_name_is_quoted(prober: HttpProber) -> None:
     with scripted(lambda _: Answer({"predictions": [1]})) as server:
-        prober.probe(target(server.url, model="a/b c"), [[1]], 1)
+        prober.probe(target(server.url, model="a/b c"), [[1]], 1, calmly)
     assert server.asked[0].path == "/v1/models/a%2Fb%20c:predict"
 
 
@@ -116,7 +120,7 @@ ANSWERS: dict[str, tuple[str, Any, Any]] = {
 def test_answers_become_plain_values(prober: HttpProber, case: str) -> None:
     protocol, body, expected = ANSWERS[case]
     with scripted(lambda _: Answer(body)) as server:
-        result = prober.probe(target(server.url, protocol), [[1.0]], 1)
+        result = prober.probe(target(server.url, protocol), [[1.0]], 1, calmly)
     assert result.answers == (expected,)
     assert result.side.errors == 0
 
@@ -156,7 +160,7 @@ def test_counts_as_an_error_of_that_side(case: str) -> None:
         scripted(lambda _: reply) as server,
         HttpProber(timedelta(seconds=0.3), timedelta(seconds=20)) as prober,
     ):
-        result = prober.probe(target(server.url, protocol), [[1.0]], 2)
+        result = prober.probe(target(server.url, protocol), [[1.0]], 2, calmly)
     assert result.side == Side(2, 2, ())
     assert result.answers == (None, None)
 
@@ -164,13 +168,13 @@ def test_counts_as_an_error_of_that_side(case: str) -> None:
 def test_nobody_listening_counts_as_errors(prober: HttpProber) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        result = prober.probe(target(f"http://127.0.0.1:{held.getsockname()[1]}"), [[1]], 3)
+        result = prober.probe(target(f"http://127.0.0.1:{held.getsockname()[1]}"), [[1]], 3, calmly)
     assert result.side == Side(3, 3, ())
 
 
 @pytest.mark.parametrize("url", ["", "not a url", "http://", "ftp://x/y", "http://[::1"])
 def test_an_address_that_is_none_counts_as_errors(prober: HttpProber, url: str) -> None:
-    assert prober.probe(target(url), [[1]], 2).side == Side(2, 2, ())
+    assert prober.probe(target(url), [[1]], 2, calmly).side == Side(2, 2, ())
 
 
 def test_a_failure_among_answers_leaves_a_gap_in_its_place(prober: HttpProber) -> None:
@@ -178,21 +182,21 @@ def test_a_failure_among_answers_leaves_a_gap_in_its_place(prober: HttpProber) -
         return Answer({}, 500) if asked.body["instances"] == [[2]] else v1(asked)
 
     with scripted(script) as server:
-        result = prober.probe(target(server.url), [[1], [2], [3]], 6)
+        result = prober.probe(target(server.url), [[1], [2], [3]], 6, calmly)
     assert result.answers == (1, None, 3, 1, None, 3)
     assert (result.side.requests, result.side.errors, len(result.side.latencies_ms)) == (6, 2, 4)
 
 
 def test_never_more_than_four_requests_at_once(prober: HttpProber) -> None:
     with scripted(lambda _: Answer({"predictions": [1]}, delay=0.03)) as server:
-        prober.probe(target(server.url), [[1]], 24)
+        prober.probe(target(server.url), [[1]], 24, calmly)
         assert len(server.asked) == 24
         assert server.most_open == 4
 
 
 def test_latencies_are_milliseconds_of_the_answer(prober: HttpProber) -> None:
     with scripted(lambda _: Answer({"predictions": [1]}, delay=0.05)) as server:
-        latencies = prober.probe(target(server.url), [[1]], 4).side.latencies_ms
+        latencies = prober.probe(target(server.url), [[1]], 4, calmly).side.latencies_ms
     assert all(50 <= latency < 2000 for latency in latencies)
 
 
@@ -200,7 +204,7 @@ def test_connections_are_kept(prober: HttpProber) -> None:
     """Else the latencies would be those of the handshake."""
     with scripted(lambda _: Answer({"predictions": [1]})) as server:
         for _ in range(2):
-            prober.probe(target(server.url), [[1]], 20)
+            prober.probe(target(server.url), [[1]], 20, calmly)
         assert len(server.asked) == 40
         assert len(server.connections) <= 4
 
@@ -211,7 +215,7 @@ def test_the_deadline_ends_the_probe_and_what_was_never_sent_is_not_counted() ->
         scripted(lambda _: Hang()) as server,
         HttpProber(timedelta(seconds=0.3), timedelta(seconds=0.5)) as prober,
     ):
-        result = prober.probe(target(server.url), [[1]], 100)
+        result = prober.probe(target(server.url), [[1]], 100, calmly)
         assert time.monotonic() - begun < 3
         assert result.side.requests == result.side.errors == len(server.asked) < 100
     assert result.answers == (None,) * 100
@@ -220,8 +224,26 @@ def test_the_deadline_ends_the_probe_and_what_was_never_sent_is_not_counted() ->
 def test_a_side_that_recovers_is_measured_as_it_was(prober: HttpProber) -> None:
     numbers = count()
     with scripted(lambda a: Cut() if next(numbers) < 3 else v1(a)) as server:
-        side = prober.probe(target(server.url), [[1]], 12).side
+        side = prober.probe(target(server.url), [[1]], 12, calmly).side
     assert (side.requests, side.errors) == (12, 3)
+
+
+class EnoughError(Exception):
+    """The test has seen enough."""
+
+
+def test_what_is_raised_before_a_request_ends_the_probe_and_nothing_more_is_sent(prober: HttpProber) -> None:
+    def until_three() -> None:
+        if len(server.asked) >= 3:
+            raise EnoughError
+
+    begun = time.monotonic()
+    with scripted(lambda _: Answer({"predictions": [1]}, delay=0.2)) as server:
+        with pytest.raises(EnoughError):
+            prober.probe(target(server.url), [[1]], 1000, until_three)
+        time.sleep(0.3)
+        assert len(server.asked) <= 4 + 3
+    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize(
@@ -237,13 +259,13 @@ def test_a_side_that_recovers_is_measured_as_it_was(prober: HttpProber) -> None:
 def test_a_row_that_v2_cannot_carry_is_refused_before_anything_is_sent(prober: HttpProber, row: Any, says: str) -> None:
     with scripted(lambda _: Answer({})) as server:
         with pytest.raises(Refused) as refused:
-            prober.probe(target(server.url, "v2"), [row], 1)
+            prober.probe(target(server.url, "v2"), [row], 1, calmly)
         assert says in refused.value.message + refused.value.help
         assert not server.asked
 
 
 def test_a_probe_without_rows_or_of_another_protocol_is_misuse(prober: HttpProber) -> None:
     with pytest.raises(ValueError, match="at least one row"):
-        prober.probe(target("http://127.0.0.1:1"), [], 1)
+        prober.probe(target("http://127.0.0.1:1"), [], 1, calmly)
     with pytest.raises(ValueError, match="expected v1 or v2"):
-        prober.probe(target("http://127.0.0.1:1", "v3"), [[1]], 1)
+        prober.probe(target("http://127.0.0.1:1", "v3"), [[1]], 1, calmly)

@@ -41,13 +41,15 @@ class _Deaf:
 
 
 def _deaf(sound: Any) -> Any:
-    return lambda seen, decision, systems: sound(seen, decision, replace(systems, ledger=_Deaf(systems.ledger)))
+    return lambda seen, decision, systems, ordered: sound(
+        seen, decision, replace(systems, ledger=_Deaf(systems.ledger)), ordered
+    )
 
 
 def _acted_first(sound: Any) -> Any:
-    def execute(seen: Any, decision: Any, systems: Any) -> Any:
-        executor._ensure(decision.action, Scene(seen, systems, decision.reason))
-        return sound(seen, decision, systems)
+    def execute(seen: Any, decision: Any, systems: Any, ordered: Any) -> Any:
+        executor._ensure(decision.action, Scene(seen, systems, decision.reason, ordered))
+        return sound(seen, decision, systems, ordered)
 
     return execute
 
