@@ -65,7 +65,7 @@ def list_settings(
 
 
 def _text(screen: Screen, settings: list[Setting]) -> None:
-    columns = [Column("SETTING"), Column("TYPE"), Column("DEFAULT"), Column("MEANING", wraps=True)]
+    columns = [Column("SETTING"), Column("TYPE", wraps=True), Column("DEFAULT"), Column("MEANING", wraps=True)]
     screen.table(columns, [[s.path, s.type, Cell(s.default, Tone.FAINT), s.description] for s in settings])
     example = next(s for s in settings if s.path == "mlflow.trackingUri")
     screen.note(f"As environment variable: {example.path} is {example.variable}. In force: `reconciler config show`.")

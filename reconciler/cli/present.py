@@ -74,7 +74,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table; on a terminal `wraps` may break its text over several lines."""
+    """A column of a table; on a narrow terminal one that `wraps` is broken between words, a list after its commas."""
 
     name: str
     right: bool = False
@@ -242,10 +242,11 @@ class Screen:
         return at.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ") if self.watched else rfc3339(at)
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str | Cell]]) -> None:
-        """Write an aligned table; a pipe gets one line a row, never cut or wrapped."""
+        """Write an aligned table. A pipe gets one line a row; a terminal what fits: no word or number is ever cut."""
         cells = [[_cell(value) for value in row] for row in rows]
         if self.watched:
-            self.out.print(_rich_table(columns, cells))
+            for part in _rich_table(columns, cells, self.out.width):
+                self.out.print(part)
             return
         for line in _plain_table(columns, cells):
             self.out.file.write(line + "\n")
@@ -339,17 +340,74 @@ def _text(parts: Sequence[str | Cell]) -> Text:
     return text
 
 
-def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> RenderableType:
+def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Iterator[RenderableType]:
+    from reconciler.cli.fitting import Shape, Texts, layout  # noqa: PLC0415  rich: only what is drawn
+
+    cells = zip(*rows, strict=True) if rows else [()] * len(columns)
+    texts = [Texts([c.name, *(cell.text for cell in own)], c.wraps) for c, own in zip(columns, cells, strict=True)]
+    fitting = layout(texts, width)
+    match fitting.shape:
+        case Shape.BESIDE:
+            yield _beside(columns, fitting.widths, rows, heading=True)
+        case Shape.BENEATH:
+            yield from _beneath(columns, fitting.widths, rows)
+        case Shape.BLOCKS:
+            yield from _blocks(columns, rows)
+
+
+def _beside(
+    columns: Sequence[Column], widths: Sequence[int], rows: Sequence[Sequence[Cell]], *, heading: bool
+) -> RenderableType:
     from rich.table import Table  # noqa: PLC0415  rich: only what is drawn
     from rich.text import Text  # noqa: PLC0415  rich: only what is drawn
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=Tone.FAINT.value)
-    for column in columns:
+    from reconciler.cli.fitting import GAP, fold  # noqa: PLC0415  rich: only what is drawn
+
+    faint = Tone.FAINT.value
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style=faint, show_header=heading)
+    for column, width in zip(columns, widths, strict=True):
         justify = "right" if column.right else "left"
-        table.add_column(column.name, justify=justify, no_wrap=not column.wraps, overflow="fold")  # type: ignore[arg-type]  # a literal to people
+        table.add_column(column.name, justify=justify, width=width, no_wrap=not column.wraps, overflow="fold")  # type: ignore[arg-type]  # a literal to people
     for row in rows:
-        table.add_row(*(Text(cell.text, style=cell.tone.value) for cell in row))
+        shown = zip(columns, widths, row, strict=True)
+        table.add_row(*(Text(x.text if c.wraps else fold(x.text, width), style=x.tone.value) for c, width, x in shown))
     return table
+
+
+_INDENT = 4
+
+
+def _beneath(
+    columns: Sequence[Column], widths: Sequence[int], rows: Sequence[Sequence[Cell]]
+) -> Iterator[RenderableType]:
+    """Draw the last column on lines of its own, beneath each row."""
+    from rich.padding import Padding  # noqa: PLC0415  rich: only what is drawn
+    from rich.text import Text  # noqa: PLC0415  rich: only what is drawn
+
+    yield _beside(columns[:-1], widths, [], heading=True)
+    for last, *row in ([Cell(columns[-1].name, Tone.FAINT)], *([row[-1], *row[:-1]] for row in rows)):
+        if row:
+            yield _beside(columns[:-1], widths, [row], heading=False)
+        if last.text:
+            yield Padding(Text(last.text, style=last.tone.value), (0, 0, 0, _INDENT))
+
+
+def _blocks(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Iterator[RenderableType]:
+    """Draw each row as lines of name and text; what is empty is left out."""
+    from rich.table import Table  # noqa: PLC0415  rich: only what is drawn
+    from rich.text import Text  # noqa: PLC0415  rich: only what is drawn
+
+    names = max(len(column.name) for column in columns)
+    for number, row in enumerate(rows):
+        if number:
+            yield ""
+        block = Table.grid(padding=(0, 2, 0, 0))
+        block.add_column(style=Tone.FAINT.value, width=names)
+        block.add_column(overflow="fold")
+        for column, cell in zip(columns, row, strict=True):
+            if cell.text:
+                block.add_row(column.name, Text(cell.text, style=cell.tone.value))
+        yield block
 
 
 def _plain_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Iterator[str]:

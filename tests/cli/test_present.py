@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -91,6 +92,72 @@ def test_a_table_on_a_terminal_wraps_inside_its_column() -> None:
     screen.table([Column("NAME"), Column("WHY", wraps=True)], [["churn", "word " * 20]])
     assert all(len(line) <= 60 for line in written(screen).splitlines())
     assert written(screen).count("word") == 20
+
+
+WIDE: dict[str, tuple[list[Column], list[list[str | Cell]]]] = {
+    "status": (
+        [*map(Column, ("NAME", "GIT", "REGISTRY", "LIVE", "SYNC", "HEALTH")), Column("PHASE", wraps=True)],
+        [
+            ["churn", "44", "44 rejected, 43 Production", "43 100 %", "OutOfSync", status("Degraded"), "RollingBack"],
+            ["fraud-eu", "auto", "13 Staging, 12 Production", "12 90 %, 13 10 % (set 25 %)", "Synced",
+             status("Progressing"), "Canary, looks again in 4m"],
+        ],
+    ),
+    "history": (
+        [Column("SEQ", right=True), *map(Column, ("WHEN", "ACTION", "VERSION", "BY", "COMMIT", "RESULT")),
+         Column("REASON", wraps=True)],
+        [["118", "2026-08-20 09:31Z", "FinishRollback", "43 -> 44", "Ana Example", "4f2c1ab", status("Failed"),
+          "p95 212 ms > 180 ms, 5 of 5 checks, of https://models.example.com/v2/models/churn"]],
+    ),
+    "config": (
+        [Column("SETTING"), Column("TYPE", wraps=True), Column("DEFAULT"), Column("MEANING", wraps=True)],
+        [["mlflow.artifactDestinations", "mapping", "", "Where KServe finds what MLflow proxies, so that it is found"],
+         ["kubernetes.serviceUrl", "text", "http://{service}.{namespace}.svc.cluster.local", "Address of a Service"]],
+    ),
+    "config show": (
+        [Column("SETTING"), Column("VALUE", wraps=True), Column("FROM")],
+        [["mlflow.trackingUri", "https://mlflow.example.com/a/rather/long/prefix", "RECONCILER_MLFLOW__TRACKING_URI"]],
+    ),
+    "no rows": ([Column("NAME"), Column("WHY", wraps=True)], []),
+    "lists": ([Column("NAME"), Column("VERSIONS")], [["你好", "1 Archived, 2 Archived, 3 Production, 4 rejected"]]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 200])
+@pytest.mark.parametrize("case", WIDE)
+def test_no_word_or_number_of_a_table_is_cut_however_narrow_the_terminal_is(case: str, columns: int) -> None:
+    head, rows = WIDE[case]
+    screen = terminal(NO_COLOR="1", COLUMNS=str(columns))
+    screen.table(head, rows)
+    found = written(screen)
+    assert all(len(line) <= columns for line in found.splitlines())
+    texts = [cell.text if isinstance(cell, Cell) else cell for row in rows for cell in row]
+    names = [column.name for column in head] if rows else []
+    assert {word for text in (*texts, *names) for word in text.split()} <= set(found.split())
+
+
+def test_a_list_is_broken_after_its_commas_alone() -> None:
+    screen = terminal(NO_COLOR="1", COLUMNS="80")
+    screen.table(*WIDE["status"])
+    assert re.search(r"13 Staging, +12 90 %, +Synced +◌ Progressing *\n", written(screen))
+    assert re.search(r"12 Production +13 10 % \(set 25 %\)", written(screen))
+
+
+def test_a_sentence_that_does_not_fit_beside_its_row_stands_beneath_it() -> None:
+    screen = terminal(NO_COLOR="1", COLUMNS="100")
+    screen.table(*WIDE["history"])
+    lines = [line.rstrip() for line in written(screen).splitlines()]
+    assert lines[0].split() == ["SEQ", "WHEN", "ACTION", "VERSION", "BY", "COMMIT", "RESULT"]
+    assert lines[1] == "    REASON"
+    assert lines[2].startswith("118  2026-08-20 09:31Z  FinishRollback  43 -> 44  Ana Example  4f2c1ab  Failed")
+    assert lines[3].startswith("    p95 212 ms > 180 ms")
+
+
+def test_where_not_even_names_and_numbers_fit_each_row_is_a_block() -> None:
+    screen = terminal(NO_COLOR="1")
+    screen.table(*WIDE["history"])
+    lines = [line.rstrip() for line in written(screen).splitlines()]
+    assert lines[:3] == ["SEQ      118", "WHEN     2026-08-20 09:31Z", "ACTION   FinishRollback"]
 
 
 def test_untrusted_text_in_a_table_is_neither_markup_nor_escape() -> None:
