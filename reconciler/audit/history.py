@@ -72,8 +72,20 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate and its share: `since` its trial began, by that commit; `seq` is the last entry about the share."""
+
+    version: int
+    percent: int | None
+    since: datetime
+    seq: int
+    commit: str
+    author: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServingAt:
-    """What callers got: `version` is stable, None when nothing was served; `candidate` had `percent` of the traffic.
+    """What callers got: `version` is stable, None when nothing was served; `trial` is what was on its way meanwhile.
 
     `seq` is the entry that says so, `since` the time of the first that did.
     """
@@ -83,8 +95,7 @@ class ServingAt:
     seq: int | None = None
     commit: str = ""
     author: str = ""
-    candidate: int | None = None
-    percent: int | None = None
+    trial: Trial | None = None
 
 
 def attempts(records: Iterable[Recorded]) -> list[Attempt]:
@@ -147,11 +158,20 @@ def _after(serving: ServingAt, attempt: Attempt) -> ServingAt:
             since = serving.since if version == serving.version else attempt.ended_at
             return ServingAt(version, since or attempt.at, attempt.seq, attempt.commit, attempt.author)
         case "StartCanary" | "ShiftTraffic" | "RouteAll" | "CutTraffic":
-            percent = _SHARE.get(attempt.action, attempt.after.get("percent"))
-            return replace(serving, candidate=version or serving.candidate, percent=percent)
+            return replace(serving, trial=_tried(serving.trial, version, attempt))
         case "FinishRollback":
-            return replace(serving, candidate=None, percent=None)
+            return replace(serving, trial=None)
         case "TakeDown":
             return ServingAt(None, attempt.ended_at or attempt.at, attempt.seq, attempt.commit, attempt.author)
         case _:
             return serving
+
+
+def _tried(before: Trial | None, version: int | None, attempt: Attempt) -> Trial | None:
+    """Return the trial after an attempt that gave or took traffic."""
+    percent = _SHARE.get(attempt.action, attempt.after.get("percent"))
+    if before is not None and version in (None, before.version):
+        return replace(before, percent=percent, seq=attempt.seq)
+    if version is None:
+        return None
+    return Trial(version, percent, attempt.ended_at or attempt.at, attempt.seq, attempt.commit, attempt.author)

@@ -19,11 +19,12 @@ from reconciler.cli.present import (
     rfc3339,
     status,
 )
+from reconciler.errors import Refused
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.audit.history import Attempt, ServingAt
+    from reconciler.audit.history import Attempt, ServingAt, Trial
     from reconciler.audit.ledger import LedgerReader
 
 
@@ -44,6 +45,9 @@ def history(
 
     with command() as screen:
         moment = None if at is None else parse_when(at, screen.now)
+        if moment is not None and moment > screen.now:
+            what = f"{rfc3339(moment)} is yet to come: the ledger tells what was serving, not what will be"
+            raise Refused(what, help="`reconciler plan --until-converged` shows what is to come")
         with open_ledger(config) as ledger:
             if moment is not None:
                 _serving(screen, ledger, model, moment, output)
@@ -115,9 +119,21 @@ def _serving(screen: Screen, ledger: LedgerReader, model: str, at: datetime, out
         screen.json(_serving_to_json(model, at, serving))
         return
     screen.say(Cell(f"{model} at {rfc3339(at)}: ", Tone.STRONG), _sentence(serving))
+    of = _on_trial(serving)
     if serving.since is not None:
-        by = f"commit {serving.commit[:7]} by {serving.author.split(' <')[0]}"
-        screen.say(f"since {rfc3339(serving.since)}, {by}, entry {serving.seq}")
+        named = f"version {serving.version} " if of and serving.version is not None else ""
+        screen.say(f"{named}since {rfc3339(serving.since)}, {_by(serving)}")
+    if of is not None:
+        screen.say(f"version {of.version} since {rfc3339(of.since)}, {_by(of)}")
+
+
+def _by(said: ServingAt | Trial) -> str:
+    return f"commit {said.commit[:7]} by {said.author.split(' <')[0]}, entry {said.seq}"
+
+
+def _on_trial(serving: ServingAt) -> Trial | None:
+    """Return the candidate, where it is another version than the one that serves."""
+    return serving.trial if serving.trial and serving.trial.version != serving.version else None
 
 
 def _sentence(serving: ServingAt) -> str:
@@ -125,13 +141,14 @@ def _sentence(serving: ServingAt) -> str:
         return "nothing was served yet, as far as the ledger knows"
     if serving.version is None:
         return "nothing was served: it had been taken down"
-    if serving.candidate in (None, serving.version):
+    if (tried := _on_trial(serving)) is None:
         return f"version {serving.version}, all traffic"
-    rest = 100 - (serving.percent or 0)
-    return f"version {serving.version}, {rest} %, and version {serving.candidate} on trial, {serving.percent or 0} %"
+    share = tried.percent or 0
+    return f"version {serving.version}, {100 - share} %, and version {tried.version} on trial, {share} %"
 
 
 def _serving_to_json(model: str, at: datetime, serving: ServingAt) -> dict[str, Any]:
+    tried = serving.trial
     return {
         "model": model,
         "at": rfc3339(at),
@@ -140,6 +157,10 @@ def _serving_to_json(model: str, at: datetime, serving: ServingAt) -> dict[str, 
         "seq": serving.seq,
         "commit": serving.commit,
         "author": serving.author,
-        "candidate": serving.candidate,
-        "percent": serving.percent,
+        "candidate": tried.version if tried else None,
+        "percent": tried.percent if tried else None,
+        "candidateSince": rfc3339(tried.since) if tried else None,
+        "candidateSeq": tried.seq if tried else None,
+        "candidateCommit": tried.commit if tried else "",
+        "candidateAuthor": tried.author if tried else "",
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.audit.history import ServingAt, attempts, serving_at
+from reconciler.audit.history import ServingAt, Trial, attempts, serving_at
 from reconciler.ports import Entry, Moment, Recorded, Result
 from tests.audit.conftest import BEGAN
 
@@ -19,10 +19,14 @@ class Tape:
     def __init__(self) -> None:
         self.records: list[Recorded] = []
 
+    commit, author = "4f2c1ab", "Ana"
+
     def act(self, action: str, after: Mapping[str, Any], result: Result | None = Result.DONE, **before: Any) -> None:
         at = BEGAN + timedelta(minutes=len(self.records))
         intent = self._record(
-            Entry(at, Moment.INTENT, "iris", action, f"why {action}", "4f2c1ab", "Ana", after=after, before=before)
+            Entry(
+                at, Moment.INTENT, "iris", action, f"why {action}", self.commit, self.author, after=after, before=before
+            )
         )
         if result is not None:
             ended = at + timedelta(seconds=10)
@@ -35,6 +39,11 @@ class Tape:
 
     def now(self) -> ServingAt:
         return serving_at(attempts(self.records), BEGAN + timedelta(days=1))
+
+    def shares(self) -> tuple[int | None, int | None, int | None]:
+        """Return the version that serves now, the one on trial, and what that gets."""
+        now = self.now()
+        return (now.version, now.trial.version, now.trial.percent) if now.trial else (now.version, None, None)
 
 
 @pytest.fixture
@@ -94,7 +103,26 @@ def test_a_version_serves_since_its_deployment_not_since_its_promotion(second: T
 
 
 def test_a_candidate_is_shown_with_its_share(second: Tape) -> None:
-    assert (second.now().version, second.now().candidate, second.now().percent) == (1, 2, 50)
+    assert second.shares() == (1, 2, 50)
+
+
+def test_each_of_two_versions_has_its_own_time_commit_author_and_entry(tape: Tape) -> None:
+    tape.act("Deploy", {"release": "1-aaaa"})
+    tape.commit, tape.author = "9be0d13", "Raj"
+    tape.act("StartCanary", {"release": "2-aaaa"}, release="1-aaaa")
+    tape.commit, tape.author = "77aa0c2", "Mei"
+    tape.act("ShiftTraffic", {"release": "2-aaaa", "percent": 10})
+    now = tape.now()
+    assert (now.since, now.seq, now.commit, now.author) == (BEGAN + timedelta(seconds=10), 1, "4f2c1ab", "Ana")
+    assert now.trial == Trial(2, 10, BEGAN + timedelta(minutes=2, seconds=10), 5, "9be0d13", "Raj")
+
+
+def test_another_candidate_has_a_trial_of_its_own(second: Tape) -> None:
+    second.commit = "9be0d13"
+    second.act("StartCanary", {"release": "3-aaaa"}, release="1-aaaa")
+    trial = second.now().trial
+    assert trial is not None
+    assert (trial.version, trial.percent, trial.commit) == (3, 0, "9be0d13")
 
 
 @pytest.mark.parametrize("result", [Result.FAILED, Result.UNKNOWN, None])
@@ -105,16 +133,16 @@ def test_what_was_not_done_changed_nothing(second: Tape, result: Result | None) 
 
 def test_a_promotion_ends_the_trial(second: Tape) -> None:
     second.act("RouteAll", {"release": "2-aaaa"})
-    assert (second.now().version, second.now().percent) == (1, 100)
+    assert second.shares() == (1, 2, 100)
     second.act("Promote", {"version": 2})
-    assert (second.now().version, second.now().candidate) == (2, None)
+    assert second.shares() == (2, None, None)
 
 
 def test_a_rollback_takes_the_candidate_away(second: Tape) -> None:
     second.act("CutTraffic", {"release": "2-aaaa"})
-    assert (second.now().version, second.now().candidate, second.now().percent) == (1, 2, 0)
+    assert second.shares() == (1, 2, 0)
     second.act("FinishRollback", {"release": "1-aaaa"})
-    assert (second.now().version, second.now().candidate) == (1, None)
+    assert second.shares() == (1, None, None)
 
 
 def test_nothing_serves_after_it_was_taken_down(second: Tape) -> None:

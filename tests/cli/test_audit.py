@@ -202,6 +202,33 @@ def test_history_answers_what_was_serving_at_a_time(config: Path) -> None:
     assert (answer["version"], answer["since"]) == (1, "2026-08-01T12:00:00Z")
 
 
+def test_history_tells_of_each_of_two_versions_since_when_and_by_whom(config: Path) -> None:
+    database = open_database(f"sqlite:///{config.parent / 'state' / 'ledger.db'}")
+    ledger, at = SqlLedger(database, lambda value: value), BEGAN + timedelta(hours=1)
+    after = {"release": "2-aaaa"}
+    intent = Entry(at, Moment.INTENT, "iris", "StartCanary", "why", "9be0d13aa", "Raj <r@b>", after=after)
+    seq = ledger.append(intent).seq
+    ledger.append(Entry(at, Moment.OUTCOME, "iris", "StartCanary", "done", result=Ended.DONE, attempt_of=seq))
+    database.close()
+    said = run(config, "history", "iris", "--at", "2026-08-01T14:00Z").stdout.splitlines()
+    assert said == [
+        "iris at 2026-08-01T14:00:00Z: version 1, 100 %, and version 2 on trial, 0 %",
+        "version 1 since 2026-08-01T12:00:00Z, commit 4f2c1ab by Ana, entry 5",
+        f"version 2 since 2026-08-01T13:00:00Z, commit 9be0d13 by Raj, entry {seq}",
+    ]
+    answer = json.loads(run(config, "history", "iris", "--at", "2026-08-01T14:00Z", "-o", "json").stdout)
+    assert (answer["since"], answer["candidateSince"]) == ("2026-08-01T12:00:00Z", "2026-08-01T13:00:00Z")
+    assert (answer["candidateSeq"], answer["candidateCommit"], answer["candidateAuthor"]) == (
+        seq, "9be0d13aa", "Raj <r@b>",
+    )  # fmt: skip
+
+
+def test_history_refuses_a_time_that_is_yet_to_come(config: Path) -> None:
+    result = run(config, "history", "iris", "--at", "2126-08-01")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "2126-08-01T00:00:00Z is yet to come" in result.stderr
+
+
 def test_as_a_process_it_ends_with_2_and_keeps_data_and_messages_apart(config: Path) -> None:
     spoil(config)
     program = "from reconciler.cli.audit import app; app()"
