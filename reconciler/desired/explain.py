@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.desired.base import Document
+from reconciler.desired.duration import NotADuration
 from reconciler.desired.fields import is_union_step, suggest
 from reconciler.desired.parse import ParsedFile, RawDocument, field_text
 from reconciler.desired.state import Diagnostic, Severity
@@ -176,7 +177,10 @@ _PATTERNS = {
 
 
 def _value_error(detail: ErrorDetails, field: FieldPath, origin: Origin) -> Diagnostic:
-    message = str(detail["ctx"]["error"])
+    error = detail["ctx"]["error"]
+    message = str(error)
+    if isinstance(error, NotADuration):
+        return origin.report("invalid-value", message, field, advice=error.meant(str(field[-1]) if field else ""))
     _, place = origin.find(field)
     plain = isinstance(detail["input"], str) or place.text is None
     return origin.report("invalid-value", message, field, advice="" if plain else explain_scalar(place.text or ""))

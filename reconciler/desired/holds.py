@@ -34,7 +34,9 @@ def _kind(value: Any) -> str | None:
     match value:
         case "untilApproved":
             return UNION_PREFIX + "approval"
-        case str() | timedelta():
+        case bool():
+            return None
+        case str() | timedelta() | int() | float():
             return UNION_PREFIX + "duration"
         case dict() | Window():
             return UNION_PREFIX + "window"

@@ -163,12 +163,32 @@ help: did you mean "rollback"?""",
     "a duration without a unit": (
         model(spec="rollout: {deadline: 90}"),
         """\
-error[invalid-value]: not a duration: 90. Write a number with a unit, such as "90s", "10m", "2h" or "30d"
+error[invalid-value]: not a duration: 90. Write a number with a unit, such as "250ms", "90s", "10m", "2h" or "30d"
  --> m.yaml:6:23
   |
 6 |   rollout: {deadline: 90}
   |                       ^^
-help: 90 without quotes is a number; quote it: "90\"""",
+help: write "90s" or "1m30s\"""",
+    ),
+    "a duration whose number is quoted": (
+        model(spec="rollout: {deadline: '600'}"),
+        """\
+error[invalid-value]: not a duration: '600'. Write a number with a unit, such as "250ms", "90s", "10m", "2h" or "30d"
+ --> m.yaml:6:23
+  |
+6 |   rollout: {deadline: '600'}
+  |                       ^^^^^
+help: write "600s" or "10m\"""",
+    ),
+    "a hold without a unit": (
+        model(spec="rollout:\n  steps: [{traffic: 10, hold: 30}]"),
+        """\
+error[invalid-value]: not a duration: 30. Write a number with a unit, such as "250ms", "90s", "10m", "2h" or "30d"
+ --> m.yaml:7:33
+  |
+7 |     steps: [{traffic: 10, hold: 30}]
+  |                                 ^^
+help: write "30s\"""",
     ),
     "a kind that is none": (
         model().replace("kind: Model", "kind: Modle"),

@@ -32,7 +32,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"strategy": "blueGreen", "analysis": [ERRORS]}, "error-rate has nothing to read",
     ),
     "a misspelt approval": ({"steps": [{"traffic": 10, "hold": "untilAproved"}]}, "not a duration"),
-    "a number": ({"steps": [{"traffic": 10, "hold": 10}]}, "untilApproved, or a window"),
+    "a number": ({"steps": [{"traffic": 10, "hold": 10}]}, "not a duration: 10"),
     "a window that is never open": (
         {"steps": [{"traffic": 10, "hold": {**WINDOW, "duration": "0s"}}]}, "open for 1m at least",
     ),
