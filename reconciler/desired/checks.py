@@ -162,6 +162,19 @@ class PrometheusCheck(Document):
         return self
 
     @model_validator(mode="after")
+    def _limit_is_a_share(self) -> PrometheusCheck:
+        for field, limit in (("max", self.max), ("min", self.min)):
+            if self.template == "error-rate" and limit is not None and not 0 <= limit <= 1:
+                percent = f"{limit:g} % is {limit / 100:g}" if 1 < limit <= 100 else "1 % is 0.01"
+                raise refusal(
+                    "not-a-share",
+                    f"error-rate is a share of requests, between 0 and 1: it is never {_beyond(limit)}",
+                    at=(field,),
+                    advice=f"write a share: {percent}",
+                )
+        return self
+
+    @model_validator(mode="after")
     def _variables_are_known(self) -> PrometheusCheck:
         for field, query in (("query", self.query), ("samples", self.samples)):
             wrong = unresolvable(query) if query else None
@@ -198,6 +211,10 @@ class PrometheusCheck(Document):
     def count_query(self) -> str | None:
         """Return the query that counts requests, None where nobody counts them."""
         return samples_query(self.flavour) if self.flavour is not None else self.samples
+
+
+def _beyond(limit: float) -> str:
+    return f"above {limit:g}" if limit > 1 else f"{limit:g} or less"
 
 
 class JobCheck(Document):

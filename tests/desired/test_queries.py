@@ -91,6 +91,15 @@ def test_a_template_uses_known_variables_and_tells_the_sides_apart(template: Tem
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "neither a query nor a template": ({"max": 1}, "either `query` or `template`"),
+    "a share in percent": (
+        {"template": "error-rate", "flavour": "istio", "max": 5}, "between 0 and 1: it is never above 5",
+    ),
+    "a share below zero": (
+        {"template": "error-rate", "flavour": "istio", "max": -1}, "between 0 and 1: it is never -1 or less",
+    ),
+    "a least share above one": (
+        {"template": "error-rate", "flavour": "istio", "min": 1.5}, "between 0 and 1: it is never above 1.5",
+    ),
     "both": ({"query": "up", "template": "error-rate", "flavour": "istio", "max": 1}, "either `query` or `template`"),
     "a template without a flavour": ({"template": "error-rate", "max": 1}, "needs a flavour"),
     "a query with a flavour": ({"query": "up", "flavour": "istio", "max": 1}, "a query names its own"),
