@@ -7,17 +7,18 @@ settings themselves: a setting names the file, or the environment variable, that
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 
 from reconciler.desired.duration import Duration, parse_duration
 from reconciler.desired.yaml_nodes import Unparsable, read_documents
 from reconciler.errors import SettingsError
 from reconciler.registry_roles import RegistryWrites
+from reconciler.settings_problems import Origins, Schema, explain
 
 PREFIX = "RECONCILER_"
 OPTIONS = frozenset({PREFIX + "CONFIG", PREFIX + "URL", PREFIX + "TOKEN", PREFIX + "TOKEN_FILE"})
@@ -246,17 +247,23 @@ def names_settings(variable: str) -> bool:
 def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read settings from a file (optional) and the environment, which wins. Raises SettingsError."""
     raw = _read_file(path) if path else {}
+    variables: dict[tuple[str, ...], str] = {}
     for name, value in sorted(environ.items()):
         if names_settings(name):
-            _overlay(raw, [to_camel(part.lower()) for part in name.removeprefix(PREFIX).split("__")], value)
+            keys = tuple(to_camel(part.lower()) for part in name.removeprefix(PREFIX).split("__"))
+            _overlay(raw, keys, name, value)
+            variables[keys] = f"environment variable {name}"
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(
-            f"setting {where}: {first['msg']}", help="`reconciler config` lists every setting with its default"
-        ) from error
+        said = explain(error, Schema(Settings, Secret, _variable), Origins(str(path), variables))
+    # Not from pydantic's own error, which quotes values.
+    raise SettingsError(said, help="`reconciler config` lists every setting with its default")
+
+
+def _variable(path: Sequence[str]) -> str:
+    """Return the variable of a setting."""
+    return PREFIX + "__".join(to_snake(name).upper() for name in path)
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -292,10 +299,11 @@ def _yaml(data: bytes, where: str) -> Any:
     return documents[0].value if documents else None
 
 
-def _overlay(raw: dict[str, Any], keys: list[str], value: str) -> None:
-    for key in keys[:-1]:
+def _overlay(raw: dict[str, Any], keys: Sequence[str], name: str, value: str) -> None:
+    variable = f"the environment variable {name}"
+    for depth, key in enumerate(keys[:-1], 1):
         raw = raw.setdefault(key, {})
         if not isinstance(raw, dict):
-            raise SettingsError(f"setting {'.'.join(keys)}: {key} is given as a value, and is a section")
-    variable = f"the environment variable of {'.'.join(keys)}"
+            above = ".".join(keys[:depth])
+            raise SettingsError(f"{variable} is of a setting below {above}, which is given as a value already")
     raw[keys[-1]] = _yaml(value.encode("utf-8", "replace"), variable) if value[:1] in ("{", "[") else value
