@@ -24,7 +24,10 @@ PAGE = 1000
 OWN_TOKEN = "token"  # noqa: S105  the name of a file
 LARGEST_ANSWER = 64 * 1024 * 1024
 _CHUNK = 64 * 1024
-START = "start it with `reconciler run -c settings.yaml`, or name another one with --url or RECONCILER_URL"
+START = (
+    "start it with `reconciler run -c settings.yaml`; name the settings of one that runs here with --config, "
+    "or one elsewhere with --url or RECONCILER_URL"
+)
 
 Json = dict[str, Any]
 
@@ -41,7 +44,8 @@ def base_url(url: str | None, config: Path | None) -> str:
     state_dir = load_settings(config, os.environ).state_dir
     address = read_address(state_dir)
     if address is None:
-        raise Transient(f"no reconciler runs here: {state_dir / 'http.json'} names none", help=START)
+        under = f"the settings of {config}" if config else "the settings that hold without --config"
+        raise Transient(f"no reconciler runs here under {under}: {state_dir / 'http.json'} names none", help=START)
     return address.url
 
 

@@ -451,6 +451,15 @@ def test_where_none_runs_it_says_how_to_start_one(run: Run) -> None:
     assert "start it with `reconciler run" in done.stderr
 
 
+def test_where_none_runs_under_these_settings_it_says_which_and_how_to_name_others(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("stateDir: elsewhere\n")
+    done = run("explain", "iris", "-c", "other.yaml")
+    assert done.exit_code == 1
+    assert "no reconciler runs here under the settings of other.yaml: elsewhere/http.json names none" in done.stderr
+    assert "name the settings of one that runs here with --config" in done.stderr
+    assert "under the settings that hold without --config" in run("explain", "iris").stderr
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     {
