@@ -99,20 +99,26 @@ def _what(plan: ModelPlan) -> str:
 
 
 def _from_to(plan: ModelPlan) -> str:
-    changes = [_change(change) for change in plan.changes]
+    changes = [_change(change, name) for change, name in zip(plan.changes, _named(plan.changes), strict=True)]
     if not changes and any(isinstance(action, Deploy) for action in plan.actions):
         return f"nothing -> {plan.desired.spec.serving.namespace if plan.desired.spec.serving else ''}/{plan.name}"
     return ", ".join(changes)
 
 
-def _change(change: FieldChange) -> str:
+def _named(changes: Sequence[FieldChange]) -> list[str]:
+    """Name each change as briefly as tells it from the others."""
+    short = [change.name for change in changes]
+    return [change.name if short.count(change.name) == 1 else change.path for change in changes]
+
+
+def _change(change: FieldChange, name: str) -> str:
     match change.kind:
         case Kind.ADDED:
-            return f"{change.name}: {value(change.after)} (new)"
+            return f"{name}: {value(change.after)} (new)"
         case Kind.REMOVED:
-            return f"{change.name}: {value(change.before)} (removed)"
+            return f"{name}: {value(change.before)} (removed)"
         case Kind.CHANGED:
-            return f"{change.name} {value(change.before)} -> {value(change.after)}"
+            return f"{name} {value(change.before)} -> {value(change.after)}"
 
 
 def _held_by(plan: ModelPlan) -> str:

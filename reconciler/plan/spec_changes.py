@@ -33,8 +33,10 @@ class FieldChange:
 
     @property
     def name(self) -> str:
-        """Return the last part of the path, which says enough beside the model's name."""
-        return self.path.rpartition(".")[2]
+        """Return the last part of the path, of an item of a list from the list on: gates[accuracy].min."""
+        above, bracket, item = self.path.partition("[")
+        # The path of a file has dots of its own, and so may what an item is named by.
+        return self.path if self.path.startswith("file ") else above.rpartition(".")[2] + bracket + item
 
 
 def model_changes(before: DesiredModel, after: DesiredModel) -> tuple[FieldChange, ...]:

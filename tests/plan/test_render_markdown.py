@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.desired.state import Diagnostic
+from reconciler.desired.state import DesiredModel, Diagnostic
 from reconciler.plan.proposal import Proposal
 from reconciler.plan.render_markdown import LONGEST, escape, marker, render_markdown, title
-from tests.plan.worlds import OLD, model, proposal, retrain_and_archive, spec, state
+from reconciler.plan.spec_changes import FieldChange, Kind
+from tests.plan.worlds import OLD, PIPELINE, model, proposal, retrain_and_archive, spec, state
 
 COMMENT = """\
 <!-- model-reconciler plan prod -->
@@ -77,6 +78,53 @@ def test_nothing_to_do_needs_no_table() -> None:
     assert "**On merge:** nothing happens." in comment
     assert "|---" not in comment
     assert "<details>" not in comment
+
+
+def from_to(changed: DesiredModel) -> str:
+    """Return the cell that says what changes of fraud."""
+    comment = render_markdown(proposal(state(changed), {"fraud": model("fraud", commit=OLD)}))
+    (row,) = [line for line in comment.splitlines() if line.startswith("| fraud |")]
+    return row.split(" | ")[2]
+
+
+NAMED: dict[str, tuple[dict[str, object], str]] = {
+    "gates by what they measure": (
+        {"promotion": {"gates": [
+            {"metric": "auc", "min": 0.95},
+            {"metric": "f1", "against": "production", "maxRegression": 0.02},
+        ]}},
+        "gates\\[auc\\].min 0.91 -> 0.95, gates\\[f1 against production\\].maxRegression 0.01 -> 0.02",
+    ),
+    "a step by its place": (
+        {"rollout": {
+            "steps": [{"traffic": 20, "hold": "10m"}, {"traffic": 40, "hold": "10m"}],
+            "analysis": [
+                {"name": "answers", "interval": "2m", "probe": {"inputs": {"from": "inputExample"}, "requests": 9}},
+            ],
+        }},
+        ("steps\\[0\\].traffic 10 -> 20, steps\\[1\\].traffic 50 -> 40, "
+        "analysis\\[answers\\].probe.requests 20 -> 9"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", NAMED)
+def test_what_changes_is_named_so_that_nothing_is_taken_for_another(sentence: str) -> None:
+    changes, shown = NAMED[sentence]
+    assert from_to(model("fraud", spec(**changes))) == shown  # type: ignore[arg-type]  # from a table
+
+
+def test_two_whose_last_parts_are_the_same_are_named_by_their_whole_paths() -> None:
+    (plan,) = many(1).plans
+    paths = ("limits.cpu", "requests.cpu", "limits.memory")
+    changes = tuple(FieldChange(f"serving.resources.{path}", Kind.CHANGED, 1, 2) for path in paths)
+    comment = render_markdown(replace(many(1), plans=(replace(plan, changes=changes),)))
+    assert "serving.resources.limits.cpu 1 -> 2, serving.resources.requests.cpu 1 -> 2, memory 1 -> 2" in comment
+
+
+def test_a_file_is_named_by_its_whole_path() -> None:
+    one = model("fraud")
+    assert from_to(replace(one, files={PIPELINE: b"compiled again"})).startswith(f"file {PIPELINE} ")
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,19 @@ def test_the_policy_s_defaults_are_left_out_because_they_show_in_the_models() ->
     assert (change.path, change.kind) == ("freezes[weekend]", Kind.ADDED)
 
 
-def test_the_last_part_of_a_path_is_its_name() -> None:
-    assert FieldChange("training.parameters.n_estimators", Kind.CHANGED, 1, 2).name == "n_estimators"
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("training.parameters.n_estimators", "n_estimators"),
+        ("promotion.gates[auc.val].min", "gates[auc.val].min"),
+        ("rollout.steps[2].traffic", "steps[2].traffic"),
+        ("freezes[weekend]", "freezes[weekend]"),
+        ("file pipelines/train.v2.yaml", "file pipelines/train.v2.yaml"),
+        ("suspend", "suspend"),
+    ],
+)
+def test_the_name_of_a_change_is_the_end_of_its_path_and_says_of_which_item(path: str, name: str) -> None:
+    assert FieldChange(path, Kind.CHANGED, 1, 2).name == name
 
 
 def changed(before: ModelSpec, after: ModelSpec) -> list[tuple[str, Kind]]:
