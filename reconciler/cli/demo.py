@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reconciler.cli.present import command
 from reconciler.errors import Refused
+
+if TYPE_CHECKING:
+    from reconciler.demo.repository import Mode
 
 # Of the [demo] extra; MLflow's server is the part of it that is made with Flask.
 NEEDED = ("flask", "kfp", "kserve", "psutil", "sklearn")
@@ -44,9 +47,10 @@ def demo(
                 f"the demo needs {', '.join(missing)}, which the base installation does not have",
                 help="pip install 'model-reconciler[demo]'",
             )
+        from reconciler.demo.ending import usual_directory  # noqa: PLC0415  only in the [demo] extra
         from reconciler.demo.main import Options, run_demo  # noqa: PLC0415  only in the [demo] extra
 
-        kept = directory or Path(".demo-standard" if standard else ".demo")
+        mode: Mode = "Standard" if standard else "Knative"
         then = "exit" if exit_when_done else "stay"
-        code = run_demo(Options(kept, "Standard" if standard else "Knative", then, reset))
+        code = run_demo(Options(directory or usual_directory(mode), mode, then, reset))
     raise typer.Exit(code)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -22,10 +21,11 @@ from rich.text import Text
 from reconciler.audit.database import open_for_reading
 from reconciler.audit.ledger import LedgerReader
 from reconciler.demo.checks import CANDIDATE, Check, end_checks
+from reconciler.demo.ending import verdict, where_to_look
 from reconciler.demo.load import Caller, Seen, caller_of, load
 from reconciler.demo.repository import Mode
 from reconciler.demo.stack import Folders, Stack, running_stack
-from reconciler.demo.story import Statuses, Story
+from reconciler.demo.story import CHAPTERS, Statuses, Story
 from reconciler.demo.view import Picture, View, open_view
 from reconciler.errors import Refused, Terminal
 
@@ -214,47 +214,9 @@ def _report(console: Console, view: View, checks: tuple[Check, ...], stack: Stac
     for check in checks:
         mark, style = ("✔", "green") if check.holds else ("✖", "bold red")
         console.print(Text.assemble((f"  {mark} ", style), check.what, (f"  {check.seen}", "dim")), soft_wrap=True)
-    for line in where_to_look(stack, options):
+    beyond = stack.repository.beyond(chapter.message for chapter in CHAPTERS)
+    for line in (*where_to_look(stack, options), *verdict(checks, beyond, options)):
         console.print(Text(line), soft_wrap=True)
-
-
-def where_to_look(stack: Stack, options: Options) -> Iterator[str]:
-    """Say where everything is and what to try next; what needs the running stack only while it runs."""
-    folders = stack.folders
-    running = options.then == "stay"
-    yield ""
-    yield "Where to look"
-    yield f"  specs in Git       {_short(folders.repository)}"
-    yield f"  logs               {_short(folders.logs)}"
-    if running:
-        yield f"  MLflow             {stack.mlflow_url}"
-        if stack.prometheus_url:
-            yield f"  Prometheus         {stack.prometheus_url}"
-        yield f"  reconciler         {stack.reconciler_url}/api/v1/models"
-        yield f"  cluster            kubectl --kubeconfig {_short(folders.kubeconfig)} -n models get inferenceservices"
-    yield "What to ask"
-    for command in (*(("status", "explain iris") if running else ()), "history iris", "audit verify"):
-        yield f"  {_reconciler()} {command} --config {_short(folders.settings)}"
-    if not running:
-        yield "The stack is stopped; `make demo` starts it again from here, and keeps it running."
-        return
-    yield "What to try"
-    yield f"  edit {_short(folders.repository)}/models/iris.yaml: unit: mm -> unit: cm"
-    yield f"  git -C {_short(folders.repository)} commit -am 'Back to centimetres'"
-    yield f"  {_reconciler()} pause iris --reason 'let me look' --config {_short(folders.settings)}"
-    yield "and watch. Ctrl-C ends the demo; the next one goes on from here."
-
-
-def _reconciler() -> str:
-    return _short(Path(sys.executable).with_name("reconciler"))
-
-
-def _short(path: Path) -> str:
-    """Write a path as seen from here, where that is shorter."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _stay(watcher: Watcher) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from reconciler.errors import Refused
 
@@ -25,6 +25,9 @@ _CHECKS = """\
         prometheus: {{template: latency-p95, flavour: {flavour}, window: 10s, max: 5}}
 """
 AUTHOR = ("Ana", "ana@example.org")
+FIRST = "Describe two models: iris and diabetes"
+SERVE = "Serve in {mode} mode"
+ASK, ASK_NOBODY = "Ask Prometheus for errors and latency too", "Ask nobody but the probe"
 
 
 def example_repository() -> Path:
@@ -58,7 +61,7 @@ class DemoRepository:
         if not (folder / ".git").is_dir():
             shutil.copytree(example_repository(), folder, ignore=shutil.ignore_patterns("__pycache__"))
             repository.git("init", "--quiet", "--initial-branch=main")
-            repository.commit("Describe two models: iris and diabetes")
+            repository.commit(FIRST)
         return repository
 
     def git(self, *arguments: str) -> str:
@@ -75,10 +78,16 @@ class DemoRepository:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
 
+    def beyond(self, told: Iterable[str]) -> list[str]:
+        """Return the commits that somebody else made than the demo, the newest first; `told` are the stories' own."""
+        ours = {FIRST, ASK, ASK_NOBODY, *told, *(SERVE.format(mode=mode) for mode in get_args(Mode))}
+        lines = (line.partition(" ") for line in self.git("log", "--format=%h %s").splitlines())
+        return [f"{commit} {subject}" for commit, _, subject in lines if subject not in ours]
+
     def serve_in(self, mode: Mode) -> None:
         """Have every model served in a mode of KServe."""
         said = re.compile(r"^    mode: \w+$", re.MULTILINE)
-        self._rewrite(lambda text: said.sub(f"    mode: {mode}", text), f"Serve in {mode} mode")
+        self._rewrite(lambda text: said.sub(f"    mode: {mode}", text), SERVE.format(mode=mode))
 
     def ask(self, flavour: Flavour | None) -> None:
         """Have every model's checks ask Prometheus, in the words of these metrics, or (None) nobody but the probe."""
@@ -89,7 +98,7 @@ class DemoRepository:
             more = _CHECKS.format(flavour=flavour) if flavour else ""
             return text.replace(_ANALYSIS, _ANALYSIS + more)
 
-        self._rewrite(asking, "Ask Prometheus for errors and latency too" if flavour else "Ask nobody but the probe")
+        self._rewrite(asking, ASK if flavour else ASK_NOBODY)
 
     def _rewrite(self, change: Callable[[str], str], message: str) -> None:
         """Change the text of every model, and commit if that made a difference."""

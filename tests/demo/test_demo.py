@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,8 @@ def test_the_demo_tells_both_stories_checks_their_end_and_a_second_run_goes_on_f
     first = run_demo(folder, *options)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "\n  ✖ " not in first.stdout
+    assert re.search(r"\nAll \d+ end states hold\.\n$", first.stdout)
+    assert f"`make demo ARGS='{shlex.join([*options, '--dir', str(folder)])}'` starts it again" in first.stdout
     for model, rate in (("iris", 45), ("diabetes", 5)):
         assert re.search(rf"✔ {model}: no caller's request failed  0 of [\d,]+ requests failed, bound 0;", first.stdout)
         assert f"✔ {model}: {rate} requests a second all the while" in first.stdout
