@@ -12,8 +12,9 @@ from reconciler.plan.action import Action
 from tests.chaos.conftest import Calm
 from tests.chaos.test_local_run import PLACES
 
-# What no chapter comes to: these take steps of Promote, ArchiveAll, StartCanary, Deploy and Reject once more.
-UNTOLD = {"Adopt", "Archive", "DeleteModel", "PutBack", "Withdraw"}
+# What no chapter comes to: these take steps of Promote, ArchiveAll, StartCanary, ShiftTraffic, Deploy and Reject once
+# more.
+UNTOLD = {"Adopt", "Archive", "DeleteModel", "PutBack", "ScaleCanary", "Withdraw"}
 
 
 def named_places() -> dict[str, re.Pattern[str]]:

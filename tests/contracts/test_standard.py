@@ -56,7 +56,7 @@ def shares(found: InferenceService) -> dict[str, int]:
 
 def serves(bench: Bench, version: int) -> Any:
     name = deployment(bench, version)
-    return lambda s: s.ready and s.latest_created == s.latest_ready == name and shares(s) == {name: 100}
+    return lambda s: s.ready and s.latest_created == s.latest_ready == name and shares(s) == {name: 100} and s.splits
 
 
 def test_a_first_apply_makes_a_deployment_that_gets_everything(bench: Bench) -> None:

@@ -8,6 +8,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -58,12 +59,20 @@ class Server:
     connection: Connection
 
 
+def patiently(settings: KubernetesSettings) -> Connection:
+    """Connect; on a busy machine reading the credentials alone may take longer than a call may take here."""
+    for _ in range(20):
+        with suppress(Transient):
+            return Connection(settings)
+    return Connection(settings)
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     path = tmp_path / "kubeconfig"
     with scripted(path) as script:
         settings = KubernetesSettings.model_validate({"kubeconfig": path, "timeout": "500ms"})
-        connection = Connection(settings)
+        connection = patiently(settings)
         yield Server(script, path, settings, connection)
         connection.close()
 
