@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -49,7 +49,12 @@ def split(found: InferenceService) -> dict[str, tuple[int, str | None]]:
     return {t.revision[-1]: (t.percent, t.tag) for t in found.traffic}
 
 
-@pytest.fixture(scope="session")
+def _scope(fixture_name: str, config: pytest.Config) -> Literal["session", "module"]:  # noqa: ARG001  pytest's names
+    """Share one controller; on a cluster it acts on everybody's InferenceServices, so that it ends with its tests."""
+    return "session" if config.getoption("--kubeconfig") is None else "module"
+
+
+@pytest.fixture(scope=_scope)
 def cluster(
     real_cluster: Path | None, controllers: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, Any]]:
