@@ -24,7 +24,7 @@ from reconciler.plan.ordering import follows, order_of, repeated
 from reconciler.plan.orders import ACTIONS, to_after
 from reconciler.plan.planner import Rules, decide
 from reconciler.plan.removal import losing, removal_guard
-from reconciler.plan.rollout import STABLE_NOT_READY
+from reconciler.plan.shares import STABLE_NOT_READY
 from reconciler.plan.training import ENDED
 from reconciler.ports import Entry, Moment, Result, Source, SourceStatus
 from reconciler.status import ModelStatus, OrderAnswer, Phase, Sync, SystemStatus

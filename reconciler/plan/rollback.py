@@ -29,17 +29,15 @@ from reconciler.plan.facts import (
     past_stable,
     previous_target,
     revision_release,
-    routes_nothing,
     served,
     settled,
     sole_release,
 )
 from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.progress import candidate_ready, cause, crashed, cut_short, effective_percent, stalled_by
-from reconciler.plan.rollout import STABLE_NOT_READY, check_verdicts
+from reconciler.plan.rollout import check_verdicts
+from reconciler.plan.shares import ALL, STABLE_NOT_READY, awaits_nothing
 from reconciler.status import Health, Phase
-
-_ALL = 100
 
 
 def decide_rollback(facts: Facts, wanted: Release | None, lost: frozenset[int]) -> Decision | None:
@@ -211,17 +209,8 @@ def _down(live: InferenceService, record: RolloutRecord, why: str) -> Decision |
     if crashed(live) and (live.canary_percent is None or _has_callers(live, record)):
         return act(RestoreStable(record.stable), f"{why}, which is not ready any more", Phase.CANARY)
     if _has_callers(live, record):
-        return _awaits_nothing(live, record, Phase.CANARY)
+        return awaits_nothing(live, record, Phase.CANARY)
     return None
-
-
-def _awaits_nothing(live: InferenceService, record: RolloutRecord, phase: Phase) -> Decision:
-    """Wait until nobody is sent to the candidate any more; what keeps callers there is told."""
-    version, why = record.release.version, routes_nothing(live, record.stable_revision)
-    if not why:
-        return wait(f"0 % of the traffic to reach version {version}", phase)
-    what = f"version {version} keeps {effective_percent(live)} % of the traffic, though 0 % is asked for: {why}"
-    return replace(stall(what, phase, f"{record.stable_revision} to be ready again"), cause=STABLE_NOT_READY)
 
 
 def _has_callers(live: InferenceService, record: RolloutRecord) -> bool:
@@ -252,7 +241,7 @@ def _make_way(facts: Facts, live: InferenceService, record: RolloutRecord, wante
     third = _moved(facts, record) or (wanted is not None and wanted not in (record.release, record.stable))
     hangs = live.release == record.stable and live.canary_percent == 0 and (not settled(live) or crashed(live))
     previous = previous_target(live)
-    serves = previous is not None and is_stable(live, previous.revision, record) and previous.percent == _ALL
+    serves = previous is not None and is_stable(live, previous.revision, record) and previous.percent == ALL
     if live.standard or not (third and hangs and serves):
         return None
     return _close(facts, record, f"{record.stable_revision} serves all callers")
@@ -270,7 +259,7 @@ def _leave_candidate(facts: Facts, live: InferenceService, record: RolloutRecord
     if live.standard and effective_percent(live):
         # KServe takes a canary's pods down before it changes the route. What stable serves by then does not matter: it
         # may be the candidate's release as well.
-        return _awaits_nothing(live, record, Phase.ROLLING_BACK)
+        return awaits_nothing(live, record, Phase.ROLLING_BACK)
     why = f"because the candidate is not wanted and version {record.stable.version} is stable"
     return act(RestoreStable(record.stable), why, Phase.ROLLING_BACK, Health.DEGRADED)
 

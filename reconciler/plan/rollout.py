@@ -16,36 +16,28 @@ from reconciler.analysis.verdict import CheckVerdict, due_at, judge
 from reconciler.desired.checks import Check
 from reconciler.desired.duration import format_duration
 from reconciler.desired.holds import Step
-from reconciler.manifest import canary_pods
 from reconciler.observed import InferenceService, Measurement, Order
 from reconciler.plan.action import Analyse, BeginStep, RouteAll, ScaleCanary, ShiftTraffic, StartCanary
-from reconciler.plan.begin import begin_rollout, no_canaries, not_routed
+from reconciler.plan.begin import begin_rollout, no_canaries
 from reconciler.plan.course import deadline_of, goes_back, steps_of
 from reconciler.plan.decision import Decision, act, stall, wait
 from reconciler.plan.evidence import evidence_of
 from reconciler.plan.facts import (
-    BACK_WITHIN,
     JUDGED_AFTER,
-    ROUTED_WITHIN,
     Facts,
     beyond_help,
     hangs_above,
-    previous_target,
-    routes_nothing,
     settled,
     sole_release,
     taken_up,
-    unroutable,
-    unserved,
 )
 from reconciler.plan.hold import held, held_words, over_since
 from reconciler.plan.marks import RolloutRecord
 from reconciler.plan.orders import said
 from reconciler.plan.progress import candidate_ready, cause, crashed, cut_short, effective_percent, settling, stalled_by
+from reconciler.plan.shares import ALL, awaits_share, hold_while_unrouted, route_all, shift, without_stable
 from reconciler.status import Health, Phase
 
-STABLE_NOT_READY = "StableNotReady"
-_ALL = 100
 # How long after a measurement a step is left though another one is due: time enough for the pass that follows it.
 _ROUND = timedelta(seconds=5)
 
@@ -148,39 +140,12 @@ def _step(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decisi
     steps = steps_of(facts, record)
     index = min(record.step, len(steps))
     if (why := _at_once(facts, record, steps)) is not None:
-        return _route_all(facts, live, record, why)
+        return route_all(facts, live, record, why)
     if index == 0:
-        return _without_stable(facts, live, record) or _enter(facts, live, record, 1)
+        return without_stable(facts, live, record) or _enter(facts, live, record, 1)
     if _leaving(live, steps, index):
-        return _route_all(facts, live, record, "every step passed")
-    return _hold_while_unrouted(live, record, _in_step(facts, live, record, index))
-
-
-def _without_stable(facts: Facts, live: InferenceService, record: RolloutRecord) -> Decision | None:
-    """Give a candidate that is ready everything where nobody is served: its gates are passed, and no step can begin.
-
-    KServe routes nothing new while the stable revision is not ready, so the candidate cannot even be probed beside it.
-    """
-    if not unserved(live, record.stable_revision):
-        return None
-    since = live.unready_since.get(record.stable_revision)
-    if since is not None and facts.now < (until := since + BACK_WITHIN):
-        return wait(
-            f"{record.stable_revision} to be ready again: all callers are sent to it", Phase.CANARY, until=until
-        )
-    why = f"stable is not ready: all callers are sent to {record.stable_revision}, and no step can begin beside it"
-    return _route_all(facts, live, record, why)
-
-
-def _hold_while_unrouted(live: InferenceService, record: RolloutRecord, decision: Decision) -> Decision:
-    """Tell that no other share takes effect while the stable revision is not ready; what measures goes on."""
-    shown = decision.action is not None or effective_percent(live) == live.canary_percent
-    why = routes_nothing(live, record.stable_revision)
-    if not why or (shown and not isinstance(decision.action, ShiftTraffic)):
-        return decision
-    what = f"version {record.release.version} gets no other share of the traffic: {why}"
-    held = _stable_not_ready(live, record, what, Phase.CANARY)
-    return replace(held, checks=decision.checks, look_again_at=decision.look_again_at)
+        return route_all(facts, live, record, "every step passed")
+    return hold_while_unrouted(live, record, _in_step(facts, live, record, index))
 
 
 def _in_step(facts: Facts, live: InferenceService, record: RolloutRecord, index: int) -> Decision:
@@ -189,39 +154,15 @@ def _in_step(facts: Facts, live: InferenceService, record: RolloutRecord, index:
     if record.percent not in (None, step.traffic):
         return _enter(facts, live, record, index)  # Git changed the step since it was begun
     if live.canary_percent != step.traffic and not _entering(live, steps, index):
-        return _shift(facts, live, record, step, f"because step {index} of {len(steps)} asks for {step.traffic} %")
+        return shift(
+            facts, live, record, step.traffic, f"because step {index} of {len(steps)} asks for {step.traffic} %"
+        )
     if _entering(live, steps, index):
         return _enter(facts, live, record, index + 1)
     decision = _hold(facts, live, record, step, index)
     if isinstance(decision.action, (ShiftTraffic, ScaleCanary, RouteAll)) and effective_percent(live) != step.traffic:
-        return replace(_awaits_share(facts, live, record, step.traffic), checks=decision.checks)
+        return replace(awaits_share(facts, live, record, step.traffic), checks=decision.checks)
     return decision
-
-
-def _awaits_share(
-    facts: Facts, live: InferenceService, record: RolloutRecord, percent: int, phase: Phase = Phase.CANARY
-) -> Decision:
-    """Wait for a share that was asked for; what keeps it from taking effect is told."""
-    version, gets = record.release.version, effective_percent(live)
-    if (why := routes_nothing(live, record.stable_revision)) and live.standard:
-        what = f"version {version} gets {gets} % of the traffic, not {percent} %: {why}"
-        return _stable_not_ready(live, record, what, phase)
-    if unroutable(live, facts.now) and record.percent:
-        what = f"version {version} gets {gets} % of the traffic, not {percent} %: the HTTPRoute does not follow"
-        return stall(what, phase, "KServe's controller, whose log may say why")
-    if unroutable(live, facts.now):
-        why = f"the HTTPRoute sends it {gets} %" if live.splits else "there is no HTTPRoute"
-        return not_routed(record.release, percent, why, phase)
-    share = "all traffic" if percent == _ALL else f"{percent} % of the traffic"
-    what = f"{share} to reach version {version}{cause(live)}"
-    return stalled_by(live, wait(what, phase, until=_routed_by(live)))
-
-
-def _stable_not_ready(live: InferenceService, record: RolloutRecord, what: str, phase: Phase) -> Decision:
-    waits = f"{record.stable_revision} to be ready again"
-    if record.stable_revision in live.unready:
-        waits += ", or `reconciler promote`: all traffic goes without it"
-    return replace(stall(what, phase, waits), cause=STABLE_NOT_READY)
 
 
 def _at_once(facts: Facts, record: RolloutRecord, steps: tuple[Step, ...]) -> str | None:
@@ -241,46 +182,19 @@ def _entering(live: InferenceService, steps: tuple[Step, ...], index: int) -> bo
 def _enter(facts: Facts, live: InferenceService, record: RolloutRecord, number: int) -> Decision:
     step = steps_of(facts, record)[number - 1]
     if live.canary_percent != step.traffic:
-        return _shift(
-            facts, live, record, step, f"because the candidate is ready; step {number} gives it {step.traffic} %"
-        )
+        why = f"because the candidate is ready; step {number} gives it {step.traffic} %"
+        return shift(facts, live, record, step.traffic, why)
     if effective_percent(live) != step.traffic:
-        return _awaits_share(facts, live, record, step.traffic)
+        return awaits_share(facts, live, record, step.traffic)
     if not taken_up(live):
         what = f"the route to take up version {record.release.version}{cause(live)}"
         return stalled_by(live, wait(what, Phase.CANARY))
-    if not live.routed and not _stable_ill(live):
+    # Knative programs no route to a stable that is not ready: waiting for one would help nobody.
+    if not live.routed and record.stable_revision not in live.unready:
         what = f"the network to take up {step.traffic} % for version {record.release.version}{cause(live)}"
         return wait(what, Phase.CANARY)
     begin = BeginStep(record.release, number, facts.now)
     return act(begin, f"because {step.traffic} % are effective; {held_words(step)}", Phase.CANARY)
-
-
-def _stable_ill(live: InferenceService) -> bool:
-    """Tell whether stable is not ready: Knative programs no route to it then, and waiting for one helps nobody."""
-    previous = previous_target(live)
-    return previous is not None and previous.revision in live.unready
-
-
-def _shift(facts: Facts, live: InferenceService, record: RolloutRecord, step: Step, why: str) -> Decision:
-    shift = act(ShiftTraffic(record.release, step.traffic, record.stable_revision), why, Phase.CANARY)
-    return _pods_first(facts, live, record, step.traffic) or shift
-
-
-def _pods_first(facts: Facts, live: InferenceService, record: RolloutRecord, percent: int) -> Decision | None:
-    """Have the pods there that are to carry a share: in Standard mode KServe gives it to a canary that has one."""
-    candidate, stable = (facts.observed.records.get(release) for release in (record.release, record.stable))
-    there = live.available.get(live.latest_created or "")
-    if not live.standard or live.succeeded or candidate is None or stable is None or there is None:
-        return None
-    pods, phase = canary_pods(candidate, stable, percent), Phase.PROMOTING if percent == _ALL else Phase.CANARY
-    if there >= pods or live.canary_percent is None:
-        return None
-    if live.canary_pods < pods:
-        scale = ScaleCanary(record.release, live.canary_percent, pods, record.stable_revision)
-        return act(scale, f"because {pods} pods are to carry {percent} %", phase)
-    what = f"{pods} pods of version {record.release.version}, which are to carry {percent} %; {there} are there"
-    return stalled_by(live, wait(f"{what}{cause(live)}", phase))
 
 
 def _judged_at(facts: Facts, live: InferenceService) -> datetime | None:
@@ -290,30 +204,9 @@ def _judged_at(facts: Facts, live: InferenceService) -> datetime | None:
     return None if beyond_help(live, facts.now) else live.applied_at + JUDGED_AFTER
 
 
-def _routed_by(live: InferenceService) -> datetime | None:
-    """Return when a route that does not name the candidate counts as one that never will."""
-    return live.applied_at + ROUTED_WITHIN if live.standard and live.applied_at and not live.listed else None
-
-
-def _route_all(facts: Facts, live: InferenceService, record: RolloutRecord, why: str) -> Decision:
-    """Give the candidate everything; in Standard mode the stable predictor goes only when nobody is sent to it.
-
-    Where nothing routes a canary, or stable has no pods, that is the moment when the promotion itself moves callers.
-    """
-    routes = live.standard and record.stable_revision not in live.unready
-    if record.stable_revision not in live.unready and (pods := _pods_first(facts, live, record, _ALL)) is not None:
-        return pods
-    if routes and live.canary_percent != _ALL:
-        return act(ShiftTraffic(record.release, _ALL, record.stable_revision), f"because {why}", Phase.PROMOTING)
-    follows = record.percent or record.stable_revision in live.short or not unroutable(live, facts.now)
-    if routes and effective_percent(live) != _ALL and follows:
-        return _awaits_share(facts, live, record, _ALL, Phase.PROMOTING)
-    return act(RouteAll(record.release, record.stable_revision), f"because {why}", Phase.PROMOTING)
-
-
 def _leaving(live: InferenceService, steps: tuple[Step, ...], index: int) -> bool:
     """Tell whether the last step of a canary in Standard mode is over, as everything was asked for since."""
-    return live.standard and live.canary_percent == _ALL and index == len(steps) and steps[-1].traffic != _ALL
+    return live.standard and live.canary_percent == ALL and index == len(steps) and steps[-1].traffic != ALL
 
 
 def check_verdicts(facts: Facts, record: RolloutRecord) -> tuple[CheckVerdict, ...]:
@@ -373,5 +266,5 @@ def _leave(
     steps = steps_of(facts, record)
     proof = "; ".join(f"{v.check}: {v.why}" for v in verdicts) or "the hold is over, no check was asked for"
     if number < len(steps):
-        return _shift(facts, live, record, steps[number], f"because step {number} passed ({proof})")
-    return _route_all(facts, live, record, f"every step passed ({proof})")
+        return shift(facts, live, record, steps[number].traffic, f"because step {number} passed ({proof})")
+    return route_all(facts, live, record, f"every step passed ({proof})")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.ensure import serving
-from reconciler.plan import rollback, rollout
+from reconciler.plan import rollback, rollout, shares
 from reconciler.plan.action import RestoreStable, RouteAll
 from reconciler.plan.decision import act, wait
 from reconciler.status import Phase
@@ -65,7 +65,7 @@ BUGS = (
     Bug("canary-removed-with-callers", "A canary is removed before its share is gone.", "I2 I3",
         (Patch(rollback, "_leave_candidate", _pods_first),)),
     Bug("stable-removed-with-callers", "Stable is removed while callers are still sent to it.", "I2 I3",
-        (Patch(rollout, "_route_all", _unawaited),)),
+        (Patch(rollout, "route_all", _unawaited),)),
     Bug("split-believed-from-spec", "Shares are read from the spec, not from the route.", "I2 I3 I7",
         (Patch(standard, "_effective", _split_as_asked),)),
     Bug("ingress-believed-from-spec", "Callers are believed to be where the spec has them before the old one is gone.",
@@ -77,5 +77,5 @@ BUGS = (
     Bug("named-alike", "A canary gets the name of the predictor that it stands beside.", "I2 I3 I7 liveness",
         (Patch(serving, "_beside", lambda _: lambda scene, record: record),)),
     Bug("never-routed-never-told", "A canary that nothing routes is waited for without a word.", "liveness",
-        (Patch(rollout, "not_routed", _untold),)),
+        (Patch(shares, "not_routed", _untold),)),
 )  # fmt: skip
