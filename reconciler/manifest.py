@@ -125,7 +125,7 @@ def _with_more(stable: dict[str, Any], pods: int) -> dict[str, Any]:
 
     Source: adjustStableMinReplicasForCanaries of its components/predictor.go.
     """
-    if pods <= 0:
+    if not pods:
         return stable
     least = stable.get("minReplicas", 1) + pods
     most = stable.get("maxReplicas")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -141,11 +140,11 @@ def _paths(section: type[BaseModel], above: tuple[str, ...]) -> Iterator[tuple[s
 
 def _section(root: type[BaseModel], steps: Sequence[str | int]) -> type[BaseModel] | None:
     """Return the section at a path, None where there is none."""
-    section: Any = root
+    section = root
     for step in steps:
-        fields = {field.alias or name: field.annotation for name, field in section.model_fields.items()}
-        section = fields.get(str(step), section.model_fields.get(str(step), None))
-        section = getattr(section, "annotation", section)
-        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+        named = (field.annotation for name, field in section.model_fields.items() if str(step) in (name, field.alias))
+        found = next(named, None)
+        if not (isinstance(found, type) and issubclass(found, BaseModel)):
             return None
-    return section  # type: ignore[no-any-return]  # a section, as just looked at
+        section = found
+    return section

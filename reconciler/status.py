@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
+SUSPENDED_IN_GIT = "spec.suspend is true"
+"""How everybody who tells of it begins."""
+
 
 class Sync(StrEnum):
     """Whether the systems are as Git says."""

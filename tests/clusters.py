@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from kubernetes import client, config
@@ -85,6 +86,14 @@ def named_namespace(api: client.ApiClient, name: str) -> Iterator[str]:
         except client.ApiException as error:
             if error.status not in (404, 409):
                 raise
+
+
+Scope = Literal["session", "package", "module"]
+
+
+def on_a_cluster(own: Scope) -> Callable[[str, pytest.Config], Scope]:
+    """Return the scope of what acts on everybody's InferenceServices: on a cluster it ends with its own tests."""
+    return lambda fixture_name, config: "session" if config.getoption("--kubeconfig") is None else own  # noqa: ARG005  pytest's names
 
 
 def controllers_run(kubeconfig: Path) -> bool:

@@ -274,11 +274,10 @@ def measuring() -> Iterator[tuple[World, threading.Thread, list[StepResult]]]:
 
 def test_an_abort_cuts_a_check_off_that_is_being_measured_and_leaves_no_evidence() -> None:
     with measuring() as (made, one, results):
-        began = time.monotonic()
         answer = made.order(OrderKind.ABORT)
         assert isinstance(answer, OrderAnswer)
-        one.join(20)
-        assert time.monotonic() - began < 5
+        one.join(30)
+        assert not one.is_alive()
     (result,) = results
     assert "aborted by ana: it looks odd" in str(result.error)
     last = made.ledger.records[-1].entry

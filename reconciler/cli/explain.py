@@ -35,6 +35,7 @@ from reconciler.cli.status import (
     when,
     why,
 )
+from reconciler.status import SUSPENDED_IN_GIT
 
 EXAMPLES = """\
 \b
@@ -251,14 +252,15 @@ def _next(model: Json) -> Line:
 
 def _mend(problem: Mapping[str, Any], commit: str) -> Line:
     """Say how to mend a spec that cannot be used at this commit."""
-    advice = f"{problem['help']}; ".replace("?; ", "? ") if problem["help"] else ""
+    help_ = problem["help"]
+    advice = f"{help_}{' ' if help_.endswith('?') else '; '}" if help_ else ""
     mend = f"mend {problem['path']}:{problem['line']} of commit {commit}, " if problem["line"] else ""
     return f"{advice}{mend}", Cell("reconciler validate", Tone.MOVING), ", commit"
 
 
 def _suspended(model: Json) -> bool:
     """Return whether spec.suspend keeps it as it is, or holds an action up."""
-    return model["health"] == "Suspended" or str(model["blockedBy"]).startswith("spec.suspend is true")
+    return model["health"] == "Suspended" or str(model["blockedBy"]).startswith(SUSPENDED_IN_GIT)
 
 
 def _by_hand(model: Json) -> Line | None:

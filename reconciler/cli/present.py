@@ -243,12 +243,14 @@ class Screen:
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str | Cell]]) -> None:
         """Write an aligned table. A pipe gets one line a row; a terminal what fits: no word or number is ever cut."""
+        from reconciler.cli.tables import drawn, plain  # noqa: PLC0415  rich: only what is drawn
+
         cells = [[_cell(value) for value in row] for row in rows]
         if self.watched:
-            for part in _rich_table(columns, cells, self.out.width):
+            for part in drawn(columns, cells, self.out.width):
                 self.out.print(part)
             return
-        for line in _plain_table(columns, cells):
+        for line in plain(columns, cells):
             self.out.file.write(line + "\n")
 
     def error(self, error: ReconcilerError) -> None:
@@ -338,86 +340,3 @@ def _text(parts: Sequence[str | Cell]) -> Text:
         cell = part if isinstance(part, Cell) else Cell(part)
         text.append(clean(cell.text), style=cell.tone.value)
     return text
-
-
-def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Iterator[RenderableType]:
-    from reconciler.cli.fitting import Shape, Texts, layout  # noqa: PLC0415  rich: only what is drawn
-
-    cells = zip(*rows, strict=True) if rows else [()] * len(columns)
-    texts = [Texts([c.name, *(cell.text for cell in own)], c.wraps) for c, own in zip(columns, cells, strict=True)]
-    fitting = layout(texts, width)
-    match fitting.shape:
-        case Shape.BESIDE:
-            yield _beside(columns, fitting.widths, rows, heading=True)
-        case Shape.BENEATH:
-            yield from _beneath(columns, fitting.widths, rows)
-        case Shape.BLOCKS:
-            yield from _blocks(columns, rows)
-
-
-def _beside(
-    columns: Sequence[Column], widths: Sequence[int], rows: Sequence[Sequence[Cell]], *, heading: bool
-) -> RenderableType:
-    from rich.table import Table  # noqa: PLC0415  rich: only what is drawn
-    from rich.text import Text  # noqa: PLC0415  rich: only what is drawn
-
-    from reconciler.cli.fitting import GAP, fold  # noqa: PLC0415  rich: only what is drawn
-
-    faint = Tone.FAINT.value
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style=faint, show_header=heading)
-    for column, width in zip(columns, widths, strict=True):
-        justify = "right" if column.right else "left"
-        table.add_column(column.name, justify=justify, width=width, no_wrap=not column.wraps, overflow="fold")  # type: ignore[arg-type]  # a literal to people
-    for row in rows:
-        shown = zip(columns, widths, row, strict=True)
-        table.add_row(*(Text(x.text if c.wraps else fold(x.text, width), style=x.tone.value) for c, width, x in shown))
-    return table
-
-
-_INDENT = 4
-
-
-def _beneath(
-    columns: Sequence[Column], widths: Sequence[int], rows: Sequence[Sequence[Cell]]
-) -> Iterator[RenderableType]:
-    """Draw the last column on lines of its own, beneath each row."""
-    from rich.padding import Padding  # noqa: PLC0415  rich: only what is drawn
-    from rich.text import Text  # noqa: PLC0415  rich: only what is drawn
-
-    yield _beside(columns[:-1], widths, [], heading=True)
-    for last, *row in ([Cell(columns[-1].name, Tone.FAINT)], *([row[-1], *row[:-1]] for row in rows)):
-        if row:
-            yield _beside(columns[:-1], widths, [row], heading=False)
-        if last.text:
-            yield Padding(Text(last.text, style=last.tone.value), (0, 0, 0, _INDENT))
-
-
-def _blocks(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Iterator[RenderableType]:
-    """Draw each row as lines of name and text; what is empty is left out."""
-    from rich.table import Table  # noqa: PLC0415  rich: only what is drawn
-    from rich.text import Text  # noqa: PLC0415  rich: only what is drawn
-
-    names = max(len(column.name) for column in columns)
-    for number, row in enumerate(rows):
-        if number:
-            yield ""
-        block = Table.grid(padding=(0, 2, 0, 0))
-        block.add_column(style=Tone.FAINT.value, width=names)
-        block.add_column(overflow="fold")
-        for column, cell in zip(columns, row, strict=True):
-            if cell.text:
-                block.add_row(column.name, Text(cell.text, style=cell.tone.value))
-        yield block
-
-
-def _plain_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
-    from rich.cells import cell_len  # noqa: PLC0415  rich: only what is drawn
-
-    lines = [[column.name for column in columns], *([cell.text for cell in row] for row in rows)]
-    widths = [max(cell_len(line[i]) for line in lines) for i in range(len(columns))]
-    for line in lines:
-        padded = []
-        for column, text, width in zip(columns, line, widths, strict=True):
-            fill = " " * (width - cell_len(text))
-            padded.append(fill + text if column.right else text + fill)
-        yield "  ".join(padded).rstrip()

@@ -24,6 +24,7 @@ from reconciler.cli.present import (
     finish,
 )
 from reconciler.cli.present import status as shown_status
+from reconciler.status import SUSPENDED_IN_GIT
 
 EXAMPLES = """\
 \b
@@ -238,7 +239,7 @@ def _calm(found: list[Json]) -> str:
     all_of_them = "1 model" if len(found) == 1 else f"{len(found)} models"
     suspended = [model["name"] for model in found if model["health"] == "Suspended"]
     if not moving and suspended:
-        return f"{all_of_them}, Synced; spec.suspend is true of {', '.join(suspended)}"
+        return f"{all_of_them}, Synced; {SUSPENDED_IN_GIT} of {', '.join(suspended)}"
     if not moving:
         return f"{all_of_them}, Synced and Healthy"
     first = moving[0]

@@ -78,9 +78,8 @@ def ensure_traffic(action: ShiftTraffic, scene: Scene) -> After:
 
 def ensure_canary_scaled(action: ScaleCanary, scene: Scene) -> After:
     """Ask for more pods of the candidate, and leave its share as it is."""
-    record, stable = scene.release_record(action.release), _stable(scene, action.percent)
-    after = _applied(scene, record, inference_service(scene.desired.name, record, action.percent, stable, action.pods))
-    return {**after, "pods": action.pods}
+    record = scene.release_record(action.release)
+    return {**_apply(scene, record, action.percent, action.pods), "pods": action.pods}
 
 
 def ensure_all_routed(action: RouteAll, scene: Scene) -> After:
@@ -177,8 +176,9 @@ def _kept(scene: Scene, record: ReleaseRecord) -> ReleaseRecord:
     return record
 
 
-def _apply(scene: Scene, record: ReleaseRecord, percent: int | None) -> After:
-    return _applied(scene, record, inference_service(scene.desired.name, record, percent, _stable(scene, percent)))
+def _apply(scene: Scene, record: ReleaseRecord, percent: int | None, pods: int = 0) -> After:
+    stable = _stable(scene, percent)
+    return _applied(scene, record, inference_service(scene.desired.name, record, percent, stable, pods))
 
 
 def _applied(scene: Scene, record: ReleaseRecord, manifest: dict[str, Any]) -> After:

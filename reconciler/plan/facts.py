@@ -284,9 +284,12 @@ def settled(live: InferenceService) -> bool:
     A revision that is newer than what the status names shows that the status is behind.
     """
     created = live.latest_created
-    if created is None or created != live.latest_ready or live.deleting:
-        return False
-    return all(_number(revision) <= _number(created) for revision in live.revisions or ())
+    return created is not None and created == live.latest_ready and not live.deleting and _names_newest(live)
+
+
+def _names_newest(live: InferenceService) -> bool:
+    """Return whether no revision is newer than the newest one that the status names."""
+    return all(_number(revision) <= _number(live.latest_created or "") for revision in live.revisions or ())
 
 
 def unchallenged(live: InferenceService, stable: Release) -> bool:
@@ -308,9 +311,8 @@ def hangs_above(live: InferenceService, stable: Release) -> bool:
     if serving is None or newest is None or serving == newest:
         return False
     alone = [(t.revision, t.percent) for t in live.traffic if t.percent] == [(serving, 100)]
-    shown = all(_number(revision) <= _number(newest) for revision in live.revisions)
     known = live.revisions.get(serving) == stable and live.latest_rolledout == serving
-    return alone and shown and known and unchallenged(live, stable)
+    return alone and known and _names_newest(live) and unchallenged(live, stable)
 
 
 def _number(revision: str) -> int:

@@ -39,12 +39,10 @@ from reconciler.plan.rollback import decide_rollback
 from reconciler.plan.selection import Selected, candidates, production_of, select
 from reconciler.plan.serve import decide_serving, other_mode
 from reconciler.plan.training import decide_training, next_trigger
-from reconciler.status import Health, Phase, Sync
+from reconciler.status import SUSPENDED_IN_GIT, Health, Phase, Sync
 
 # What is never held up: it protects callers, or only writes down what already happened.
 ALWAYS = (Analyse, BeginStep, CutTraffic, FinishRollback, RecordGates, Reject, RestoreStable, StopTraining, Withdraw)
-
-SUSPENDED = "spec.suspend is true"
 
 # What may be done while an earlier request may still land: it is refused where something changed since it was decided.
 FENCED = (
@@ -254,7 +252,7 @@ def _settled(facts: Facts, decision: Decision) -> Decision:
 
 def _block(facts: Facts, rules: Rules, freeze: str, action: Action) -> str:
     if facts.spec.suspend:
-        return SUSPENDED
+        return SUSPENDED_IN_GIT
     unserved = facts.spec.serving is None and isinstance(action, TakeDown)
     if rules.removal_guard and (facts.desired.removed or unserved):
         return rules.removal_guard
@@ -265,7 +263,7 @@ def _suspended(facts: Facts, decision: Decision) -> Decision:
     calm = decision.health in (Health.HEALTHY, Health.PROGRESSING) and decision.action is None
     if not (facts.spec.suspend and calm):
         return decision
-    said = f"{SUSPENDED}; no new action starts" if decision.reason else ""
+    said = f"{SUSPENDED_IN_GIT}; no new action starts" if decision.reason else ""
     return replace(decision, health=Health.SUSPENDED, reason=said)
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from reconciler.errors import Conflict, Terminal, Transient
 from reconciler.observed import LABEL_MODEL, InferenceService
-from tests.clusters import nobody_serves
+from tests.clusters import nobody_serves, on_a_cluster
 from tests.contracts.servings import Bench, InstantPods, controlled, embedded, live, over_http, over_the_wire, simulated
 from tests.systems.serving.world import manifest, release
 
@@ -49,12 +49,7 @@ def split(found: InferenceService) -> dict[str, tuple[int, str | None]]:
     return {t.revision[-1]: (t.percent, t.tag) for t in found.traffic}
 
 
-def _scope(fixture_name: str, config: pytest.Config) -> Literal["session", "module"]:  # noqa: ARG001  pytest's names
-    """Share one controller; on a cluster it acts on everybody's InferenceServices, so that it ends with its tests."""
-    return "session" if config.getoption("--kubeconfig") is None else "module"
-
-
-@pytest.fixture(scope=_scope)
+@pytest.fixture(scope=on_a_cluster("module"))
 def cluster(
     real_cluster: Path | None, controllers: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, Any]]:

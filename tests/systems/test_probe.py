@@ -237,13 +237,10 @@ def test_what_is_raised_before_a_request_ends_the_probe_and_nothing_more_is_sent
         if len(server.asked) >= 3:
             raise EnoughError
 
-    begun = time.monotonic()
     with scripted(lambda _: Answer({"predictions": [1]}, delay=0.2)) as server:
         with pytest.raises(EnoughError):
             prober.probe(target(server.url), [[1]], 1000, until_three)
-        time.sleep(0.3)
         assert len(server.asked) <= 4 + 3
-    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize(

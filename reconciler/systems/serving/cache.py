@@ -133,8 +133,9 @@ class Cache:
         """Return the Deployment of a service's canary where routes send callers to it, "" for none."""
         with self._changed:
             found = self._joined.get(key)
-            there = found is not None and found.standard and found.canary_percent is not None
-            return found.latest_created or "" if found is not None and there and self.routes.held is not None else ""
+            if found is None or self.routes.held is None or not found.standard or found.canary_percent is None:
+                return ""
+            return found.latest_created or ""
 
     def part_keys(self, parts: Parts[P], namespace: str) -> frozenset[Key]:
         """Return namespace and name of the parts of a namespace, "" for all."""

@@ -13,7 +13,7 @@ from reconciler.systems.serving.api import APPLY, HTTP_ROUTES, INFERENCE_SERVICE
 from reconciler.systems.serving.cache import Entry
 from reconciler.systems.serving.ownership import adopted, given_up, is_ours, needs_adoption, owner_of
 from reconciler.systems.serving.reading import items, mapping, number, text
-from reconciler.systems.serving.standard import route
+from reconciler.systems.serving.standard import Route, route
 
 _MANAGER = ("fieldManager", MANAGER)
 _ATTEMPTS = 4
@@ -161,22 +161,26 @@ def read(api: Api, key: Key) -> Json:
 
 def confirm_unrouted(api: Api, key: Key) -> None:
     """Raise Transient where there is an HTTPRoute that the watch has yet to show: somebody may get callers by it."""
-    query = (("fieldSelector", f"metadata.name={key[1]}"),)
-    found = api.call(Call("list", HTTP_ROUTES, key[0], query=query))
-    if found.get("kind") != f"{HTTP_ROUTES.kind}List" or any(route(obj) for obj in items(found, "items")):
+    if _routes(api, key) != []:
         raise Transient(f"whether an HTTPRoute leads to {key[0]}/{key[1]} is not known: the watch has yet to show it")
 
 
 def confirm_left(api: Api, key: Key, canary: str) -> None:
     """Raise Transient where callers are still sent to a canary that is to go: the watch may be behind the route."""
-    query = (("fieldSelector", f"metadata.name={key[1]}"),)
-    found = api.call(Call("list", HTTP_ROUTES, key[0], query=query))
-    routes = [told for obj in items(found, "items") if (told := route(obj)) is not None]
-    shares = [dict(told.shares).get(canary, 0) for told in routes if told.shares is not None]
-    if found.get("kind") != f"{HTTP_ROUTES.kind}List" or len(shares) < len(routes) or any(shares):
+    routes = _routes(api, key)
+    if routes is None or any(told.shares is None or dict(told.shares).get(canary) for told in routes):
         raise Transient(
             f"whether callers of {key[0]}/{key[1]} are still sent to {canary} is not known: it stays until then"
         )
+
+
+def _routes(api: Api, key: Key) -> list[Route] | None:
+    """Return the HTTPRoutes that lead to a service, as the API has them now; None where it answers something else."""
+    query = (("fieldSelector", f"metadata.name={key[1]}"),)
+    found = api.call(Call("list", HTTP_ROUTES, key[0], query=query))
+    if found.get("kind") != f"{HTTP_ROUTES.kind}List":
+        return None
+    return [told for obj in items(found, "items") if (told := route(obj)) is not None]
 
 
 def delete(api: Api, key: Key, uid: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import psutil
@@ -21,7 +21,7 @@ from kubernetes.client import ApiClient, Configuration, CoreV1Api, CustomObjects
 from reconciler.demo.kserve.standin import KServeStandIn, Options
 from reconciler.demo.kserve.webhook import register
 from reconciler.demo.kubeapi import KubeApi
-from tests.clusters import api_client, deployments_run, named_namespace, nobody_serves
+from tests.clusters import api_client, deployments_run, named_namespace, nobody_serves, on_a_cluster
 
 Json = dict[str, Any]
 ISVC = ("serving.kserve.io", "v1beta1", "models", "inferenceservices")
@@ -252,12 +252,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {directory.name: directory.as_uri() for directory in root.iterdir()}
 
 
-def _scope(fixture_name: str, config: pytest.Config) -> Literal["session", "package"]:  # noqa: ARG001  pytest's names
-    """Share one stand-in; on a cluster it acts on everybody's InferenceServices, so that it ends with these tests."""
-    return "session" if config.getoption("--kubeconfig") is None else "package"
-
-
-@pytest.fixture(scope=_scope)
+@pytest.fixture(scope=on_a_cluster("package"))
 def client(real_cluster: Path | None, controllers: bool) -> Iterator[ApiClient]:
     """Open a client of an embedded API that has KServe's webhook, or of the cluster that --kubeconfig names."""
     if real_cluster:
@@ -284,7 +279,7 @@ def free(real_cluster: Path, controllers: bool) -> Iterator[ApiClient]:  # a fac
         yield client
 
 
-@pytest.fixture(scope=_scope)
+@pytest.fixture(scope=on_a_cluster("package"))
 def world(client: ApiClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Start a stand-in, shared by the tests: each uses a service of its own."""
     work_dir: Path = tmp_path_factory.mktemp("kserve")
