@@ -8,9 +8,10 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reconciler.manifest import canary_pods
 from reconciler.observed import TAG_GATES
 from tests.simulation.serving import SimServing
-from tests.simulation.standard import Routing
+from tests.simulation.standard import Routing, release_of, stable_name
 from tests.simulation.stories import Script, good, world
 from tests.simulation.wishes import Wish, spec_of
 from tests.simulation.world import KEY, NAME, World
@@ -18,14 +19,14 @@ from tests.simulation.world import KEY, NAME, World
 WISHES = st.builds(
     Wish,
     parameters=st.integers(1, 4),
-    replicas=st.integers(1, 2),
+    replicas=st.integers(1, 5),
     strategy=st.sampled_from([None, "blueGreen", "immediate"]),
     hold=st.sampled_from(["5s", "30s", "window", "untilApproved"]),
     on_revert=st.sampled_from(["immediate", "steps"]),
     on_failure=st.sampled_from(["rollback", "pause"]),
 )
 EVENTS = st.one_of(
-    st.sampled_from(["pass", "pass", "controllers", "train", "wait", "later", "bad", "hang", "recover"]),
+    st.sampled_from(["pass", "pass", "controllers", "train", "wait", "later", "bad", "hang", "short", "recover"]),
     st.integers(0, 3),
     WISHES,
 )
@@ -47,10 +48,20 @@ def happen(made: World, event: str | int | Wish) -> None:
             made.bad.add(newest + 1)
         case "hang":
             made.serving.never_ready.add(newest + 1)
+        case "short":
+            lose_a_pod(made)
         case "recover":
             made.serving.never_ready.clear()
+            made.serving.refill(KEY)
         case _:
             _go_on(made, event)
+
+
+def lose_a_pod(made: World) -> None:
+    """Let the stable predictor of Standard mode have a pod too few."""
+    live = made.serving.live[KEY]
+    if live.standard and (stable := stable_name(live.manifest)) in live.up:
+        made.serving.lose_a_pod(KEY, stable)
 
 
 def _go_on(made: World, event: str) -> None:
@@ -74,6 +85,19 @@ def served(made: World) -> None:
         version = model.get(release.version) if release else None
         assert not share.percent or share.revision in live.ready
         assert not share.percent or (version is not None and version.tags[TAG_GATES].startswith("passed "))
+    carried(made)
+
+
+def carried(made: World) -> None:
+    """Hold that a canary of Standard mode has the pods for its share, as long as that is not being taken away."""
+    live = made.serving.live[KEY]
+    share = next((share.percent for share in live.shares if share.revision == live.newest), 0)
+    if live.standard and live.percent and share <= live.percent:
+        kept, stable = made.memory.releases(NAME), release_of(live.manifest["spec"]["predictor"])
+        candidate = live.releases[live.newest]
+        assert stable is not None
+        assert candidate is not None
+        assert not share or live.pods[live.newest] >= canary_pods(kept[candidate], kept[stable], share)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -95,6 +119,7 @@ def test_callers_always_have_a_ready_version_that_was_proven_and_it_ends(
         happen(made, replace(event, mode=mode) if isinstance(event, Wish) else event)
         served(made)
     made.serving.never_ready.clear()
+    made.serving.refill(KEY)
     made.source.write(NAME, spec_of(replace(last, mode=mode, hold="5s")))  # nobody is waited for any more
     made.settle()
     served(made)
